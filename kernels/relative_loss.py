@@ -1,0 +1,380 @@
+"""The relative-loss equation, in value and gradient.
+
+C.-P. Lu, "The Race to Efficiency", arXiv 2501.02156, in its mean-field form (a constant fleet whose efficiency doubles
+at a constant rate); the excess-loss form is C.-P. Lu, arXiv 2603.28507. The factor N/N0 is this project's extension: it
+scales the compute that is added, not the compute at time 0, so R(0) = 1 for every fleet.
+
+Every function is elementwise over arguments that broadcast, of any shape, and returns float32, or float64 where an
+argument is and 64-bit is enabled. A value outside its domain gives NaN. Where a limit exists the value is the limit.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from kernels import special
+from kernels.special import LN2
+
+# Growth is kept as a number and a power of two where 2^(γt) is beyond 2^32, so that it cannot overflow.
+DIRECT = 32.0
+ENDLESS = 2.0**100  # stands for an infinite power of two, which times 0 would be NaN
+NOTHING = 4096.0  # 2^-4096 is 0 in every type
+
+
+class Growth(NamedTuple):
+    """Effective years, as ``years * 2**exponent``, and the efficiency at the end, as ``efficiency * 2**exponent``."""
+
+    years: Array
+    exponent: Array
+    efficiency: Array
+
+
+def effective_years(time: ArrayLike, doubling_rate: ArrayLike) -> Array:
+    """Effective years G(t, γ) = (2^(γt) − 1) / (γ ln 2): years at the efficiency of time 0.
+
+    Parameters
+    ----------
+    time : array_like
+        Time t since the reference point [years], >= 0.
+    doubling_rate : array_like
+        Efficiency doublings a year γ [1/year], any real; G(t, 0) = t.
+
+    Returns
+    -------
+    jax.Array
+        [years]; infinite where it exceeds the largest number, NaN outside the domain.
+
+    Notes
+    -----
+    Error at most 4 ulp beyond what half an ulp in each argument causes, for times 0 to 1e4 and rates −5 to 100
+    (tests/test_relative_loss.py); so are its first derivatives. Source: arXiv 2501.02156.
+    """
+    t, rate = _arrays(time, doubling_rate)
+    return jnp.where((t >= 0.0) & ~jnp.isnan(rate), _effective_years(t, rate), jnp.nan)
+
+
+def compute_ratio(
+    fleet_size: ArrayLike,
+    time: ArrayLike,
+    doubling_rate: ArrayLike,
+    *,
+    reference_fleet: ArrayLike = 1.0,
+    reference_years: ArrayLike = 1.0,
+) -> Array:
+    """Compute ratio c = C(t)/C(0) = 1 + (N/N0) G(t, γ) / T0: compute spent relative to that at time 0.
+
+    Parameters
+    ----------
+    fleet_size : array_like
+        Accelerators N that train [1], >= 0.
+    time, doubling_rate : array_like
+        As in :func:`effective_years`.
+    reference_fleet : array_like
+        Accelerators N0 of the reference year [1], > 0.
+    reference_years : array_like
+        Years T0 that the reference fleet had run at time 0 [years], > 0.
+
+    Returns
+    -------
+    jax.Array
+        [1], >= 1; infinite where it exceeds the largest number, NaN outside the domain.
+
+    Notes
+    -----
+    Accuracy as for :func:`effective_years`, for fleets 1e-9 to 1e12. Source: arXiv 2501.02156; N/N0 is ours.
+    """
+    run = _arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years)
+    return jnp.where(_in_domain(*run), _compute_ratio(*run), jnp.nan)
+
+
+def log_relative_excess_loss(
+    fleet_size: ArrayLike,
+    time: ArrayLike,
+    doubling_rate: ArrayLike,
+    *,
+    scaling_exponent: ArrayLike,
+    reference_fleet: ArrayLike = 1.0,
+    reference_years: ArrayLike = 1.0,
+) -> Array:
+    """Natural logarithm of the relative excess loss, log X = −κ log c.
+
+    Parameters
+    ----------
+    fleet_size, time, doubling_rate, reference_fleet, reference_years : array_like
+        As in :func:`compute_ratio`.
+    scaling_exponent : array_like
+        Exponent κ of the compute scaling law [1], > 0.
+
+    Returns
+    -------
+    jax.Array
+        [1], <= 0; NaN outside the domain. It is finite and exact where c and X themselves overflow.
+
+    Notes
+    -----
+    Accuracy as for :func:`compute_ratio`, for exponents 1e-3 to 1. Source: arXiv 2501.02156, 2603.28507.
+    """
+    *run, kappa = _arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent)
+    return jnp.where(_in_domain(*run) & (kappa > 0.0), -kappa * _log_compute_ratio(*run), jnp.nan)
+
+
+def relative_excess_loss(
+    fleet_size: ArrayLike,
+    time: ArrayLike,
+    doubling_rate: ArrayLike,
+    *,
+    scaling_exponent: ArrayLike,
+    reference_fleet: ArrayLike = 1.0,
+    reference_years: ArrayLike = 1.0,
+) -> Array:
+    """Relative excess loss X = c^(−κ), the part of the loss that compute removes, relative to time 0.
+
+    Parameters
+    ----------
+    fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent : array_like
+        As in :func:`log_relative_excess_loss`.
+
+    Returns
+    -------
+    jax.Array
+        [1], in [0, 1]; NaN outside the domain.
+
+    Notes
+    -----
+    Accuracy as for :func:`log_relative_excess_loss`. Source: arXiv 2501.02156, 2603.28507.
+    """
+    *run, kappa = _arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent)
+    return jnp.where(_in_domain(*run) & (kappa > 0.0), _power(jnp.ones_like(kappa), *run, kappa), jnp.nan)
+
+
+def relative_loss(
+    fleet_size: ArrayLike,
+    time: ArrayLike,
+    doubling_rate: ArrayLike,
+    *,
+    scaling_exponent: ArrayLike,
+    reference_fleet: ArrayLike = 1.0,
+    reference_years: ArrayLike = 1.0,
+    irreducible_share: ArrayLike = 0.0,
+) -> Array:
+    """Relative loss R = e + (1 − e) X, the loss relative to time 0.
+
+    Parameters
+    ----------
+    fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent : array_like
+        As in :func:`log_relative_excess_loss`. The exponent is that of the total loss (about 0.05) where
+        ``irreducible_share`` is 0, and that of the excess loss (about 0.06 to 0.18) where it is not.
+    irreducible_share : array_like
+        Share e of the loss at time 0 that no compute removes [1], in [0, 1).
+
+    Returns
+    -------
+    jax.Array
+        [1], in [e, 1]; NaN outside the domain.
+
+    Notes
+    -----
+    Accuracy as for :func:`log_relative_excess_loss`. Source: arXiv 2501.02156 (e = 0), 2603.28507 (e > 0).
+    """
+    *run, kappa, share = _arrays(
+        fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent, irreducible_share
+    )
+    excess = _power(jnp.ones_like(kappa), *run, kappa)
+    gained = -special.exp2m1(-kappa * _log_compute_ratio(*run) * special.LOG2_E)
+    inside = _in_domain(*run) & (kappa > 0.0) & (share >= 0.0) & (share < 1.0)
+    return jnp.where(inside, _mix(share, excess, gained), jnp.nan)
+
+
+def power(p: Array, exponent: Array | None, kappa: Array, factor: Array | float = 1.0) -> Array:
+    """factor (1 + p 2^exponent)^(−kappa) for p >= 0; an exponent of None stands for 0 everywhere and is quicker.
+
+    The whole exponent of 1 + p is multiplied by kappa without rounding, in two halves; only the rest is rounded.
+    """
+    if exponent is None:
+        e, r = special.split(1.0 + p)
+    else:
+        near = jnp.minimum(exponent, 60.0 - special.exponent_of(p))
+        e, r = special.split(1.0 + special.scale(p, near))
+        e = jnp.minimum(e + jnp.where(near < exponent, exponent - near, 0.0), ENDLESS)
+        e = jnp.where(jnp.isinf(p), ENDLESS, e)
+    kappa_head = special.head(kappa)
+    whole = kappa_head * e
+    rest = (kappa - kappa_head) * e + kappa * special.log2_remainder(r)
+    k = jnp.rint(whole + rest)
+    fraction = (whole - k) + rest
+    if exponent is None:
+        return (1.0 + special.exp2m1_fraction(-fraction)) * special.power_of_two(jnp.maximum(-k, special.lowest(k)))
+    # Far below the smallest number the fraction is all rounding, and the factor may be infinite.
+    gone = k >= NOTHING
+    value = 1.0 + special.exp2m1_fraction(jnp.where(gone, 0.0, -fraction))
+    return special.scale(value * jnp.where(gone, 0.0, factor), -k)
+
+
+def growth(time: Array, doubling_rate: Array) -> Growth:
+    """Effective years and efficiency 2^(γt), neither of which overflows."""
+    x = jnp.where((time == 0.0) | (doubling_rate == 0.0), 0.0, time * doubling_rate)
+    big = x > DIRECT
+    k, f = special.reduce(x)
+    small = jnp.abs(x) <= 0.5
+    unit = jnp.where(big, 0.0, k)
+    gain = special.exp2m1_fraction(f)
+    # 2^x - 1, or 2^(x-k) - 2^-k: no cancellation, as |2^k (2^f - 1)| is at most 0.83 |2^k - 1| unless k = 0.
+    one = special.scale(jnp.ones_like(x), unit)
+    lost = jnp.where(big, special.scale(jnp.ones_like(x), -k), 1.0)
+    grown = special.scale(gain, unit) + (one - lost)
+    rate = jnp.where(small, 1.0, doubling_rate)
+    direct = time * special.exprel2_fraction(jnp.where(small, x, 0.0))
+    years = jnp.where(small, direct, jnp.where(jnp.isinf(rate) & big, 1.0, grown / (rate * LN2)))
+    return Growth(years, jnp.where(big, k, 0.0), special.scale(1.0 + gain, unit))
+
+
+def growth_slope(time: Array, doubling_rate: Array) -> Array:
+    """d log G / dγ [years]: t ln 2 / 2 where γ = 0, 1/|γ| for steep decline, t ln 2 for steep growth."""
+    x = jnp.where((time == 0.0) | (doubling_rate == 0.0), 0.0, time * doubling_rate)
+    near = jnp.abs(x) <= 2.0
+    inner = jnp.where(near, x, 0.0)
+    rate = jnp.where(near, 1.0, doubling_rate)
+    outer = jnp.where(near, 3.0, x)
+    left = special.exp2(-jnp.abs(outer))
+    swing = jnp.where(near | (left == 0.0), 0.0, time) * LN2 / (1.0 - left)
+    up = jnp.where(left == 0.0, time * LN2, swing) - 1.0 / rate
+    down = -swing * left - 1.0 / rate
+    return jnp.where(near, time * LN2 * special.exprel2_slope(inner), jnp.where(outer > 0.0, up, down))
+
+
+def _arrays(*values: ArrayLike) -> list[Array]:
+    """Arguments as arrays of one shape and floating type; whole numbers count as the default type."""
+    types = [np.dtype(v.dtype) for v in values if hasattr(v, "dtype")]
+    floats = [t for t in types if jnp.issubdtype(t, jnp.floating) and t.itemsize >= 4]
+    wanted = jnp.zeros(()).dtype if not floats else jax.dtypes.canonicalize_dtype(np.result_type(*floats))
+    return jnp.broadcast_arrays(*(jnp.asarray(v, wanted) for v in values))
+
+
+def _in_domain(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
+    positive = (reference_fleet > 0.0) & (reference_years > 0.0)
+    return (fleet >= 0.0) & (time >= 0.0) & ~jnp.isnan(rate) & positive
+
+
+def _added(fleet: Array, years: Array, reference_fleet: Array, reference_years: Array) -> Array:
+    """(N/N0) G/T0, 0 where either factor is, though the other be infinite."""
+    nothing = (fleet == 0.0) | (years == 0.0)
+    return jnp.where(nothing, 0.0, fleet / (reference_fleet * reference_years) * years)
+
+
+@jax.custom_jvp
+def _effective_years(time: Array, rate: Array) -> Array:
+    grown = growth(time, rate)
+    return special.scale(grown.years, grown.exponent)
+
+
+@_effective_years.defjvp
+def _effective_years_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    time, rate = primals
+    years = _effective_years(time, rate)
+    grown = growth(time, rate)
+    by_time = special.exp2(jnp.where(time == 0.0, 0.0, rate * time))
+    slope = growth_slope(time, rate)
+    by_rate = jnp.where(slope == 0.0, 0.0, special.scale(grown.years * slope, grown.exponent))
+    return years, by_time * tangents[0] + by_rate * tangents[1]
+
+
+@jax.custom_jvp
+def _compute_ratio(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
+    grown = growth(time, rate)
+    return 1.0 + special.scale(_added(fleet, grown.years, reference_fleet, reference_years), grown.exponent)
+
+
+@_compute_ratio.defjvp
+def _compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    fleet, time, rate, reference_fleet, reference_years = primals
+    grown = growth(time, rate)
+    reference = reference_fleet * reference_years
+    added = _added(fleet, grown.years, reference_fleet, reference_years)
+    slope = growth_slope(time, rate)
+    partials = (
+        grown.years / reference,
+        _times(fleet / reference, grown.efficiency),
+        _times(added, slope),
+        -added / reference_fleet,
+        -added / reference_years,
+    )
+    change = sum(special.scale(d, grown.exponent) * v for d, v in zip(partials, tangents, strict=True))
+    return _compute_ratio(*primals), change
+
+
+@jax.custom_jvp
+def _log_compute_ratio(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
+    grown = growth(time, rate)
+    added = _added(fleet, grown.years, reference_fleet, reference_years)
+    return special.log2_1p_scaled(added, grown.exponent) * LN2
+
+
+@_log_compute_ratio.defjvp
+def _log_compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    change = sum(d * v for d, v in zip(log_partials(*primals), tangents, strict=True))
+    return _log_compute_ratio(*primals), change
+
+
+def log_partials(
+    fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Derivatives of log c by each of its arguments, none of which overflows where log c does not."""
+    grown = growth(time, rate)
+    reference = reference_fleet * reference_years
+    added = _added(fleet, grown.years, reference_fleet, reference_years)
+    near = jnp.minimum(grown.exponent, 60.0 - special.exponent_of(added))
+    ratio = special.scale(added, near)
+    endless = jnp.isinf(ratio)
+    share = jnp.where(endless, 1.0, ratio / (1.0 + jnp.where(endless, 0.0, ratio)))
+    by_fleet = jnp.where(
+        fleet > 0.0,
+        share / jnp.where(fleet > 0.0, fleet, 1.0),
+        special.scale(grown.years / reference, grown.exponent),
+    )
+    by_time = jnp.where(
+        endless,
+        grown.efficiency / grown.years,
+        special.scale(_times(fleet / reference, grown.efficiency), near) / (1.0 + ratio),
+    )
+    by_rate = _times(share, growth_slope(time, rate))
+    return by_fleet, by_time, by_rate, -share / reference_fleet, -share / reference_years
+
+
+def _times(a: Array, b: Array) -> Array:
+    """The product, 0 where either factor is, though the other be infinite."""
+    return jnp.where((a == 0.0) | (b == 0.0), 0.0, a * b)
+
+
+@jax.custom_jvp
+def _power(
+    factor: Array, fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array, kappa: Array
+) -> Array:
+    """factor c^(−κ): with the factor inside, a derivative of X is right where X alone would be too small a number."""
+    grown = growth(time, rate)
+    return power(_added(fleet, grown.years, reference_fleet, reference_years), grown.exponent, kappa, factor)
+
+
+@_power.defjvp
+def _power_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    factor, *run, kappa = primals
+    by_run = [_power(_times(-factor * kappa, d), *run, kappa) for d in log_partials(*run)]
+    by_factor = _power(jnp.ones_like(factor), *run, kappa)
+    by_kappa = _power(-factor * _log_compute_ratio(*run), *run, kappa)
+    change = sum(d * v for d, v in zip((by_factor, *by_run, by_kappa), tangents, strict=True))
+    return _power(*primals), change
+
+
+@jax.custom_jvp
+def _mix(share: Array, excess: Array, gained: Array) -> Array:
+    """e + (1 − e) X, given X and 1 − X apart so that the derivative by e does not cancel."""
+    return share + (1.0 - share) * excess
+
+
+@_mix.defjvp
+def _mix_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    share, _, gained = primals
+    return _mix(*primals), gained * tangents[0] + (1.0 - share) * tangents[1]

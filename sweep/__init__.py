@@ -1,0 +1,45 @@
+"""Sweeps of the relative-loss equation into labelled datasets; see README.md.
+
+Names are imported when first used, so that ``import sweep`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweep.equations import load
+    from sweep.loop import Progress, run
+    from sweep.model import Domain, Model, Output, Parameter, Stages
+    from sweep.spec import Axis, Fixed, SpecError, SweepSpec
+    from sweep.store import StoreError
+
+__all__ = [
+    "Axis",
+    "Domain",
+    "Fixed",
+    "Model",
+    "Output",
+    "Parameter",
+    "Progress",
+    "SpecError",
+    "Stages",
+    "StoreError",
+    "SweepSpec",
+    "load",
+    "run",
+]
+
+_HOMES = {
+    "spec": ("Axis", "Fixed", "SpecError", "SweepSpec"),
+    "model": ("Domain", "Model", "Output", "Parameter", "Stages"),
+    "loop": ("Progress", "run"),
+    "store": ("StoreError",),
+    "equations": ("load",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"sweep.{module}"), name)
+    raise AttributeError(f"module 'sweep' has no attribute {name!r}")

@@ -1,0 +1,339 @@
+"""The equations shipped with the project, as models, and `load`, which checks a config against the one it names.
+
+JAX comes in when a model is evaluated, not when it is described, so that `sweep describe` stays quick.
+"""
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sweep.model import Domain, Model, Output, Parameter, Stages
+from sweep.spec import SpecError, SweepSpec, read, unknown
+
+if TYPE_CHECKING:
+    from jax import Array
+
+HOURS_PER_YEAR = 8766.0
+POSITIVE = Domain(low=0.0, low_open=True)
+NON_NEGATIVE = Domain(low=0.0)
+
+
+def _growth(time: np.ndarray, doubling_rate: np.ndarray) -> dict[str, np.ndarray]:
+    from kernels import stages
+
+    years, exponent = stages.growth_table(time, doubling_rate)
+    return {"growth_years": years, "growth_exponent": exponent}
+
+
+def _fleet(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> dict[str, np.ndarray]:
+    from kernels import stages
+
+    return {"fleet": stages.fleet_table(fleet_size, reference_fleet, reference_years)}
+
+
+def _forward(
+    fleet_size: "Array",
+    time: "Array",
+    doubling_rate: "Array",
+    scaling_exponent: "Array",
+    reference_fleet: "Array",
+    reference_years: "Array",
+    irreducible_share: "Array",
+    **rest: "Array",
+) -> dict[str, "Array"]:
+    """Evaluate every output by the public kernels, differentiable in every parameter."""
+    import kernels
+
+    run = (fleet_size, time, doubling_rate)
+    reference = {"reference_fleet": reference_fleet, "reference_years": reference_years}
+    law = {"scaling_exponent": scaling_exponent, **reference}
+    return {
+        "relative_loss": kernels.relative_loss(*run, **law, irreducible_share=irreducible_share),
+        "relative_excess_loss": kernels.relative_excess_loss(*run, **law),
+        "log_relative_excess_loss": kernels.log_relative_excess_loss(*run, **law),
+        "compute_ratio": kernels.compute_ratio(*run, **reference),
+        "effective_years": kernels.effective_years(time, doubling_rate),
+        **_inverses(*run, **law, irreducible_share=irreducible_share, target=rest["target"]),
+        **_costs(fleet_size, time, **{k: rest[k] for k in ("unit_price", "power", "pue", "electricity_price")}),
+    }
+
+
+def _finish(
+    fleet: "Array",
+    growth_years: "Array",
+    growth_exponent: "Array",
+    scaling_exponent: "Array",
+    irreducible_share: "Array",
+    **rest: "Array",
+) -> dict[str, "Array"]:
+    """Evaluate every output from the tables of stage 1."""
+    from kernels import stages
+
+    compute = (fleet, growth_years, growth_exponent)
+    law = {k: rest[k] for k in ("reference_fleet", "reference_years")} | {"scaling_exponent": scaling_exponent}
+    run = [rest[k] for k in ("fleet_size", "time", "doubling_rate")]
+    return {
+        "relative_loss": stages.relative_loss(*compute, scaling_exponent, irreducible_share),
+        "relative_excess_loss": stages.relative_excess_loss(*compute, scaling_exponent),
+        "log_relative_excess_loss": stages.log_relative_excess_loss(*compute, scaling_exponent),
+        "compute_ratio": stages.compute_ratio(*compute),
+        "effective_years": stages.effective_years(growth_years, growth_exponent),
+        **_inverses(*run, **law, irreducible_share=irreducible_share, target=rest["target"]),
+        **_costs(*run[:2], **{k: rest[k] for k in ("unit_price", "power", "pue", "electricity_price")}),
+    }
+
+
+def _inverses(
+    fleet_size: "Array", time: "Array", doubling_rate: "Array", *, target: "Array", **law: "Array"
+) -> dict[str, "Array"]:
+    import kernels
+
+    return {
+        "time_to_target": kernels.time_to_target(target, fleet_size, doubling_rate, **law),
+        "fleet_for_target": kernels.fleet_for_target(target, time, doubling_rate, **law),
+        "rate_for_target": kernels.rate_for_target(target, fleet_size, time, **law),
+    }
+
+
+def _costs(
+    fleet_size: "Array",
+    time: "Array",
+    *,
+    unit_price: "Array",
+    power: "Array",
+    pue: "Array",
+    electricity_price: "Array",
+) -> dict[str, "Array"]:
+    """Evaluate cost and energy of a constant fleet (model.md section 3)."""
+    capital_cost = fleet_size * unit_price
+    energy = fleet_size * power * pue * (HOURS_PER_YEAR / 1000.0) * time
+    energy_cost = energy * 1000.0 * electricity_price
+    return {
+        "capital_cost": capital_cost,
+        "energy": energy,
+        "energy_cost": energy_cost,
+        "total_cost": capital_cost + energy_cost,
+    }
+
+
+def _caveats(spec: SweepSpec) -> list[str]:
+    """Name pairings of convention and numbers that are usually a mistake (model.md section 1)."""
+    found = []
+    low, high = _range(spec, "scaling_exponent")
+    if spec.loss == "total" and high > 0.1:
+        found.append(
+            f'scaling_exponent up to {high:g} with loss = "total": exponents of the total loss are about 0.05; '
+            "0.06 to 0.18 belong to the excess loss"
+        )
+    if spec.loss == "excess" and low < 0.055:
+        found.append(
+            f'scaling_exponent down to {low:g} with loss = "excess": exponents of the excess loss are about 0.06 to '
+            "0.18; 0.05 belongs to the total loss"
+        )
+    share = _range(spec, "irreducible_share")
+    if spec.loss == "total" and share[1] > 0:
+        found.append(
+            f'irreducible_share up to {share[1]:g} with loss = "total": the total-loss law has no irreducible part'
+        )
+    if spec.loss == "excess" and share == (0.0, 0.0) and "relative_loss" in spec.outputs:
+        found.append(
+            'irreducible_share is 0 with loss = "excess": relative_loss is then the excess loss alone, '
+            "which falls faster than the loss"
+        )
+    return found
+
+
+def _range(spec: SweepSpec, name: str) -> tuple[float, float]:
+    if name in spec.axes:
+        return spec.axes[name].bounds()
+    value = spec.fixed[name].value if name in spec.fixed else math.nan
+    return value, value
+
+
+_RUN = ("fleet_size", "time", "doubling_rate", "reference_fleet", "reference_years")
+_ENERGY = ("fleet_size", "time", "power", "pue")
+
+RELATIVE_LOSS = Model(
+    name="relative_loss",
+    equation="R(t) = e + (1 - e) (1 + (N/N0) (2^(gamma t) - 1) / (gamma ln 2 T0))^(-kappa)",
+    source="C.-P. Lu, The Race to Efficiency, arXiv 2501.02156 (e = 0, constant power); excess-loss form: C.-P. Lu, "
+    "arXiv 2603.28507; the factor N/N0 is an extension of this project",
+    assumptions="constant fleet; efficiency of the whole fleet grows as 2^(gamma t); N/N0 scales the compute that is "
+    "added, not the compute of the reference run; no limits of data, power or networking; loss is not capability",
+    parameters=(
+        Parameter(
+            "fleet_size",
+            "accelerators that train, constant over the run",
+            "accelerators",
+            POSITIVE,
+            aliases=("N", "n", "fleet", "gpus"),
+        ),
+        Parameter("time", "time since the reference point", "years", NON_NEGATIVE, aliases=("t", "years")),
+        Parameter("doubling_rate", "efficiency doublings a year", "1/year", aliases=("γ", "gamma", "rate")),
+        Parameter(
+            "scaling_exponent",
+            "exponent of the compute scaling law",
+            "1",
+            POSITIVE,
+            aliases=("κ", "kappa", "exponent"),
+        ),
+        Parameter(
+            "reference_fleet", "fleet of the reference year", "accelerators", POSITIVE, 1.0, "model.md", ("N0", "n0")
+        ),
+        Parameter(
+            "reference_years",
+            "years the reference fleet had run at time 0",
+            "years",
+            POSITIVE,
+            1.0,
+            "model.md",
+            ("T0", "t0"),
+        ),
+        Parameter(
+            "irreducible_share",
+            "share of the loss at time 0 that no compute removes",
+            "1",
+            Domain(0.0, 1.0, high_open=True),
+            0.0,
+            "model.md: the total-loss form",
+            ("e",),
+        ),
+        Parameter("target", "relative loss to be reached", "1", POSITIVE, aliases=("R", "target_loss")),
+        Parameter(
+            "unit_price",
+            "price of one accelerator with its share of server and network",
+            "USD",
+            NON_NEGATIVE,
+            33_800 * 1.64 / (1 - 0.19),
+            "Epoch AI: H100 SXM 33,800 USD (median), server / chip 1.64, interconnect 0.19 of the cluster's cost",
+            ("price",),
+        ),
+        Parameter(
+            "power",
+            "mean draw of one accelerator with its share of the server",
+            "kW",
+            NON_NEGATIVE,
+            0.70 * 1.82 * 0.75,
+            "Epoch AI training-cost code: H100 TDP 0.70 kW, server draw 1.82 x, mean load 0.75 x",
+        ),
+        Parameter(
+            "pue",
+            "power usage effectiveness of the site",
+            "1",
+            Domain(low=1.0),
+            1.1,
+            "Epoch AI training-cost code: hyperscale",
+            ("PUE",),
+        ),
+        Parameter(
+            "electricity_price",
+            "price of electricity",
+            "USD/kWh",
+            NON_NEGATIVE,
+            0.0826,
+            "Epoch AI training-cost code, 2025",
+        ),
+    ),
+    outputs=(
+        Output("relative_loss", "loss relative to time 0", "1", (*_RUN, "scaling_exponent", "irreducible_share")),
+        Output("relative_excess_loss", "excess loss relative to time 0", "1", (*_RUN, "scaling_exponent")),
+        Output(
+            "log_relative_excess_loss",
+            "natural logarithm of the relative excess loss",
+            "1",
+            (*_RUN, "scaling_exponent"),
+        ),
+        Output("compute_ratio", "compute spent relative to the compute at time 0", "1", _RUN),
+        Output("effective_years", "years at the efficiency of time 0", "years", ("time", "doubling_rate")),
+        Output("capital_cost", "price of the fleet", "USD", ("fleet_size", "unit_price")),
+        Output("energy", "electrical energy of the run", "MWh", _ENERGY),
+        Output("energy_cost", "price of the electrical energy", "USD", (*_ENERGY, "electricity_price")),
+        Output("total_cost", "price of fleet and energy", "USD", (*_ENERGY, "electricity_price", "unit_price")),
+        Output(
+            "time_to_target",
+            "years until the target loss is reached",
+            "years",
+            (
+                "target",
+                "fleet_size",
+                "doubling_rate",
+                "scaling_exponent",
+                "reference_fleet",
+                "reference_years",
+                "irreducible_share",
+            ),
+        ),
+        Output(
+            "fleet_for_target",
+            "fleet that reaches the target loss in time",
+            "accelerators",
+            (
+                "target",
+                "time",
+                "doubling_rate",
+                "scaling_exponent",
+                "reference_fleet",
+                "reference_years",
+                "irreducible_share",
+            ),
+        ),
+        Output(
+            "rate_for_target",
+            "efficiency doublings a year that reach the target loss in time",
+            "1/year",
+            (
+                "target",
+                "fleet_size",
+                "time",
+                "scaling_exponent",
+                "reference_fleet",
+                "reference_years",
+                "irreducible_share",
+            ),
+        ),
+    ),
+    function=_forward,
+    stages=Stages(tables=(_growth, _fleet), finish=_finish),
+    caveats=_caveats,
+    needs_loss=True,
+)
+
+MODELS = {RELATIVE_LOSS.name: RELATIVE_LOSS}
+
+
+def load(path: str | Path) -> SweepSpec:
+    """Read a config and check it against the model it names.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TOML file; README describes the format, configs/ has examples.
+
+    Returns
+    -------
+    SweepSpec
+        With the model's defaults filled in.
+
+    Raises
+    ------
+    SpecError
+        One line that names the file, the key, the value and what is allowed.
+
+    Warns
+    -----
+    UserWarning
+        For a pairing of numbers and loss convention that is usually a mistake.
+    """
+    spec = read(path)
+    try:
+        if spec.model not in MODELS:
+            raise SpecError(unknown("model", spec.model, MODELS))
+        resolved = MODELS[spec.model].resolve(spec)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    for caveat in MODELS[spec.model].caveats(resolved):
+        warnings.warn(f"{path}: {caveat}", UserWarning, stacklevel=2)
+    return resolved

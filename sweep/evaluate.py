@@ -1,0 +1,147 @@
+"""Evaluate a sweep block by block on the device; the only module that compiles one."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import signature
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sweep.model import Model
+from sweep.plan import Block, Plan
+from sweep.spec import SweepSpec
+
+RANK = 3  # leading axes are flattened to this rank: XLA can crash on broadcasts of rank 7 and more
+
+
+def device_kind() -> str:
+    """Kind of the device on which a sweep is evaluated, such as "cpu" or "NVIDIA H200"."""
+    return jax.devices()[0].device_kind
+
+
+@partial(jax.jit, static_argnames=("finish", "names"), donate_argnums=0, keep_unused=True)
+def _stage(
+    buffers: tuple[jax.Array, ...],
+    inputs: Mapping[str, jax.Array],
+    *,
+    finish: Callable[..., Mapping[str, jax.Array]],
+    names: tuple[str, ...],
+) -> tuple[jax.Array, ...]:
+    outputs = finish(**inputs)
+    return tuple(
+        jnp.broadcast_to(outputs[name], buffer.shape).astype(buffer.dtype)
+        for name, buffer in zip(names, buffers, strict=True)
+    )
+
+
+class Evaluator:
+    """The compiled evaluation of one plan.
+
+    Every block is padded to one shape, so there is one compilation, and written into the buffers of an earlier block.
+    Dispatch is asynchronous: a call returns before its values are there.
+
+    Parameters
+    ----------
+    model : Model
+        What to evaluate.
+    spec : SweepSpec
+        Resolved against the model.
+    plan : Plan
+        Made for the spec.
+    """
+
+    def __init__(self, model: Model, spec: SweepSpec, plan: Plan) -> None:
+        self._spec, self._plan = spec, plan
+        self._x64 = spec.dtype == "float64"
+        self._tables = [
+            (table, tuple(signature(table).parameters)) for table in (model.stages.tables if model.stages else ())
+        ]
+        self._finish = model.stages.finish if model.stages else model.function
+        self._constants = {
+            p.name: np.float64(spec.fixed[p.name].value if p.name in spec.fixed else math.nan) for p in model.parameters
+        }
+        self._kept: OrderedDict[tuple[object, ...], Mapping[str, jax.Array]] = OrderedDict()
+        self._free: list[tuple[jax.Array, ...]] = []
+
+    def __call__(self, block: Block) -> tuple[jax.Array, ...]:
+        """Start the evaluation of a block; the values come in the order of the plan's variables."""
+        with jax.enable_x64(self._x64):
+            inputs = {name: self._to_device(np.asarray(value)) for name, value in self._constants.items()}
+            points = self._coordinates(block)
+            inputs |= {name: self._to_device(values) for name, values in points.items()}
+            for number in range(len(self._tables)):
+                inputs |= self._table(number, block, points)
+            buffers = self._free.pop() if self._free else tuple(map(self._buffer, self._plan.variables))
+            return _stage(buffers, inputs, finish=self._finish, names=tuple(self._plan.variables))
+
+    def values(self, variable: str, array: jax.Array, block: Block) -> np.ndarray:
+        """Give the values of one variable within the grid, as a view of the device's memory where it is the host's."""
+        shape = self._plan.along(variable, self._plan.block_shape)
+        flat = np.asarray(array).reshape(self._unflattened(variable))
+        # A variable that spans only some of the flattened axes repeats itself along the others.
+        held = flat[tuple(slice(None) if d in self._plan.variables[variable] else 0 for d in self._plan.shape)]
+        lengths = (b - a for a, b in zip(block.start, block.stop, strict=True))
+        return held.reshape(shape)[tuple(map(slice, self._plan.along(variable, tuple(lengths))))]
+
+    def reuse(self, arrays: tuple[jax.Array, ...]) -> None:
+        """Take back the buffers of a block once no view of them is left."""
+        self._free.append(arrays)
+
+    def _coordinates(self, block: Block) -> dict[str, np.ndarray]:
+        """Coordinates of a padded block, float64, each along its own axis."""
+        arrays = {}
+        rank = len(self._plan.shape)
+        for i, ((name, axis), start, stop, size) in enumerate(
+            zip(self._spec.axes.items(), block.start, block.stop, self._plan.block_shape, strict=True)
+        ):
+            values = np.pad(axis.coordinates(start, stop), (0, size - (stop - start)), mode="edge")
+            arrays[name] = values.reshape([size if j == i else 1 for j in range(rank)])
+        return arrays
+
+    def _table(self, number: int, block: Block, points: Mapping[str, np.ndarray]) -> Mapping[str, jax.Array]:
+        function, needs = self._tables[number]
+        starts = zip(self._plan.shape, block.start, strict=True)
+        key = (number, *((name, start) for name, start in starts if name in needs))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        tables = function(**{name: points[name] if name in points else self._constants[name] for name in needs})
+        arrays = {name: self._to_device(values) for name, values in tables.items()}
+        self._kept[key] = arrays
+        # Tables are kept while they are small beside a block: blocks that differ in the fleet share their growth.
+        while len(self._kept) > len(self._tables) and sum(
+            a.nbytes for kept in self._kept.values() for a in kept.values()
+        ) > self._plan.itemsize * math.prod(self._plan.block_shape):
+            self._kept.popitem(last=False)
+        return arrays
+
+    def _to_device(self, values: np.ndarray) -> jax.Array:
+        return jnp.asarray(self._flattened(values).astype(self._spec.dtype))
+
+    def _flattened(self, values: np.ndarray) -> np.ndarray:
+        """Merge the leading axes of an array of the plan's rank into one, repeating it along them as needed."""
+        lead = values.ndim - RANK + 1
+        if lead < 2:
+            return values
+        if max(values.shape[:lead]) == 1:
+            return values.reshape(1, *values.shape[lead:])
+        full = self._plan.block_shape[:lead]
+        return np.broadcast_to(values, full + values.shape[lead:]).reshape(math.prod(full), *values.shape[lead:])
+
+    def _unflattened(self, variable: str) -> tuple[int, ...]:
+        """Shape of a variable's buffer with one axis for each of the plan's."""
+        dims, sizes = self._plan.variables[variable], self._plan.block_shape
+        lead = max(0, len(sizes) - RANK + 1)
+        any_lead = any(d in dims for d in list(self._plan.shape)[:lead])
+        spans = [d in dims or (i < lead and any_lead) for i, d in enumerate(self._plan.shape)]
+        return tuple(size if span else 1 for size, span in zip(sizes, spans, strict=True))
+
+    def _buffer(self, variable: str) -> jax.Array:
+        shape = self._unflattened(variable)
+        lead = max(0, len(shape) - RANK + 1)
+        if lead >= 2:
+            shape = (math.prod(shape[:lead]), *shape[lead:])
+        return jnp.zeros(shape, self._spec.dtype)

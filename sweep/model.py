@@ -1,0 +1,224 @@
+"""A model: a pure JAX function of named parameters, with the units and domains of its inputs and outputs."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sweep.spec import Fixed, SpecError, SweepSpec, unknown
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The interval of values a parameter may take; each end is included unless it is open."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        """Whether a number lies in the interval."""
+        above = value > self.low if self.low_open else value >= self.low
+        return above and (value < self.high if self.high_open else value <= self.high)
+
+    def __str__(self) -> str:
+        """Give the interval in the words of an error message."""
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "any finite number"
+        if math.isinf(self.high):
+            return f"{'>' if self.low_open else '>='} {self.low:g}"
+        return f"in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named input of a model.
+
+    Attributes
+    ----------
+    name, long_name, unit : str
+        As in model.md; the unit is CF-style, "1" for a pure number.
+    domain : Domain
+        Values that are accepted.
+    default : float or None
+        Used when a config gives none; None means that a config must give one if an output needs it.
+    source : str
+        Where the default comes from.
+    aliases : tuple of str
+        Other spellings people use; refused with a pointer to `name`.
+    """
+
+    name: str
+    long_name: str
+    unit: str
+    domain: Domain = Domain()
+    default: float | None = None
+    source: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """A named result of a model and the names of the parameters it depends on (its dimensions, when they are swept)."""
+
+    name: str
+    long_name: str
+    unit: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A model's evaluation on a grid in two stages, whose bits do not depend on how the grid is cut into blocks.
+
+    Attributes
+    ----------
+    tables : tuple of functions
+        Stage 1, NumPy float64 on the host: each takes parameters by name, as arrays that broadcast, and returns named
+        arrays. Its argument names say which axes its tables span.
+    finish : function
+        Stage 2, pure JAX on the device: takes all parameters and all tables by name, returns the outputs.
+    """
+
+    tables: tuple[Callable[..., Mapping[str, np.ndarray]], ...]
+    finish: Callable[..., Mapping[str, "Array"]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A pure JAX function of named parameters, with the units and domains of its inputs and outputs.
+
+    Attributes
+    ----------
+    name, equation, source, assumptions : str
+        Go into every dataset.
+    parameters, outputs : tuple of Parameter, tuple of Output
+        In the order in which they are listed to users.
+    function : callable
+        ``function(**parameters) -> {output: array}``: elementwise on arrays that broadcast. It may return more outputs
+        than are wanted; what is not wanted is not computed. Parameters that no wanted output needs may be NaN.
+    stages : Stages or None
+        The same outputs in two stages, for grids; without it `function` is used.
+    caveats : callable
+        ``caveats(spec) -> list of str``: combinations of values that are allowed and usually a mistake.
+    needs_loss : bool
+        Whether a config must say which loss the exponent belongs to.
+
+    Examples
+    --------
+    >>> line = Model(
+    ...     name="line", equation="y = a x", source="school", assumptions="none",
+    ...     parameters=(Parameter("a", "slope", "m/s"), Parameter("x", "duration", "s")),
+    ...     outputs=(Output("y", "distance", "m", ("a", "x")),),
+    ...     function=lambda a, x: {"y": a * x},
+    ... )
+    """
+
+    name: str
+    equation: str
+    source: str
+    assumptions: str
+    parameters: tuple[Parameter, ...]
+    outputs: tuple[Output, ...]
+    function: Callable[..., Mapping[str, "Array"]] = field(repr=False)
+    stages: Stages | None = field(default=None, repr=False)
+    caveats: Callable[[SweepSpec], list[str]] = field(default=lambda spec: [], repr=False)
+    needs_loss: bool = False
+
+    def parameter(self, name: str) -> Parameter:
+        """Return the parameter of that name."""
+        return next(p for p in self.parameters if p.name == name)
+
+    def output(self, name: str) -> Output:
+        """Return the output of that name."""
+        return next(o for o in self.outputs if o.name == name)
+
+    def table_dims(self, spec: SweepSpec) -> tuple[tuple[str, ...], ...]:
+        """Name, for each table of stage 1, the axes of a spec that it spans."""
+        tables = self.stages.tables if self.stages else ()
+        return tuple(tuple(name for name in spec.axes if name in signature(table).parameters) for table in tables)
+
+    def dims(self, spec: SweepSpec, output: str) -> tuple[str, ...]:
+        """Name the axes of a spec that an output depends on, in the order of the spec."""
+        needs = self.output(output).parameters
+        return tuple(name for name in spec.axes if name in needs)
+
+    def resolve(self, spec: SweepSpec) -> SweepSpec:
+        """Check a spec against this model and fill in the defaults.
+
+        Returns
+        -------
+        SweepSpec
+            The same sweep with a value or an axis for every parameter that an output needs or that has a default.
+
+        Raises
+        ------
+        SpecError
+            One line: an unknown name, a value outside its domain, a parameter that is missing or does nothing.
+        """
+        if spec.model != self.name:
+            raise SpecError(f'model: this is the model "{self.name}", the spec asks for "{spec.model}"')
+        if self.needs_loss and spec.loss is None:
+            raise SpecError('loss: is required, "total" or "excess": which loss the scaling exponent belongs to')
+        self._check_names(spec)
+        needed = {name for output in spec.outputs for name in self.output(output).parameters}
+        for name, axis in spec.axes.items():
+            if name not in needed:
+                raise SpecError(
+                    f'axis "{name}": none of the outputs depends on it ({", ".join(spec.outputs)}); drop it'
+                )
+            for value in axis.bounds():
+                self._check_value(f'axis "{name}"', name, value, spec.dtype)
+        for name, fixed in spec.fixed.items():
+            self._check_value(f"fixed.{name}", name, fixed.value, spec.dtype)
+        filled = {}
+        for parameter in self.parameters:
+            name = parameter.name
+            if name in spec.fixed:
+                filled[name] = spec.fixed[name]
+            elif name in spec.axes:
+                continue
+            elif parameter.default is not None:
+                filled[name] = Fixed(value=parameter.default, source=parameter.source or "default")
+            elif name in needed:
+                user = next(o for o in spec.outputs if name in self.output(o).parameters)
+                raise SpecError(
+                    f"{name}: is missing, and {user} needs it; give it under [axes] or [fixed] "
+                    f"({parameter.long_name}, unit {parameter.unit}, {parameter.domain})"
+                )
+        return spec.model_copy(update={"fixed": filled})
+
+    def _check_names(self, spec: SweepSpec) -> None:
+        known = [p.name for p in self.parameters]
+        other = {alias: p.name for p in self.parameters for alias in p.aliases}
+        for table in ("axes", "fixed"):
+            for name in getattr(spec, table):
+                if name in known:
+                    continue
+                plain = name.lower().replace("-", "_")
+                right = other.get(name) or (plain if plain in known else other.get(plain))
+                if right is None:
+                    raise SpecError(f"{table}: {unknown('parameter', name, known)}")
+                both = " (which is given too)" if right in spec.axes or right in spec.fixed else ""
+                raise SpecError(f'{table}: "{name}" is another spelling of {right}{both}; write {right}')
+        for name in spec.outputs:
+            if name not in (o.name for o in self.outputs):
+                raise SpecError(f"outputs: {unknown('output', name, [o.name for o in self.outputs])}")
+
+    def _check_value(self, where: str, name: str, value: float, dtype: str) -> None:
+        parameter = self.parameter(name)
+        if value not in parameter.domain:
+            unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+            raise SpecError(f"{where}: must be {parameter.domain}{unit}, got {value:g}")
+        limits = np.finfo(dtype)
+        if value and not limits.tiny <= abs(value) <= limits.max:
+            raise SpecError(
+                f"{where}: {value:g} does not fit {dtype}, which holds {limits.tiny:.2g} to {limits.max:.2g}"
+            )

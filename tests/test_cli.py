@@ -1,0 +1,661 @@
+"""The command line: what each command prints, that what is refused is one line, that a stopped run goes on."""
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+
+from sweep import equations
+from sweep.cli import main
+from sweep.model import Domain, Model, Output, Parameter
+
+ROOT = Path(__file__).parents[1]
+
+GOOD = """
+title = "How far does the loss fall?"
+loss = "total"
+outputs = ["relative_loss", "capital_cost"]
+[axes.fleet_size]
+start = 1e3
+stop = 1e8
+num = 101
+spacing = "log"
+source = "a decade of decades"
+[axes.time]
+start = 0
+stop = 20
+num = 201
+[fixed]
+doubling_rate = 0.5
+scaling_exponent = { value = 0.05, source = "Kaplan 2020" }
+"""
+
+TOY = """
+model = "toy"
+title = "How far does it go?"
+outputs = ["distance", "speed"]
+[axes.rate]
+values = [1.0, 2.0, 3.0]
+[axes.time]
+start = 0
+stop = 9
+num = 40000
+"""
+
+# One case a class of bad config: what replaces what in GOOD, and what the one line must say.
+BAD_CONFIGS = {
+    "broken_toml": ("[axes.time]", "[axes.time", ["not valid TOML", "line"]),
+    "unknown_key": ("loss = ", "colour = 1\nloss = ", ['unknown key "colour"', "allowed", "axes"]),
+    "unknown_key_of_axis": ("num = 201", "count = 201", ["axes.time", 'unknown key "count"', "num"]),
+    "wrong_type": ("num = 201", 'num = "many"', ["axes.time.num", "whole number", "many"]),
+    "decreasing_range": ("stop = 20", "stop = -1", ['axis "time"', "start must be below stop", "stop=-1"]),
+    "non_monotone_axis": (
+        "start = 0\nstop = 20\nnum = 201",
+        "values = [1.0, 3.0, 2.0]",
+        ['axis "time"', "strictly increasing", "[1.0, 3.0, 2.0]"],
+    ),
+    "empty_axis": ("start = 0\nstop = 20\nnum = 201", "values = []", ['axis "time"', "at least one number", "[]"]),
+    "nan_value": ("doubling_rate = 0.5", "doubling_rate = nan", ["fixed.doubling_rate", "finite", "NaN"]),
+    "inf_value": ("stop = 20", "stop = inf", ["axes.time.stop", "finite", "Infinity"]),
+    "domain": ("start = 1e3", "start = 0", ['axis "fleet_size"', "log axis must start above 0", "0"]),
+    "domain_of_fixed": ("{ value = 0.05,", "{ value = -1,", ["fixed.scaling_exponent", "must be > 0", "got -1"]),
+    "given_twice": ("[fixed]", "[fixed]\ntime = 3", ["time is given twice", "axes", "fixed", "keep one"]),
+    "alias": ("[axes.fleet_size]", "[axes.N]", ['axes: "N" is another spelling of fleet_size', "write fleet_size"]),
+    "alias_given_too": ("[fixed]", "[fixed]\nN = 3", ['fixed: "N" is another spelling', "given too"]),
+    "unknown_output": ('"relative_loss"', '"relative_los"', ["outputs", '"relative_los"', "did you mean"]),
+    "unknown_parameter": ("doubling_rate = 0.5", "speed = 1", ["fixed", '"speed"', "allowed", "doubling_rate"]),
+    "unknown_model": ("loss = ", 'model = "linear"\nloss = ', ["model", '"linear"', "relative_loss"]),
+    "missing_parameter": ("doubling_rate = 0.5", "", ["doubling_rate: is missing", "[axes] or [fixed]", "1/year"]),
+    "missing_loss": ('loss = "total"', "", ["loss: is required", '"total" or "excess"']),
+    "bad_loss": ('"total"', '"all"', ["loss: must be", '"total" or "excess"', '"all"']),
+}
+
+SLOW = """
+from time import sleep as pause
+from sweep import equations
+from sweep.cli import main
+from sweep.model import Model, Output, Parameter, Stages
+
+def table(rate, time):
+    pause(0.05)
+    return {"table": rate * time}
+
+equations.MODELS["toy"] = Model(
+    name="toy", equation="s = v t", source="school", assumptions="none",
+    parameters=(Parameter("rate", "rate", "m/s"), Parameter("time", "duration", "s")),
+    outputs=(Output("distance", "way", "m", ("rate", "time")),),
+    function=lambda rate, time: {"distance": rate * time},
+    stages=Stages((table,), lambda rate, time, table: {"distance": table}),
+)
+main(prog_name="sweep")
+"""
+
+
+def _caveats(spec: object) -> list[str]:
+    return ["time is relative"]
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a config of a model that needs no kernels; the test runs in its folder."""
+    model = Model(
+        name="toy",
+        equation="s = v t",
+        source="school",
+        assumptions="none",
+        parameters=(Parameter("rate", "rate", "m/s", Domain(low=0.0)), Parameter("time", "duration", "s")),
+        outputs=(Output("distance", "way", "m", ("rate", "time")), Output("speed", "speed", "m/s", ("rate",))),
+        function=lambda rate, time: {"distance": rate * time, "speed": rate * 1},
+        caveats=_caveats,
+    )
+    monkeypatch.setitem(equations.MODELS, "toy", model)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.toml").write_text(TOY)
+    return Path("toy.toml")
+
+
+@pytest.fixture
+def good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a config of the shipped model; the test runs in its folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.toml").write_text(GOOD)
+    return Path("good.toml")
+
+
+def sweep(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sweep", catch_exceptions=False)
+
+
+def assert_refused(result: Result, *parts: str) -> None:
+    lines = result.stderr.splitlines()
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    errors = [line for line in lines if not line.startswith("warning: ")]
+    assert len(errors) == 1, result.stderr
+    assert errors[0].startswith("error: ")
+    for part in parts:
+        assert part in errors[0]
+
+
+def contents(store: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(p): (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(store.rglob("*")) if p.is_file()}
+
+
+def child(script: str, *args: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, args)],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("command", ["run", "describe"])
+@pytest.mark.parametrize("case", BAD_CONFIGS)
+def test_main_refuses_a_bad_config_in_one_line(case: str, command: str, good: Path) -> None:
+    old, new, parts = BAD_CONFIGS[case]
+    assert GOOD.count(old) == 1
+    good.write_text(GOOD.replace(old, new))
+    assert_refused(sweep(command, good), "good.toml: ", *parts)
+
+
+@pytest.mark.parametrize("case", BAD_CONFIGS)
+def test_run_leaves_a_store_as_it_was_when_the_config_is_bad(case: str, toy: Path) -> None:
+    assert sweep("run", toy, "--store", "out.zarr").exit_code == 0
+    before = contents(Path("out.zarr"))
+    old, new, _ = BAD_CONFIGS[case]
+    Path("bad.toml").write_text(GOOD.replace(old, new))
+    assert_refused(sweep("run", "bad.toml", "--store", "out.zarr", "--overwrite"), "bad.toml: ")
+    assert contents(Path("out.zarr")) == before
+
+
+@pytest.mark.parametrize("command", ["run", "describe", "plot"])
+def test_main_refuses_a_config_that_is_missing(command: str, good: Path) -> None:
+    assert_refused(sweep(command, "absent.toml"), "absent.toml: cannot be read: No such file")
+
+
+@pytest.mark.parametrize("size", ["", "much", "2GBx", "-1", "0", "nan", "1e400", "2 parsecs", "1iB"])
+def test_main_refuses_a_memory_that_is_no_size(size: str, good: Path) -> None:
+    for command in ("run", "describe"):
+        assert_refused(sweep(command, good, f"--memory={size}"), "--memory", repr(size), "512MB, 4GiB or 2e9")
+
+
+def test_main_refuses_a_memory_that_holds_no_block(good: Path) -> None:
+    assert_refused(sweep("describe", good, "--memory", "10B"), "memory: 10 bytes", "at least 1 MB")
+
+
+def test_main_refuses_a_precision_that_does_not_exist(good: Path) -> None:
+    for command in ("run", "describe"):
+        assert_refused(sweep(command, good, "--dtype", "float16"), "--dtype", "float16", "float32", "float64")
+
+
+def test_main_refuses_a_value_that_does_not_fit_the_precision_asked_for(good: Path) -> None:
+    good.write_text(
+        GOOD.replace("doubling_rate = 0.5", "doubling_rate = 1e-50\n[fixed.pue]\nvalue = 1.0")
+        .replace("loss = ", 'dtype = "float64"\nloss = ')
+        .replace('scaling_exponent = { value = 0.05, source = "Kaplan 2020" }', "")
+        .replace("[fixed]", "[fixed]\nscaling_exponent = 0.05")
+    )
+    assert sweep("describe", good).exit_code == 0
+    assert_refused(sweep("describe", good, "--dtype", "float32"), "good.toml: fixed.doubling_rate", "float32")
+
+
+@pytest.mark.parametrize("args", [["--colour"], ["paint"], ["run"], ["run", "good.toml", "--colour"], ["describe"]])
+def test_main_refuses_a_misspelt_command_in_one_line(args: list[str], good: Path) -> None:
+    assert_refused(sweep(*args), "--help")
+
+
+def test_run_refuses_the_store_of_another_sweep(toy: Path) -> None:
+    assert sweep("run", toy, "--store", "out.zarr").exit_code == 0
+    before = contents(Path("out.zarr"))
+    toy.write_text(TOY.replace("40000", "50"))
+    parts = ("out.zarr", "different sweep", "axes.time.num is 40000 there, 50 here", "--overwrite")
+    assert_refused(sweep("run", toy, "--store", "out.zarr"), *parts)
+    assert contents(Path("out.zarr")) == before
+
+
+@pytest.mark.parametrize("extra", [[], ["--overwrite"]])
+def test_run_refuses_a_store_that_is_none(extra: list[str], toy: Path) -> None:
+    Path("data").mkdir()
+    Path("data/precious").write_text("mine")
+    assert_refused(sweep("run", toy, "--store", "data", *extra), "data: is not the store of a sweep")
+    assert contents(Path("data"))["data/precious"][0] == b"mine"
+
+
+def test_run_refuses_a_store_in_a_folder_that_does_not_exist(toy: Path) -> None:
+    assert_refused(sweep("run", toy, "--store", "absent/out.zarr"), "the folder absent does not exist")
+
+
+@pytest.mark.parametrize(("path", "part"), [("absent", "absent: does not exist"), (".", "is not the store of a sweep")])
+def test_status_refuses_what_is_no_store(path: str, part: str, good: Path) -> None:
+    assert_refused(sweep("status", path), part)
+
+
+def test_plot_refuses_a_folder_that_is_no_store(good: Path) -> None:
+    assert_refused(sweep("plot", "."), "is not the store of a sweep")
+
+
+def test_plot_refuses_a_file_that_is_no_config(good: Path) -> None:
+    Path("out.nc").write_text("")
+    assert_refused(sweep("plot", "out.nc"), "out.nc", "neither a store", ".toml")
+
+
+def test_plot_refuses_a_figure_in_a_folder_that_does_not_exist(good: Path) -> None:
+    assert_refused(sweep("plot", good, "-o", "absent/a.png"), "the folder absent does not exist")
+
+
+@pytest.mark.parametrize("at", ["time", "time=", "=3", "time=soon", "time=nan"])
+def test_plot_refuses_a_place_that_is_no_value(at: str, good: Path) -> None:
+    assert_refused(sweep("plot", good, "--at", at), "--at", repr(at), "DIM=VALUE")
+
+
+def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(equations, "load", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        sweep("describe", good)
+
+
+def test_main_names_the_file_of_an_error_of_the_system(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", "out.zarr")
+
+    monkeypatch.setattr(equations, "load", full)
+    assert_refused(sweep("describe", good), "out.zarr: No space left on device")
+
+
+# describe
+
+
+def test_describe_lists_what_is_swept_and_what_comes_out(good: Path) -> None:
+    out = sweep("describe", good).stdout
+    for part in (
+        "How far does the loss fall?",
+        equations.RELATIVE_LOSS.equation[:40],
+        "loss      total",
+        "constant fleet",
+        "1000 to 1e+08, 101 log-spaced",
+        "0 to 20, 201 evenly spaced",
+        "a decade of decades",
+        "1/year",
+        "Kaplan 2020",
+        "not needed by these outputs: power, pue, electricity_price",
+        "fleet_size 101 x time 201",
+        "81.2 kB",
+        "20,301 in 1 block of ",
+    ):
+        assert part in out
+    assert out.index("fleet_size ") < out.index("time  ") < out.index("doubling_rate ") < out.index("unit_price ")
+
+
+def test_describe_cuts_more_blocks_with_less_memory(good: Path) -> None:
+    blocks = [
+        int(re.search(r"in ([\d,]+) blocks?", sweep("describe", good, "--memory", memory).stdout)[1])
+        for memory in ("1GiB", "200kB")
+    ]
+    assert blocks[0] == 1 < blocks[1]
+
+
+def test_describe_says_when_only_a_store_will_do(good: Path) -> None:
+    assert "needs --store" in sweep("describe", good, "--memory", "150kB").stdout
+    assert "needs --store" not in sweep("describe", good).stdout
+
+
+def test_describe_doubles_the_bytes_in_float64(good: Path) -> None:
+    assert "float64, 162 kB" in sweep("describe", good, "--dtype", "float64").stdout
+
+
+def test_describe_prints_a_caveat_once(good: Path) -> None:
+    good.write_text(GOOD.replace("0.05,", "0.15,"))
+    result = sweep("describe", good)
+    assert result.exit_code == 0
+    assert result.stderr.count("warning: good.toml: scaling_exponent up to 0.15") == 1
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_describe_accepts_every_shipped_config(config: Path) -> None:
+    result = sweep("describe", config)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+# run
+
+
+def test_run_prints_ranges_and_that_nothing_was_stored(toy: Path, tmp_path: Path) -> None:
+    result = sweep("run", toy)
+    assert result.exit_code == 0
+    *table, summary = result.stdout.splitlines()
+    assert [line.split()[0] for line in table] == ["rate", "time", "distance", "speed"]
+    assert re.search(r"distance +rate 3 x time 40,000 +0 to 27 +m$", table[2])
+    assert summary.startswith("120,000 points, 2 outputs: ")
+    assert "nothing was stored" in summary and "--store" in summary
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.toml"]
+
+
+def test_run_counts_the_undefined(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    import jax.numpy as jnp
+
+    def function(rate: object, time: object) -> dict[str, object]:
+        return {"distance": jnp.where(time > 0, jnp.nan, rate), "speed": rate * jnp.nan}
+
+    monkeypatch.setitem(equations.MODELS, "toy", replace(equations.MODELS["toy"], function=function))
+    out = sweep("run", toy).stdout
+    assert "1 to 3 (119,997 of 120,000 undefined)" in out
+    assert "(3 of 3 undefined)" in out
+
+
+def test_run_sums_up_in_one_line(toy: Path) -> None:
+    result = sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    assert result.exit_code == 0
+    pattern = r"120,000 points, 2 outputs: [\d.e+-]+ s, [\d.e+-]+ points/s, 480 kB; written to out.zarr\n"
+    assert re.fullmatch(pattern, result.stdout)
+
+
+def test_run_is_quiet_where_nobody_watches(toy: Path) -> None:
+    assert sweep("run", toy, "--store", "out.zarr").stderr == "warning: toy.toml: time is relative\n"
+
+
+def test_run_says_that_a_complete_store_took_no_work(toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr")
+    before = contents(Path("out.zarr"))
+    result = sweep("run", toy, "--store", "out.zarr")
+    assert result.exit_code == 0
+    assert "nothing was computed" in result.stdout and "out.zarr" in result.stdout
+    shards = [name for name in before if "/c/" in name]
+    after = contents(Path("out.zarr"))
+    assert [after[name] for name in shards] == [before[name] for name in shards]
+
+
+def test_run_replaces_the_store_of_another_sweep_when_told_to(toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr")
+    toy.write_text(TOY.replace("40000", "50"))
+    assert sweep("run", toy, "--store", "out.zarr", "--overwrite").exit_code == 0
+    with xr.open_zarr("out.zarr", chunks=None) as dataset:
+        assert dataset.sizes["time"] == 50
+
+
+def test_run_takes_the_precision_asked_for(toy: Path) -> None:
+    assert sweep("run", toy, "--store", "out.zarr", "--dtype", "float64").exit_code == 0
+    with xr.open_zarr("out.zarr", chunks=None) as dataset:
+        assert dataset["distance"].dtype == np.float64
+
+
+@pytest.mark.parametrize("extra", [[], ["--store", "out.zarr"]])
+def test_run_writes_the_numbers_and_attributes_to_netcdf(extra: list[str], toy: Path) -> None:
+    result = sweep("run", toy, "--netcdf", "out.nc", *extra)
+    assert result.exit_code == 0
+    assert "out.nc" in result.stdout
+    rate, time = np.array([1.0, 2.0, 3.0]), np.linspace(0, 9, 40000)
+    with xr.open_dataset("out.nc", engine="h5netcdf") as dataset:
+        assert dataset["distance"].dims == ("rate", "time")
+        np.testing.assert_array_max_ulp(dataset["distance"].values, np.float32(np.outer(rate, time)), 2)
+        assert dataset["distance"].attrs == {"long_name": "way", "units": "m"}
+        assert dataset.attrs["title"] == "How far does it go?"
+        assert "_FillValue" not in dataset["time"].encoding
+    assert sorted(path.name for path in Path().iterdir()) == sorted(["out.nc", "toy.toml", *extra[1:]])
+
+
+def test_run_writes_netcdf_from_a_complete_store_without_computing(toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr")
+    result = sweep("run", toy, "--store", "out.zarr", "--netcdf", "out.nc")
+    assert "nothing was computed" in result.stdout
+    assert Path("out.nc").exists()
+
+
+def test_run_refuses_a_netcdf_file_that_exists(toy: Path) -> None:
+    Path("out.nc").write_text("precious")
+    assert_refused(sweep("run", toy, "--netcdf", "out.nc", "--store", "out.zarr"), "out.nc", "exists", "--overwrite")
+    assert Path("out.nc").read_text() == "precious"
+    assert not Path("out.zarr").exists()
+
+
+def test_run_replaces_a_netcdf_file_when_told_to(toy: Path) -> None:
+    Path("out.nc").write_text("old")
+    assert sweep("run", toy, "--netcdf", "out.nc", "--overwrite").exit_code == 0
+    with xr.open_dataset("out.nc", engine="h5netcdf") as dataset:
+        assert set(dataset.data_vars) == {"distance", "speed"}
+
+
+def test_run_keeps_the_old_netcdf_file_when_writing_fails(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: xr.Dataset, path: Path, **options: object) -> None:
+        Path(path).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    Path("out.nc").write_text("old")
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    result = sweep("run", toy, "--netcdf", "out.nc", "--overwrite")
+    assert_refused(result, "--netcdf out.nc: cannot be written: No space left on device")
+    assert Path("out.nc").read_text() == "old"
+    assert sorted(path.name for path in Path().iterdir()) == ["out.nc", "toy.toml"]
+
+
+@pytest.mark.parametrize(
+    ("path", "part"), [("absent/out.nc", "the folder absent does not exist"), ("folder", "is a folder")]
+)
+def test_run_refuses_a_netcdf_file_where_none_can_be(path: str, part: str, toy: Path) -> None:
+    Path("folder").mkdir()
+    assert_refused(sweep("run", toy, "--netcdf", path, "--overwrite"), part)
+
+
+def test_run_refuses_netcdf_beyond_half_of_the_memory(toy: Path) -> None:
+    result = sweep("run", toy, "--netcdf", "out.nc", "--store", "out.zarr", "--memory", "1MB")
+    assert_refused(result, "--netcdf out.nc", "800 kB", "1 MB", "--store")
+    assert not Path("out.zarr").exists()
+
+
+@pytest.mark.parametrize("library", ["h5netcdf", "h5py"])
+def test_run_names_the_extra_that_netcdf_needs(library: str, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
+    assert_refused(sweep("run", toy, "--netcdf", "out.nc"), f"needs {library}", "relative-loss-sweep[netcdf]")
+
+
+@pytest.mark.parametrize("config", [ROOT / "configs" / "smoke.toml"], ids=["smoke"])
+def test_run_computes_a_shipped_config(config: Path, tmp_path: Path) -> None:
+    pytest.importorskip("kernels.stages", reason="the kernels are not there")
+    result = sweep("run", config, "--store", tmp_path / "out.zarr")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_run_goes_on_after_an_interrupt(tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_text(TOY.replace(', "speed"', ""))
+    store = tmp_path / "out.zarr"
+    args = ("run", tmp_path / "toy.toml", "--store", store, "--memory", "40kB")
+    process = child(SLOW, *args)
+    deadline = time.monotonic() + 60
+    while len([p for p in store.glob("distance/c/**/*") if p.name.isdigit() and p.is_file()]) < 3:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    stopped = re.fullmatch(r"stopped after (\d+) of (\d+) blocks; the same command goes on\n", err)
+    assert 1 <= int(stopped[1]) < int(stopped[2])
+    state = sweep("status", store).stdout
+    assert "not complete" in state
+    assert int(re.search(r"blocks +(\d+) of", state)[1]) >= int(stopped[1])
+    out, err = child(SLOW, *args).communicate(timeout=120)
+    assert err == "" and "the others were stored already" in out
+    assert "100 %" in sweep("status", store).stdout
+
+
+def test_run_without_a_store_says_what_an_interrupt_lost(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sweep as library
+
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(vars(library), "run", interrupted)
+    result = sweep("run", toy)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.splitlines()[-1] == "stopped; nothing was stored"
+
+
+def test_main_stops_in_one_line_anywhere_else(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(equations, "load", interrupted)
+    result = sweep("describe", good)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "stopped\n")
+
+
+def test_run_shows_progress_on_a_terminal(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
+    (tmp_path / "toy.toml").write_text(TOY.replace(', "speed"', ""))
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "TERM": "xterm", "COLUMNS": "120"}
+    command = [sys.executable, "-c", SLOW, "run", str(tmp_path / "toy.toml"), "--memory", "2MB"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        try:
+            while part := terminal.read(4096):
+                shown += part
+        except OSError:  # the end of a pseudo-terminal on Linux
+            pass
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "120,000 points" in out
+    assert re.search(rb"\d+ of \d+ blocks?, [\d.e+]+ points/s, [\d.]+ kB, \d+:\d\d left", shown)
+
+
+# status
+
+
+def test_status_describes_a_complete_store(toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    out = sweep("status", "out.zarr").stdout
+    for part in (
+        "complete",
+        "100 %",
+        "120,000 of 120,000",
+        "How far does it go?",
+        "s = v t",
+        "float32",
+        "jax 0.",
+        "1, 2, 3 (3 values)",
+        "0 to 9, 40,000 evenly spaced",
+        "rate 3 x time 40,000",
+        "time is relative",
+    ):
+        assert part in out
+
+
+def test_status_counts_a_missing_shard(toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    shards = sorted(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())
+    shards[-1].unlink()
+    out = sweep("status", "out.zarr").stdout
+    assert f"{len(shards) - 1} of {len(shards)}, " in out
+    assert "not complete" in out and "100 %" not in out
+
+
+def test_status_reports_at_most_the_bytes_that_describe_announced(toy: Path) -> None:
+    described = sweep("describe", toy, "--memory", "1MB").stdout
+    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    most = float(re.search(r"at most ([\d.]+) kB on disk", described)[1])
+    assert float(re.search(r"on disk +([\d.]+) kB", sweep("status", "out.zarr").stdout)[1]) <= most
+
+
+# plot
+
+
+@pytest.mark.parametrize("source", ["toy.toml", "out.zarr"])
+def test_plot_draws_a_config_or_a_store(source: str, toy: Path) -> None:
+    pytest.importorskip("matplotlib", reason="figures need matplotlib")
+    sweep("run", toy, "--store", "out.zarr")
+    result = sweep("plot", source, "--output", "distance", "--x", "time", "--lines", "rate")
+    assert result.exit_code == 0
+    assert result.stdout == f"{source.split('.')[0]}.png\n"
+    assert Path(result.stdout.strip()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_hands_over_what_was_asked_for(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweep import figures
+
+    calls = []
+    monkeypatch.setattr(figures, "plot", lambda dataset, **asked: calls.append(asked))
+    monkeypatch.setattr(figures, "save", lambda figure, path: calls.append(path))
+    result = sweep("plot", toy, "-o", "a.svg", "--y", "rate", "--at", "time=6", "--at", "rate=2e0")
+    asked = {"output": None, "x": None, "lines": None, "y": "rate", "at": {"time": 6.0, "rate": 2.0}}
+    assert (calls, result.stdout) == ([asked, Path("a.svg")], "a.svg\n")
+
+
+def test_plot_warns_of_a_store_that_is_not_complete(toy: Path) -> None:
+    pytest.importorskip("matplotlib", reason="figures need matplotlib")
+    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    sorted(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())[-1].unlink()
+    result = sweep("plot", "out.zarr")
+    assert re.search(r"warning: out.zarr: 1 of \d+ blocks not computed yet", result.stderr)
+
+
+# starting
+
+
+@pytest.mark.parametrize(
+    "command", [["--help"], ["run", "--help"], ["--version"], ["describe", "good.toml"], ["status", "out.zarr"]]
+)
+def test_main_starts_without_jax_and_xarray(command: list[str], toy: Path, tmp_path: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr")
+    (tmp_path / "good.toml").write_text(GOOD)
+    script = (
+        "import sys; from sweep.cli import main\n"
+        "try: main(prog_name='sweep')\n"
+        "finally: print(*sorted({'jax', 'xarray', 'zarr', 'rich', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+    )
+    process = child(script, *command, cwd=tmp_path)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (0, "")
+
+
+def test_help_needs_neither_pydantic_nor_numpy() -> None:
+    script = (
+        "import sys; from sweep.cli import main\n"
+        "try: main(['--help'])\n"
+        "finally: print(*sorted({'pydantic', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    _, err = child(script).communicate(timeout=60)
+    assert err.strip() == ""
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_help_gives_an_example(command: str) -> None:
+    out = sweep(command, "--help").stdout
+    assert out.startswith(f"Usage: sweep {command} ")
+    assert f"Example: sweep {command} " in out
+
+
+def test_main_runs_as_a_module() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "sweep", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: sweep [OPTIONS] COMMAND")
+    assert isinstance(main, click.Group)
+
+
+def test_version_names_the_program() -> None:
+    result = sweep("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("sweep")
