@@ -1,5 +1,6 @@
 """Pure JAX kernels of the relative-loss equation and its inverses; needs jax and numpy, nothing else."""
 
+from kernels.inverse import fleet_for_target, rate_for_target, time_to_target
 from kernels.relative_loss import (
     compute_ratio,
     effective_years,
@@ -11,7 +12,10 @@ from kernels.relative_loss import (
 __all__ = [
     "compute_ratio",
     "effective_years",
+    "fleet_for_target",
     "log_relative_excess_loss",
+    "rate_for_target",
     "relative_excess_loss",
     "relative_loss",
+    "time_to_target",
 ]

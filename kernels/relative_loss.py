@@ -53,7 +53,7 @@ def effective_years(time: ArrayLike, doubling_rate: ArrayLike) -> Array:
     Error at most 4 ulp beyond what half an ulp in each argument causes, for times 0 to 1e4 and rates −5 to 100
     (tests/test_relative_loss.py); so are its first derivatives. Source: arXiv 2501.02156.
     """
-    t, rate = _arrays(time, doubling_rate)
+    t, rate = as_arrays(time, doubling_rate)
     return jnp.where((t >= 0.0) & ~jnp.isnan(rate), _effective_years(t, rate), jnp.nan)
 
 
@@ -87,7 +87,7 @@ def compute_ratio(
     -----
     Accuracy as for :func:`effective_years`, for fleets 1e-9 to 1e12. Source: arXiv 2501.02156; N/N0 is ours.
     """
-    run = _arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years)
+    run = as_arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years)
     return jnp.where(_in_domain(*run), _compute_ratio(*run), jnp.nan)
 
 
@@ -118,7 +118,7 @@ def log_relative_excess_loss(
     -----
     Accuracy as for :func:`compute_ratio`, for exponents 1e-3 to 1. Source: arXiv 2501.02156, 2603.28507.
     """
-    *run, kappa = _arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent)
+    *run, kappa = as_arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent)
     return jnp.where(_in_domain(*run) & (kappa > 0.0), -kappa * _log_compute_ratio(*run), jnp.nan)
 
 
@@ -147,7 +147,7 @@ def relative_excess_loss(
     -----
     Accuracy as for :func:`log_relative_excess_loss`. Source: arXiv 2501.02156, 2603.28507.
     """
-    *run, kappa = _arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent)
+    *run, kappa = as_arrays(fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent)
     return jnp.where(_in_domain(*run) & (kappa > 0.0), _power(jnp.ones_like(kappa), *run, kappa), jnp.nan)
 
 
@@ -180,7 +180,7 @@ def relative_loss(
     -----
     Accuracy as for :func:`log_relative_excess_loss`. Source: arXiv 2501.02156 (e = 0), 2603.28507 (e > 0).
     """
-    *run, kappa, share = _arrays(
+    *run, kappa, share = as_arrays(
         fleet_size, time, doubling_rate, reference_fleet, reference_years, scaling_exponent, irreducible_share
     )
     excess = _power(jnp.ones_like(kappa), *run, kappa)
@@ -197,7 +197,7 @@ def power(p: Array, exponent: Array | None, kappa: Array, factor: Array | float 
     if exponent is None:
         e, r = special.split(1.0 + p)
     else:
-        near = jnp.minimum(exponent, 60.0 - special.exponent_of(p))
+        near = special.within_reach(p, exponent)
         e, r = special.split(1.0 + special.scale(p, near))
         e = jnp.minimum(e + jnp.where(near < exponent, exponent - near, 0.0), ENDLESS)
         e = jnp.where(jnp.isinf(p), ENDLESS, e)
@@ -216,7 +216,7 @@ def power(p: Array, exponent: Array | None, kappa: Array, factor: Array | float 
 
 def growth(time: Array, doubling_rate: Array) -> Growth:
     """Effective years and efficiency 2^(γt), neither of which overflows."""
-    x = jnp.where((time == 0.0) | (doubling_rate == 0.0), 0.0, time * doubling_rate)
+    x = special.product(time, doubling_rate)
     big = x > DIRECT
     k, f = special.reduce(x)
     small = jnp.abs(x) <= 0.5
@@ -234,7 +234,7 @@ def growth(time: Array, doubling_rate: Array) -> Growth:
 
 def growth_slope(time: Array, doubling_rate: Array) -> Array:
     """d log G / dγ [years]: t ln 2 / 2 where γ = 0, 1/|γ| for steep decline, t ln 2 for steep growth."""
-    x = jnp.where((time == 0.0) | (doubling_rate == 0.0), 0.0, time * doubling_rate)
+    x = special.product(time, doubling_rate)
     near = jnp.abs(x) <= 2.0
     inner = jnp.where(near, x, 0.0)
     rate = jnp.where(near, 1.0, doubling_rate)
@@ -246,7 +246,7 @@ def growth_slope(time: Array, doubling_rate: Array) -> Array:
     return jnp.where(near, time * LN2 * special.exprel2_slope(inner), jnp.where(outer > 0.0, up, down))
 
 
-def _arrays(*values: ArrayLike) -> list[Array]:
+def as_arrays(*values: ArrayLike) -> list[Array]:
     """Arguments as arrays of one shape and floating type; whole numbers count as the default type."""
     types = [np.dtype(v.dtype) for v in values if hasattr(v, "dtype")]
     floats = [t for t in types if jnp.issubdtype(t, jnp.floating) and t.itemsize >= 4]
@@ -261,8 +261,7 @@ def _in_domain(fleet: Array, time: Array, rate: Array, reference_fleet: Array, r
 
 def _added(fleet: Array, years: Array, reference_fleet: Array, reference_years: Array) -> Array:
     """(N/N0) G/T0, 0 where either factor is, though the other be infinite."""
-    nothing = (fleet == 0.0) | (years == 0.0)
-    return jnp.where(nothing, 0.0, fleet / (reference_fleet * reference_years) * years)
+    return special.product(fleet / (reference_fleet * reference_years), years)
 
 
 @jax.custom_jvp
@@ -276,9 +275,8 @@ def _effective_years_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]
     time, rate = primals
     years = _effective_years(time, rate)
     grown = growth(time, rate)
-    by_time = special.exp2(jnp.where(time == 0.0, 0.0, rate * time))
-    slope = growth_slope(time, rate)
-    by_rate = jnp.where(slope == 0.0, 0.0, special.scale(grown.years * slope, grown.exponent))
+    by_time = special.exp2(special.product(time, rate))
+    by_rate = special.scale(special.product(grown.years, growth_slope(time, rate)), grown.exponent)
     return years, by_time * tangents[0] + by_rate * tangents[1]
 
 
@@ -297,8 +295,8 @@ def _compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) 
     slope = growth_slope(time, rate)
     partials = (
         grown.years / reference,
-        _times(fleet / reference, grown.efficiency),
-        _times(added, slope),
+        special.product(fleet / reference, grown.efficiency),
+        special.product(added, slope),
         -added / reference_fleet,
         -added / reference_years,
     )
@@ -326,27 +324,18 @@ def log_partials(
     grown = growth(time, rate)
     reference = reference_fleet * reference_years
     added = _added(fleet, grown.years, reference_fleet, reference_years)
-    near = jnp.minimum(grown.exponent, 60.0 - special.exponent_of(added))
+    near = special.within_reach(added, grown.exponent)
     ratio = special.scale(added, near)
     endless = jnp.isinf(ratio)
     share = jnp.where(endless, 1.0, ratio / (1.0 + jnp.where(endless, 0.0, ratio)))
-    by_fleet = jnp.where(
-        fleet > 0.0,
-        share / jnp.where(fleet > 0.0, fleet, 1.0),
-        special.scale(grown.years / reference, grown.exponent),
-    )
+    by_fleet = jnp.where(endless, 0.0, special.scale(grown.years / reference, near) / (1.0 + ratio))
     by_time = jnp.where(
         endless,
         grown.efficiency / grown.years,
-        special.scale(_times(fleet / reference, grown.efficiency), near) / (1.0 + ratio),
+        special.scale(special.product(fleet / reference, grown.efficiency), near) / (1.0 + ratio),
     )
-    by_rate = _times(share, growth_slope(time, rate))
+    by_rate = special.product(share, growth_slope(time, rate))
     return by_fleet, by_time, by_rate, -share / reference_fleet, -share / reference_years
-
-
-def _times(a: Array, b: Array) -> Array:
-    """The product, 0 where either factor is, though the other be infinite."""
-    return jnp.where((a == 0.0) | (b == 0.0), 0.0, a * b)
 
 
 @jax.custom_jvp
@@ -361,7 +350,7 @@ def _power(
 @_power.defjvp
 def _power_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     factor, *run, kappa = primals
-    by_run = [_power(_times(-factor * kappa, d), *run, kappa) for d in log_partials(*run)]
+    by_run = [_power(special.product(-factor * kappa, d), *run, kappa) for d in log_partials(*run)]
     by_factor = _power(jnp.ones_like(factor), *run, kappa)
     by_kappa = _power(-factor * _log_compute_ratio(*run), *run, kappa)
     change = sum(d * v for d, v in zip((by_factor, *by_run, by_kappa), tangents, strict=True))

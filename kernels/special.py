@@ -115,6 +115,11 @@ def lowest(x: Array) -> float:
     return float(-_bits(x.dtype)[2])
 
 
+def digits(x: Array) -> float:
+    """Bits of the fraction of the type of x."""
+    return float(_bits(x.dtype)[1])
+
+
 def power_of_two(k: Array) -> Array:
     """2^k for whole numbers k (held as floats) from minus the exponent bias, which gives 0, to the largest exponent."""
     integer, fraction, bias = _bits(k.dtype)
@@ -136,6 +141,17 @@ def exponent_of(x: Array) -> Array:
     return ((bits >> fraction) - integer(bias)).astype(x.dtype)
 
 
+def within_reach(p: Array, k: Array) -> Array:
+    """The power of two, at most k, that keeps p 2^k below 2^61, beside which 1 is nothing in either type."""
+    return jnp.where(p == 0.0, k, jnp.minimum(k, 60.0 - exponent_of(p)))
+
+
+def product(a: Array, b: Array) -> Array:
+    """The product, 0 where one factor is 0 though the other be infinite."""
+    undecided = ((a == 0.0) & jnp.isinf(b)) | (jnp.isinf(a) & (b == 0.0))
+    return jnp.where(undecided, 0.0, a) * jnp.where(undecided, 0.0, b)
+
+
 def head(x: Array) -> Array:
     """The leading half of the bits of x, so that its product with another head, or a small whole number, is exact."""
     integer, fraction, _ = _bits(x.dtype)
@@ -154,10 +170,7 @@ def split(c: Array) -> tuple[Array, Array]:
 
 def log2_remainder(r: Array) -> Array:
     """log2(1 + r) for sqrt(1/2) <= 1 + r <= sqrt(2), to 1 ulp of the result."""
-    if r.dtype == np.float32:
-        return r * _horner(_LOG2_1P, r)
-    s = r / (2.0 + r)
-    return s * _horner(_LOG2_S, s * s)
+    return r * log2_1p_ratio(r)
 
 
 def exp2m1_fraction(f: Array) -> Array:
@@ -168,6 +181,19 @@ def exp2m1_fraction(f: Array) -> Array:
 def exprel2_fraction(f: Array) -> Array:
     """(2^f - 1) / (f ln 2) for |f| <= 0.505, 1 at f = 0."""
     return _horner(_EXPREL2[_name(f)], f)
+
+
+def exprel2_remainder(f: Array) -> Array:
+    """((2^f - 1) / (f ln 2) - 1) / f for |f| <= 0.505."""
+    return _horner(_EXPREL2[_name(f)][1:], f)
+
+
+def log2_1p_ratio(r: Array) -> Array:
+    """log2(1 + r) / r for sqrt(1/2) <= 1 + r <= sqrt(2), log2(e) at r = 0."""
+    if r.dtype == np.float32:
+        return _horner(_LOG2_1P, r)
+    s = r / (2.0 + r)
+    return _horner(_LOG2_S, s * s) / (2.0 + r)
 
 
 def reduce(x: Array) -> tuple[Array, Array]:
@@ -203,6 +229,18 @@ def _exp2m1_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, A
 
 
 @jax.custom_jvp
+def log2(x: Array) -> Array:
+    """log2(x) for normal x > 0, to 1 ulp."""
+    e, r = split(x)
+    return e + log2_remainder(r)
+
+
+@log2.defjvp
+def _log2_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return log2(primals[0]), LOG2_E / primals[0] * tangents[0]
+
+
+@jax.custom_jvp
 def log2_1p(a: Array) -> Array:
     """log2(1 + a) for a > -1, to 2 ulp; -inf at -1."""
     c = 1.0 + a
@@ -222,14 +260,14 @@ def _log2_1p_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
 @jax.custom_jvp
 def log2_1p_scaled(p: Array, k: Array) -> Array:
     """log2(1 + p 2^k) for whole numbers k and p 2^k > -1, to 2 ulp, whatever the size of p 2^k."""
-    near = jnp.minimum(k, 60.0 - exponent_of(p))
+    near = within_reach(p, k)
     return log2_1p(scale(p, near)) + jnp.where(near < k, k - near, 0.0)
 
 
 @log2_1p_scaled.defjvp
 def _log2_1p_scaled_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     p, k = primals
-    near = jnp.minimum(k, 60.0 - exponent_of(p))
+    near = within_reach(p, k)
     return log2_1p_scaled(p, k), scale(jnp.ones_like(p), near) / (1.0 + scale(p, near)) * LOG2_E * tangents[0]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sweep.spec import Axis, SweepSpec
 
 REFUSED, INTERRUPTED = 2, 130
+OF_A_STORE = ("complete", "blocks", "chunks")  # attributes that say how a store is laid out
 UNITS = {"B": 1, **{f"{p}B": 1000**i for i, p in enumerate("kMGT", 1)}}
 UNITS |= {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
 
@@ -389,7 +390,7 @@ def _write_netcdf(dataset: "xr.Dataset", path: Path) -> None:
 
     fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
     plain = dataset.load().drop_encoding()
-    plain.attrs = {key: _netcdf_attribute(value) for key, value in plain.attrs.items()}
+    plain.attrs = {key: _netcdf_attribute(value) for key, value in plain.attrs.items() if key not in OF_A_STORE}
     # CF allows no missing values in a coordinate, and xarray would declare one.
     encoding = {name: {"_FillValue": None} for name in plain.coords}
     try:
@@ -455,14 +456,14 @@ def _description(spec: "SweepSpec", plan: "Plan", memory: int) -> Iterator[str]:
         yield f"  not needed by these outputs: {', '.join(idle)}"
     yield from ("", "outputs", *_table(_output_rows(plan, model, spec.dtype)), "")
     blocks = f"{_count(len(plan), 'block')} of {' x '.join(f'{n:,}' for n in plan.block_shape)}"
-    held = _size(_result_bytes(plan))
+    held = f"{_size(_result_bytes(plan))} in memory"
     if _result_bytes(plan) > memory // 2:
         held += f" (over half of the budget of {_size(memory)}, so it needs --store)"
     disk = f"at most {_size(_stored_bytes(plan))} on disk, {_size(shutil.disk_usage('.').free)} free here"
     yield from _facts(
         [
             ("points", f"{plan.points:,} in {blocks}"),
-            ("bytes", f"{held} in memory; {disk}"),
+            ("bytes", f"{held}; {disk}"),
         ]
     )
 

@@ -168,8 +168,9 @@ def _select(
         if dim not in most:
             index = _nearest(coordinate, at[dim]) if dim in at else (size - 1) // 2
             used = float(coordinate[index])
-            asked = "middle of" if dim not in at else f"nearest to {at[dim]:.10g} of" if at[dim] != used else "one of"
-            held.append(f"{dim} = {_quantities([used], coordinate)[0]} ({asked} {size:,} values)")
+            which = f"{'middle' if dim not in at else 'one' if at[dim] == used else 'nearest'} of {size:,} values"
+            which += f" to {at[dim]:.10g}" if at.get(dim, used) != used else ""
+            held.append(f"{dim} = {_quantities([used], coordinate)[0]} ({which})")
             indices[dim] = index
         elif size > most[dim]:
             thinned.append(f"{most[dim]:,} of {size:,} values of {dim}")
@@ -241,7 +242,7 @@ def _quantities(values: Iterable[float], variable: xr.DataArray) -> list[str]:
 def _numbers(values: Iterable[float], digits: int = 4) -> list[str]:
     """Write numbers as briefly as keeps them apart, with that many digits or more."""
     values = [float(value) for value in values]
-    whole = [abs(v) < 1e7 and (v == round(v) or abs(v) >= 10 ** (digits - 1)) for v in values]
+    whole = [abs(v) < 1e8 and float(f"{v:.{digits}g}").is_integer() for v in values]
     texts = [f"{v:,.0f}" if w else f"{v:.{digits}g}" for v, w in zip(values, whole, strict=True)]
     return texts if len(set(texts)) == len(set(values)) or digits == 17 else _numbers(values, digits + 1)
 
@@ -320,7 +321,9 @@ def _add_contours(axes: "Axes", drawn: xr.DataArray, norm: "Normalize") -> None:
     from matplotlib.transforms import Bbox
 
     (y, x), is_log = (drawn[dim].values for dim in drawn.dims), _is_log(drawn)
-    ticks = (LogLocator(numticks=9) if is_log else MaxNLocator(8)).tick_values(norm.vmin, norm.vmax)
+    ticks = (LogLocator(numticks=9) if is_log else MaxNLocator(8, steps=[1, 2, 2.5, 5, 10])).tick_values(
+        norm.vmin, norm.vmax
+    )
     levels = [level for level in ticks if norm.vmin < level < norm.vmax]
     if not levels:
         return
@@ -366,12 +369,14 @@ def _wrap(figure: "Figure", text: str, inches: float, size: float) -> str:
     from matplotlib.font_manager import FontProperties
 
     renderer, font = figure.canvas.get_renderer(), FontProperties(size=size)
-    width = len(text)
+    limit = 0.97 * inches * figure.dpi  # letters are a little wider at some resolutions
+
+    def measure(line: str) -> float:
+        return renderer.get_text_width_height_descent(line, font, ismath=False)[0]
+
+    letters = 1 + int(1.3 * len(text) * limit / max(measure(text), 1.0))
     while True:
-        lines = wrap(text, max(width, 1), break_on_hyphens=False)
-        widths = [renderer.get_text_width_height_descent(line, font, ismath=False)[0] for line in lines]
-        if (
-            width <= 1 or max(widths, default=0) <= 0.97 * inches * figure.dpi
-        ):  # letters are a little wider at some resolutions
+        lines = wrap(text, letters, break_on_hyphens=False)
+        if letters == 1 or all(measure(line) <= limit for line in lines):
             return "\n".join(lines)
-        width -= max(1, width // 50)
+        letters -= 1

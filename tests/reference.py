@@ -433,7 +433,8 @@ class Reference:
     def ulp(self) -> np.ndarray:
         """Spacing of the dtype at the reference, at least that of the smallest normal."""
         info = np.finfo(self.dtype)
-        size = np.clip(np.abs(self.head), float(info.tiny), float(info.max)).astype(self.dtype)
+        below_max = float(np.nextafter(info.max, self.dtype.type(0)))  # NumPy's spacing of max itself overflows
+        size = np.clip(np.abs(self.head), float(info.tiny), below_max).astype(self.dtype)
         return np.spacing(size).astype(np.float64)
 
     def excess(self, got: np.ndarray) -> np.ndarray:
@@ -577,7 +578,8 @@ def slopes(name: str, arguments: Sequence[np.ndarray], parameter: str) -> np.nda
 def hessian(name: str, point: Sequence[float], dtype: np.dtype) -> dict[tuple[str, str], tuple[float, float]] | None:
     """Evaluate every second derivative at one point with its allowance, or None where the function has none.
 
-    The conditioning is a central difference of relative step 2**-60, good to about 36 digits at this precision.
+    The conditioning is a central difference of relative step 2**-60, good to about 36 digits at this precision; to it
+    comes u |f_a f_b / f|, the size of the terms that cancel where a second derivative vanishes.
     """
     here = jet(name, point, second=True)
     if not isinstance(here, Jet):
@@ -593,8 +595,11 @@ def hessian(name: str, point: Sequence[float], dtype: np.dtype) -> dict[tuple[st
     out = {}
     for pair in _pairs(name):
         value = here.hess.get(pair, mpfr(0))
-        ulp = float(np.spacing(np.maximum(np.abs(np.asarray(float(value)).astype(dtype)), np.finfo(dtype).tiny)))
-        out[pair] = (float(value), float(roundoff * slack.get(pair, mpfr(0))) + ULPS * ulp)
+        ulp = float(np.spacing(np.maximum(np.abs(dtype(value)), np.finfo(dtype).tiny)))
+        miss = slack.get(pair, mpfr(0))
+        if here.value:
+            miss += abs(here.grad[pair[0]] * here.grad[pair[1]] / here.value)
+        out[pair] = (float(value), float(roundoff * miss) + ULPS * ulp)
     return out
 
 

@@ -28,6 +28,11 @@ def test_time_to_target_gradient_agrees_with_the_oracle(dtype):
 
 
 @each_dtype
+def test_time_to_target_gradient_agrees_with_the_oracle_past_overflow(dtype):
+    cases.check_gradients("time_to_target", dtype, overflowed=True)
+
+
+@each_dtype
 def test_time_to_target_gradient_is_never_nan(dtype):
     cases.check_gradients_not_nan("time_to_target", dtype)
 
@@ -82,6 +87,11 @@ def test_fleet_for_target_gradient_agrees_with_the_oracle(dtype):
 
 
 @each_dtype
+def test_fleet_for_target_gradient_agrees_with_the_oracle_past_overflow(dtype):
+    cases.check_gradients("fleet_for_target", dtype, overflowed=True)
+
+
+@each_dtype
 def test_fleet_for_target_gradient_is_never_nan(dtype):
     cases.check_gradients_not_nan("fleet_for_target", dtype)
 
@@ -133,6 +143,11 @@ def test_rate_for_target_is_right_at_the_limits(dtype):
 @each_dtype
 def test_rate_for_target_gradient_agrees_with_the_oracle(dtype):
     cases.check_gradients("rate_for_target", dtype)
+
+
+@each_dtype
+def test_rate_for_target_gradient_agrees_with_the_oracle_past_overflow(dtype):
+    cases.check_gradients("rate_for_target", dtype, overflowed=True)
 
 
 @each_dtype

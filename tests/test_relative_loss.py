@@ -1,6 +1,7 @@
 """The relative-loss equation: `kernels` against the high-precision oracle, the limits, and JAX's transformations."""
 
 import cases
+import gmpy2
 import mpmath
 import numpy as np
 import pytest
@@ -260,7 +261,7 @@ def test_relative_loss_on_gpu_agrees_with_the_oracle(dtype):
 def test_reference_agrees_with_quadrature():
     names = reference.PARAMETERS["relative_loss"]
     points = np.array(cases.sample("relative_loss", np.float64, 200, purpose="quadrature")).T
-    with mpmath.workprec(160):
+    with mpmath.workprec(120):
         for point in points:
             x = dict(zip(names, map(mpmath.mpf, map(float, point)), strict=True))
             end, rate = x["time"], x["doubling_rate"]
@@ -284,15 +285,15 @@ def test_reference_agrees_with_quadrature():
                 with reference.high_precision():
                     jet = reference.jet(function, [float(x[name]) for name in reference.PARAMETERS[function]])
                     got = mpmath.mpf(str(jet.value))
-                assert abs(got - value) <= mpmath.mpf(10) ** -30 * max(abs(value), mpmath.mpf(10) ** -12), (function, x)
+                assert abs(got - value) <= mpmath.mpf(10) ** -25 * max(abs(value), mpmath.mpf(10) ** -8), (function, x)
 
 
 @pytest.mark.parametrize("function", reference.PARAMETERS)
 def test_reference_derivatives_agree_with_differences(function):
     names = reference.PARAMETERS[function]
     points = np.array(cases.sample(function, np.float64, 100, purpose="differences")).T.tolist()
-    with reference.high_precision():
-        step = reference.mpfr(2) ** -70
+    with gmpy2.context(precision=600):
+        step = reference.mpfr(2) ** -150
         compared = 0
         for point in points:
             here = reference.jet(function, point, second=True)
@@ -311,9 +312,9 @@ def test_reference_derivatives_agree_with_differences(function):
                 ]
                 for got, difference, value in pairs:
                     slope = difference / (2 * width)
-                    # the cube of 2**-70 is out of sight, the 2**-256 of the values divided by it is not
-                    floor = abs(value) / width * reference.mpfr(2) ** -220
+                    # the square of the step is out of sight; the rounding of the values, divided by it, may not be
+                    floor = abs(value) / width * reference.mpfr(2) ** -350
                     floor += 0 if x[a] else step
-                    assert abs(got - slope) <= reference.mpfr(2) ** -60 * abs(slope) + floor, (function, a, point)
+                    assert abs(got - slope) <= reference.mpfr(2) ** -100 * abs(slope) + floor, (function, a, point)
                     compared += 1
         assert compared > 500

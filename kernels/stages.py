@@ -1,0 +1,69 @@
+"""The relative-loss equation on a grid, in two stages, so that its bits do not depend on how the grid is cut.
+
+Stage 1 is NumPy float64 on the host: what depends on few axes becomes a table. Stage 2 is elementwise on the device and
+takes the tables as inputs, so that XLA has nothing to fold or hoist; it is a bit operation here and a polynomial there,
+which round alike in every shape. Accuracy is that of kernels.relative_loss; the equation is arXiv 2501.02156's.
+"""
+
+import numpy as np
+from jax import Array
+
+from kernels import special
+from kernels.relative_loss import DIRECT, power
+from kernels.special import LN2
+
+
+def growth_table(time: np.ndarray, doubling_rate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Stage 1: effective years G(t, γ) as ``years * 2**exponent``, which float32 can hold where G overflows.
+
+    Parameters
+    ----------
+    time, doubling_rate : numpy.ndarray
+        float64 [years], [1/year]; shapes that broadcast.
+
+    Returns
+    -------
+    years, exponent : numpy.ndarray
+        float64 of the broadcast shape; the exponent is 0 wherever γt <= 32.
+    """
+    x = time * doubling_rate
+    z = x * LN2
+    exponent = np.where(x > DIRECT, np.rint(x), 0.0)
+    years = time * np.divide(np.expm1(np.minimum(z, DIRECT)), z, out=np.ones_like(z), where=z != 0.0)
+    if exponent.any():
+        beyond = (np.exp2(x - exponent) - np.exp2(-exponent)) / np.where(exponent > 0.0, doubling_rate * LN2, 1.0)
+        years = np.where(exponent > 0.0, beyond, years)
+    return years, exponent
+
+
+def fleet_table(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> np.ndarray:
+    """Stage 1: the fleet per reference fleet and year, N / (N0 T0) [1/years], float64."""
+    return fleet_size / (reference_fleet * reference_years)
+
+
+def effective_years(years: Array, exponent: Array) -> Array:
+    """Stage 2: effective years G [years] from its table."""
+    return special.scale(years, exponent)
+
+
+def compute_ratio(fleet: Array, years: Array, exponent: Array) -> Array:
+    """Stage 2: compute ratio c = 1 + (N/N0) G / T0 [1]."""
+    return 1.0 + special.scale(fleet * years, exponent)
+
+
+def log_relative_excess_loss(fleet: Array, years: Array, exponent: Array, scaling_exponent: Array) -> Array:
+    """Stage 2: log X = −κ log c [1]."""
+    return -scaling_exponent * (special.log2_1p_scaled(fleet * years, exponent) * LN2)
+
+
+def relative_excess_loss(fleet: Array, years: Array, exponent: Array, scaling_exponent: Array) -> Array:
+    """Stage 2: relative excess loss X = c^(−κ) [1]."""
+    return power(fleet * years, exponent, scaling_exponent)
+
+
+def relative_loss(
+    fleet: Array, years: Array, exponent: Array, scaling_exponent: Array, irreducible_share: Array
+) -> Array:
+    """Stage 2: relative loss R = e + (1 − e) X [1]."""
+    excess = relative_excess_loss(fleet, years, exponent, scaling_exponent)
+    return irreducible_share + (1.0 - irreducible_share) * excess
