@@ -202,12 +202,12 @@ def power(p: Array, exponent: Array | None, kappa: Array, factor: Array | float 
         e = jnp.minimum(e + jnp.where(near < exponent, exponent - near, 0.0), ENDLESS)
         e = jnp.where(jnp.isinf(p), ENDLESS, e)
     kappa_head = special.head(kappa)
-    whole = kappa_head * e
-    rest = (kappa - kappa_head) * e + kappa * special.log2_remainder(r)
+    whole = special.unfused(kappa_head * e)
+    rest = special.unfused((kappa - kappa_head) * e) + special.unfused(kappa * special.log2_remainder(r))
     k = jnp.rint(whole + rest)
     fraction = (whole - k) + rest
     if exponent is None:
-        return (1.0 + special.exp2m1_fraction(-fraction)) * special.power_of_two(jnp.maximum(-k, special.lowest(k)))
+        return special.lower(1.0 + special.exp2m1_fraction(-fraction), k)
     # Far below the smallest number the fraction is all rounding, and the factor may be infinite.
     gone = k >= NOTHING
     value = 1.0 + special.exp2m1_fraction(jnp.where(gone, 0.0, -fraction))

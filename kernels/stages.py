@@ -1,8 +1,10 @@
 """The relative-loss equation on a grid, in two stages, so that its bits do not depend on how the grid is cut.
 
 Stage 1 is NumPy float64 on the host: what depends on few axes becomes a table. Stage 2 is elementwise on the device and
-takes the tables as inputs, so that XLA has nothing to fold or hoist; it is a bit operation here and a polynomial there,
-which round alike in every shape. Accuracy is that of kernels.relative_loss; the equation is arXiv 2501.02156's.
+takes the tables as inputs, so that XLA has nothing to fold or reorder; it is bit operations and polynomials, which
+round alike in every shape, and products that meet sums are kept apart. Where every exponent of the growth is 0 it may
+be left out (None), which is quicker and may round the last bit otherwise. Accuracy is that of kernels.relative_loss;
+the equation is arXiv 2501.02156's.
 """
 
 import numpy as np
@@ -41,29 +43,38 @@ def fleet_table(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_y
     return fleet_size / (reference_fleet * reference_years)
 
 
-def effective_years(years: Array, exponent: Array) -> Array:
+def nats_table(scaling_exponent: np.ndarray) -> np.ndarray:
+    """Stage 1: κ ln 2 [1], float64; on the device XLA would multiply by κ first or last as the shapes are."""
+    return scaling_exponent * LN2
+
+
+def effective_years(years: Array, exponent: Array | None) -> Array:
     """Stage 2: effective years G [years] from its table."""
-    return special.scale(years, exponent)
+    return years if exponent is None else special.scale(years, exponent)
 
 
-def compute_ratio(fleet: Array, years: Array, exponent: Array) -> Array:
+def compute_ratio(fleet: Array, years: Array, exponent: Array | None) -> Array:
     """Stage 2: compute ratio c = 1 + (N/N0) G / T0 [1]."""
-    return 1.0 + special.scale(fleet * years, exponent)
+    return 1.0 + effective_years(special.unfused(fleet * years), exponent)
 
 
-def log_relative_excess_loss(fleet: Array, years: Array, exponent: Array, scaling_exponent: Array) -> Array:
-    """Stage 2: log X = −κ log c [1]."""
-    return -scaling_exponent * (special.log2_1p_scaled(fleet * years, exponent) * LN2)
+def log_relative_excess_loss(fleet: Array, years: Array, exponent: Array | None, nats: Array) -> Array:
+    """Stage 2: log X = −κ log c [1], with nats = κ ln 2 from :func:`nats_table`."""
+    added = special.unfused(fleet * years)
+    log2_c = special.log2_1p(added) if exponent is None else special.log2_1p_scaled(added, exponent)
+    return -(nats * log2_c)
 
 
-def relative_excess_loss(fleet: Array, years: Array, exponent: Array, scaling_exponent: Array) -> Array:
+def relative_excess_loss(fleet: Array, years: Array, exponent: Array | None, scaling_exponent: Array) -> Array:
     """Stage 2: relative excess loss X = c^(−κ) [1]."""
-    return power(fleet * years, exponent, scaling_exponent)
+    return power(special.unfused(fleet * years), exponent, scaling_exponent)
 
 
-def relative_loss(
-    fleet: Array, years: Array, exponent: Array, scaling_exponent: Array, irreducible_share: Array
-) -> Array:
-    """Stage 2: relative loss R = e + (1 − e) X [1]."""
-    excess = relative_excess_loss(fleet, years, exponent, scaling_exponent)
-    return irreducible_share + (1.0 - irreducible_share) * excess
+def relative_loss(excess: Array, irreducible_share: Array) -> Array:
+    """Stage 2: relative loss R = e + (1 − e) X [1] from the relative excess loss X."""
+    return irreducible_share + special.unfused((1.0 - irreducible_share) * excess)
+
+
+def total(once: Array, yearly: Array, years: Array) -> Array:
+    """Stage 2: what is paid once and what is paid every year, both >= 0."""
+    return once + special.unfused(yearly * years)

@@ -7,7 +7,6 @@ without JAX and xarray.
 import contextlib
 import errno
 import math
-import os
 import re
 import sys
 import warnings
@@ -17,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import sweep
+
 if TYPE_CHECKING:
     import xarray as xr
 
     from sweep.loop import Progress
-    from sweep.model import Model
     from sweep.plan import Plan
-    from sweep.spec import Axis, SweepSpec
+    from sweep.spec import SweepSpec
 
 REFUSED, INTERRUPTED = 2, 130
-OF_A_STORE = ("complete", "blocks", "chunks")  # attributes that say how a store is laid out
+OF_AN_EXTRA = ("matplotlib", "h5netcdf", "h5py")
 UNITS = {"B": 1, **{f"{p}B": 1000**i for i, p in enumerate("kMGT", 1)}}
 UNITS |= {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
 
@@ -76,13 +76,11 @@ class _Commands(click.Group):
         except MemoryError as error:
             raise _Refusal(f"out of memory: {error}; use --store or a smaller --memory") from None
         except ImportError as error:
-            if error.name != "matplotlib":
+            if error.name not in OF_AN_EXTRA:
                 raise
             raise _Refusal(str(error)) from None
         except ValueError as error:
-            from sweep.spec import SpecError
-
-            if not isinstance(error, SpecError):
+            if not isinstance(error, sweep.SpecError):
                 raise
             raise _Refusal(str(error)) from None
 
@@ -167,19 +165,24 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 
     Example: sweep describe configs/baseline.toml --memory 2GB
     """
-    spec = _load(config, dtype)
-    _echo(_description(spec, _plan(spec, memory), _default_memory() if memory is None else memory))
+    from sweep.describe import describe_sweep
+    from sweep.equations import MODELS
+    from sweep.plan import default_memory
+
+    spec = sweep.load(config, dtype)
+    budget = default_memory() if memory is None else memory
+    _echo(describe_sweep(spec, MODELS[spec.model], _plan(spec, memory), budget))
 
 
 @main.command()
 @_config
 @click.option("--store", type=click.Path(path_type=Path), help="Zarr store to write, or to go on with.")
-@click.option("--netcdf", type=click.Path(path_type=Path), help="NetCDF file to write, from memory.")
+@click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write, from memory.")
 @_dtype
 @_memory
 @click.option("--overwrite", is_flag=True, help="Replace what is at --store and --netcdf.")
 def run(
-    config: Path, store: Path | None, netcdf: Path | None, dtype: str | None, memory: int | None, overwrite: bool
+    config: Path, store: Path | None, file: Path | None, dtype: str | None, memory: int | None, overwrite: bool
 ) -> None:
     """Compute CONFIG, into a store or a file.
 
@@ -188,15 +191,21 @@ def run(
 
     Example: sweep run configs/baseline.toml --store out.zarr --memory 2GB
     """
-    spec = _load(config, dtype)
-    if netcdf is not None:
-        _check_netcdf(netcdf, spec, memory, overwrite)
+    from sweep.describe import describe_result, describe_run
+
+    spec = sweep.load(config, dtype)
+    if file is not None:
+        from sweep import netcdf
+
+        if store is not None and store.absolute() == file.absolute():
+            raise _Refusal(f"{file}: is given as --store and as --netcdf; use two paths")
+        netcdf.check(file, _plan(spec, None), memory=memory, overwrite=overwrite)
     dataset, last = _evaluate(spec, store, memory, overwrite)
-    if netcdf is not None:
-        _write_netcdf(dataset, netcdf)
-    if store is None and netcdf is None:
-        _echo(_summary_table(dataset))
-    click.echo(_summary(last, len(spec.outputs), [str(path) for path in (store, netcdf) if path is not None]))
+    if file is not None:
+        netcdf.write(dataset, file)
+    if store is None and file is None:
+        _echo(describe_result(dataset))
+    click.echo(describe_run(last, len(spec.outputs), [str(path) for path in (store, file) if path is not None]))
 
 
 @main.command()
@@ -207,10 +216,10 @@ def status(store: Path) -> None:
     Example: sweep status out.zarr
     """
     from sweep import store as stores
+    from sweep.describe import describe_store
 
     found, plan = stores.attributes(store), stores.plan_of(store)
-    missing = stores.pending(store, plan)
-    _echo(_state(found, plan, missing, _bytes_on_disk(store)))
+    _echo(describe_store(found, plan, stores.pending(store, plan), stores.bytes_on_disk(store)))
 
 
 @main.command()
@@ -236,54 +245,32 @@ def plot(
 
     Example: sweep plot out.zarr --x time --lines fleet_size --at doubling_rate=0.5 -o loss.png
     """
-    path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
-    _check_folder(path)
     from sweep import figures
 
+    path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
+    figures.check_path(path)
     if source.exists() and not source.is_dir() and source.suffix != ".toml":
         raise _Refusal(f"{source}: is neither a store (a folder) nor a config (a .toml file)")
-    dataset = _open(source) if source.is_dir() else _evaluate(_load(source, None), None, None, False)[0]
+    dataset = _open(source) if source.is_dir() else _evaluate(sweep.load(source), None, None, False)[0]
     figures.save(figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=dict(at)), path)
     click.echo(path)
 
 
-def _load(path: Path, dtype: str | None) -> "SweepSpec":
-    """Read a config, in another precision if one is given."""
-    import sweep
-    from sweep.equations import MODELS
-
-    spec = sweep.load(path)
-    if dtype is None or dtype == spec.dtype:
-        return spec
-    try:
-        return MODELS[spec.model].resolve(spec.model_copy(update={"dtype": dtype}))
-    except sweep.SpecError as error:
-        raise sweep.SpecError(f"{path}: {error}") from None
-
-
 def _plan(spec: "SweepSpec", memory: int | None) -> "Plan":
-    """Plan a sweep as a run into a store would."""
+    """Cut a sweep as a run into a store would."""
     from sweep.equations import MODELS
     from sweep.plan import make_plan
 
-    model = MODELS[spec.model]
-    return make_plan(
-        spec.shape,
-        {name: model.dims(spec, name) for name in spec.outputs},
-        itemsize=4 if spec.dtype == "float32" else 8,
-        memory=_default_memory() if memory is None else memory,
-        tables=model.table_dims(spec),
-    )
-
-
-def _default_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    model, itemsize = MODELS[spec.model], {"float32": 4, "float64": 8}[spec.dtype]
+    return make_plan(spec.shape, model.variables(spec), itemsize=itemsize, tables=model.table_dims(spec), memory=memory)
 
 
 def _evaluate(
     spec: "SweepSpec", store: Path | None, memory: int | None, overwrite: bool
 ) -> "tuple[xr.Dataset, Progress]":
     """Run a sweep, showing how far it is; an interrupt says what is left of it."""
+    from sweep.describe import count
+
     last: list[Progress] = []
     try:
         with _bar() as show:
@@ -292,8 +279,6 @@ def _evaluate(
                 last[:] = [now]
                 show(now)
 
-            import sweep
-
             dataset = sweep.run(spec, store=store, memory=memory, overwrite=overwrite, progress=progress)
     except KeyboardInterrupt:
         if store is None:
@@ -301,7 +286,7 @@ def _evaluate(
         elif not last:
             click.echo("stopped before the first block; the same command goes on", err=True)
         else:
-            done = f"{last[0].blocks:,} of {_count(last[0].total_blocks, 'block')}"
+            done = f"{last[0].blocks:,} of {count(last[0].total_blocks, 'block')}"
             click.echo(f"stopped after {done}; the same command goes on", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     return dataset, last[0]
@@ -316,234 +301,28 @@ def _bar() -> "Iterator[Callable[[Progress], None]]":
     from rich import progress as rich
     from rich.console import Console
 
+    from sweep.describe import describe_step
+
     columns = (rich.BarColumn(), rich.TextColumn("{task.description}"))
     with rich.Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bars:
         task = bars.add_task("starting", total=None)
 
         def show(now: "Progress") -> None:
-            bars.update(task, description=_step(now), total=now.total_points, completed=now.points)
+            bars.update(task, description=describe_step(now), total=now.total_points, completed=now.points)
 
         yield show
-
-
-def _step(now: "Progress") -> str:
-    """One line for a run in progress."""
-    text = f"{now.blocks:,} of {_count(now.total_blocks, 'block')}"
-    if not now.new_points or not now.seconds:
-        return text
-    left = (now.total_points - now.points) * now.seconds / now.new_points
-    return f"{text}, {now.new_points / now.seconds:.3g} points/s, {_size(now.new_bytes)}, {_duration(left)} left"
-
-
-def _summary(last: "Progress", outputs: int, paths: list[str]) -> str:
-    """One line for a run that has ended."""
-    amount = f"{_count(last.total_points, 'point')}, {_count(outputs, 'output')}"
-    where = f"written to {' and '.join(paths)}"
-    if not last.new_points:
-        return f"complete already, nothing was computed: {amount}; {where.replace('written to', 'in', 1)}"
-    if last.new_points < last.total_points:
-        amount = f"{last.new_points:,} of {amount}, the others were stored already"
-    where = where if paths else "nothing was stored, --store PATH or --netcdf PATH keeps it"
-    rate = last.new_points / max(last.seconds, 1e-9)
-    return f"{amount}: {last.seconds:.3g} s, {rate:.3g} points/s, {_size(last.new_bytes)}; {where}"
-
-
-def _summary_table(dataset: "xr.Dataset") -> Iterator[str]:
-    """Name, dimensions, range and unit of each variable in memory."""
-    import numpy as np
-
-    rows = []
-    for name, variable in {**dataset.coords, **dataset.data_vars}.items():
-        values = variable.values
-        undefined = int(np.isnan(values).sum())
-        low, high = (np.nanmin(values), np.nanmax(values)) if undefined < values.size else (math.nan, math.nan)
-        span = f"{low:.8g}" if low == high else f"{low:.8g} to {high:.8g}"
-        span += f" ({undefined:,} of {values.size:,} undefined)" if undefined else ""
-        rows.append((str(name), _shape(map(str, variable.dims), variable.shape), span, _unit(variable.attrs["units"])))
-    yield from _table(rows)
-
-
-def _check_netcdf(path: Path, spec: "SweepSpec", memory: int | None, overwrite: bool) -> None:
-    """Refuse a NetCDF file that could not be written, before anything is computed."""
-    from importlib.util import find_spec
-
-    for library in ("h5netcdf", "h5py"):
-        if find_spec(library) is None:
-            raise _Refusal(f'--netcdf: needs {library}; pip install "relative-loss-sweep[netcdf]"')
-    _check_folder(path)
-    if path.is_dir():
-        raise _Refusal(f"--netcdf {path}: is a folder, give the path of a file")
-    if path.exists() and not overwrite:
-        raise _Refusal(f"--netcdf {path}: exists already; use another path or --overwrite")
-    result = _result_bytes(_plan(spec, None))
-    budget = _default_memory() if memory is None else memory
-    if result > budget // 2:
-        raise _Refusal(
-            f"--netcdf {path}: is written from memory, and the result takes {_size(result)}, more than half of the "
-            f"budget of {_size(budget)}; use --store, a larger --memory or shorter axes"
-        )
-
-
-def _write_netcdf(dataset: "xr.Dataset", path: Path) -> None:
-    """Write a NetCDF file that appears at `path` whole or not at all."""
-    import secrets
-
-    fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
-    plain = dataset.load().drop_encoding()
-    plain.attrs = {key: _netcdf_attribute(value) for key, value in plain.attrs.items() if key not in OF_A_STORE}
-    # CF allows no missing values in a coordinate, and xarray would declare one.
-    encoding = {name: {"_FillValue": None} for name in plain.coords}
-    try:
-        plain.to_netcdf(fresh, engine="h5netcdf", encoding=encoding)
-        with open(fresh, "rb") as file:
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        raise _Refusal(f"--netcdf {path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _netcdf_attribute(value: Any) -> Any:
-    """Give an attribute in a type that NetCDF has: no truth values, no lists of lists."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, list | tuple) and not all(isinstance(v, int | float) for v in value):
-        return ", ".join(map(str, value))
-    return value if isinstance(value, str | int | float | list | tuple) else str(value)
-
-
-def _check_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise _Refusal(f"{path}: the folder {path.parent} does not exist")
 
 
 def _open(path: Path) -> "xr.Dataset":
     """Open a store lazily, saying so when part of it is missing."""
     from sweep import store as stores
+    from sweep.describe import count
 
     plan = stores.plan_of(path)
     missing = stores.pending(path, plan)
     if missing:
-        click.echo(f"warning: {path}: {len(missing):,} of {_count(len(plan), 'block')} not computed yet", err=True)
-    import xarray as xr
-
-    return xr.open_zarr(path, chunks=None)
-
-
-def _description(spec: "SweepSpec", plan: "Plan", memory: int) -> Iterator[str]:
-    """Everything known of a sweep before it runs."""
-    import shutil
-
-    from sweep.equations import MODELS
-
-    model = MODELS[spec.model]
-    yield from _facts(
-        [
-            ("config", spec.path),
-            ("title", spec.title),
-            ("model", f"{model.name}, fingerprint {spec.fingerprint()}"),
-            ("equation", model.equation),
-            ("source", model.source),
-            ("assumes", model.assumptions),
-            ("loss", spec.loss or ""),
-        ]
-    )
-    needed = {name for output in spec.outputs for name in model.output(output).parameters}
-    yield from ("", "parameters", *_table(_parameter_rows(spec, model, needed)))
-    idle = [name for name in spec.fixed if name not in needed]
-    if idle:
-        yield f"  not needed by these outputs: {', '.join(idle)}"
-    yield from ("", "outputs", *_table(_output_rows(plan, model, spec.dtype)), "")
-    blocks = f"{_count(len(plan), 'block')} of {' x '.join(f'{n:,}' for n in plan.block_shape)}"
-    held = f"{_size(_result_bytes(plan))} in memory"
-    if _result_bytes(plan) > memory // 2:
-        held += f" (over half of the budget of {_size(memory)}, so it needs --store)"
-    disk = f"at most {_size(_stored_bytes(plan))} on disk, {_size(shutil.disk_usage('.').free)} free here"
-    yield from _facts(
-        [
-            ("points", f"{plan.points:,} in {blocks}"),
-            ("bytes", f"{held}; {disk}"),
-        ]
-    )
-
-
-def _parameter_rows(spec: "SweepSpec", model: "Model", needed: set[str]) -> Iterator[tuple[str, ...]]:
-    """Axes in the order of the file, then the values that are held."""
-    for name, axis in spec.axes.items():
-        yield name, _span(axis), _unit(model.parameter(name).unit), axis.source
-    for name, fixed in spec.fixed.items():
-        if name in needed:
-            yield name, f"{fixed.value:.8g}", _unit(model.parameter(name).unit), fixed.source
-
-
-def _output_rows(plan: "Plan", model: "Model", dtype: str) -> Iterator[tuple[str, ...]]:
-    for name, dims in plan.variables.items():
-        size = _size(plan.itemsize * math.prod(plan.lengths(name)))
-        yield name, _shape(dims, plan.lengths(name)), f"{dtype}, {size}", _unit(model.output(name).unit)
-
-
-def _state(found: dict[str, Any], plan: "Plan", missing: list[int], stored: int) -> Iterator[str]:
-    """How far a store is and what it holds, from its metadata."""
-    import json
-
-    from sweep.spec import Axis
-
-    spec = json.loads(found["spec"])
-    left = sum(plan.block(number).points for number in missing)
-    state = "complete" if not missing else "not complete; the run that began it goes on with the same command"
-    if not missing and not found["complete"]:
-        state = "every block is stored; run it once more to mark it complete"
-    done = len(plan) - len(missing)
-    # Rounded down, so that 100 % means all.
-    percent = math.floor(1000 * (plan.points - left) / plan.points) / 10
-    yield from _facts(
-        [
-            ("state", state),
-            ("blocks", f"{done:,} of {len(plan):,}, {percent:g} %"),
-            ("points", f"{plan.points - left:,} of {plan.points:,}"),
-            ("on disk", _size(stored)),
-            ("title", found["title"]),
-            ("model", f"{spec['model']}, fingerprint {found['fingerprint']}"),
-            ("loss", spec["loss"] or ""),
-            ("equation", found["equation"]),
-            ("fixed", found["fixed"]),
-            ("dtype", found["dtype"]),
-            ("device", found["device"]),
-            ("versions", ", ".join(f"{k[8:]} {v}" for k, v in found.items() if k.startswith("version_"))),
-            ("caveats", found["caveats"]),
-        ]
-    )
-    axes = {name: Axis(**axis) for name, axis in spec["axes"].items()}
-    yield from ("", "axes", *_table((name, _span(axis)) for name, axis in axes.items()))
-    rows = ((name, _shape(dims, plan.lengths(name))) for name, dims in plan.variables.items())
-    yield from ("", "outputs", *_table(rows))
-
-
-def _bytes_on_disk(path: Path) -> int:
-    total = 0
-    for folder, _, files in os.walk(path):
-        for name in files:
-            with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that is writing
-                total += os.stat(os.path.join(folder, name)).st_size
-    return total
-
-
-def _result_bytes(plan: "Plan") -> int:
-    """Bytes of a result in memory, coordinates included."""
-    return plan.nbytes + 8 * sum(plan.shape.values())
-
-
-def _stored_bytes(plan: "Plan") -> int:
-    """Bytes of a store whose values do not compress: whole chunks, their headers and their index, and metadata."""
-    total = 2**16 + 8 * sum(plan.shape.values())
-    for name in plan.variables:
-        lengths, sides = plan.lengths(name), plan.along(name, plan.chunk_shape)
-        shards = math.prod(-(-n // b) for n, b in zip(lengths, plan.along(name, plan.block_shape), strict=True))
-        chunks = math.prod(-(-n // c) for n, c in zip(lengths, sides, strict=True))
-        inner = math.prod(b // c for b, c in zip(plan.block_shape, plan.chunk_shape, strict=True))
-        total += chunks * (plan.itemsize * math.prod(sides) + 16) + shards * (16 * inner + 4)
-    return total
+        click.echo(f"warning: {path}: {len(missing):,} of {count(len(plan), 'block')} not computed yet", err=True)
+    return stores.dataset(path)
 
 
 @contextlib.contextmanager
@@ -569,60 +348,3 @@ def _caveats_once() -> Iterator[None]:
 def _echo(lines: Iterable[str]) -> None:
     for line in lines:
         click.echo(line)
-
-
-def _facts(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Lay out names and texts, leaving out what is empty."""
-    import shutil
-    import textwrap
-
-    width = max(60, min(120, shutil.get_terminal_size((100, 24)).columns))
-    for name, text in rows:
-        if text:
-            yield from textwrap.wrap(text, width, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Lay out columns, two spaces apart."""
-    kept = list(rows)
-    widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
-    for row in kept:
-        yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _span(axis: "Axis") -> str:
-    """Say in words what an axis holds."""
-    if axis.values is None:
-        return f"{axis.start:.8g} to {axis.stop:.8g}, {len(axis):,} {'log-spaced' if axis.is_log else 'evenly spaced'}"
-    shown = [f"{value:.8g}" for value in (axis.values if len(axis) <= 6 else (*axis.values[:2], axis.values[-1]))]
-    if len(axis) > 6:
-        shown.insert(2, "...")
-    return f"{', '.join(shown)} ({_count(len(axis), 'value')})"
-
-
-def _shape(dims: Iterable[str], lengths: Iterable[int]) -> str:
-    """Say which dimensions a variable has and how long they are."""
-    return " x ".join(f"{dim} {length:,}" for dim, length in zip(dims, lengths, strict=True)) or "one number"
-
-
-def _unit(unit: str) -> str:
-    return "" if unit == "1" else unit
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _size(number: int) -> str:
-    """Bytes in decimal units."""
-    if number < 1000:
-        return f"{number} B"
-    power = min(int(math.log10(number)) // 3, 6)
-    return f"{number / 1000**power:.3g} {' kMGTPE'[power]}B"
-
-
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

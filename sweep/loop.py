@@ -17,10 +17,8 @@ from sweep.equations import MODELS
 from sweep.evaluate import Evaluator, device_kind
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
-from sweep.plan import Block, Plan, make_plan
+from sweep.plan import Block, Plan, default_memory, make_plan
 from sweep.spec import SpecError, SweepSpec, unknown
-
-COORDINATE_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -46,22 +44,6 @@ class Progress:
     new_points: int
     new_bytes: int
     seconds: float
-
-
-def default_memory() -> int:
-    """Half of the machine's memory, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def plan_for(model: Model, spec: SweepSpec, memory: int | None) -> Plan:
-    """Plan a resolved spec."""
-    return make_plan(
-        spec.shape,
-        {name: model.dims(spec, name) for name in spec.outputs},
-        itemsize=np.dtype(spec.dtype).itemsize,
-        memory=default_memory() if memory is None else memory,
-        tables=model.table_dims(spec),
-    )
 
 
 def run(
@@ -95,7 +77,8 @@ def run(
     -------
     xarray.Dataset
         One variable per output, over the axes that it depends on, with ``units`` and ``long_name``; the spec, its
-        fingerprint, versions, device and equation in the attributes. With a store it is read lazily.
+        fingerprint, versions, device and equation in the attributes. With a store it is read lazily, and an axis of
+        more than 1e7 points has no index.
 
     Raises
     ------
@@ -118,18 +101,24 @@ def run(
         warnings.warn(caveat, UserWarning, stacklevel=2)
     report = progress or (lambda _: None)
     if store is None:
-        return _run_in_memory(model, spec, default_memory() if memory is None else memory, report)
+        return _run_in_memory(model, spec, memory, report)
     return _run_into_store(model, spec, Path(store), memory, overwrite, report)
 
 
-def _run_in_memory(model: Model, spec: SweepSpec, memory: int, report: Callable[[Progress], None]) -> xr.Dataset:
-    result = result_bytes(model, spec)
-    if result > memory // 2:
+def _plan(model: Model, spec: SweepSpec, memory: int | None) -> Plan:
+    itemsize = np.dtype(spec.dtype).itemsize
+    return make_plan(spec.shape, model.variables(spec), itemsize=itemsize, tables=model.table_dims(spec), memory=memory)
+
+
+def _run_in_memory(model: Model, spec: SweepSpec, memory: int | None, report: Callable[[Progress], None]) -> xr.Dataset:
+    budget = default_memory() if memory is None else memory
+    result = _plan(model, spec, None).result_bytes
+    if result > budget // 2:
         raise SpecError(
-            f"memory: the result takes {result:,} bytes, more than half of the budget of {memory:,}; "
+            f"memory: the result takes {result:,} bytes, more than half of the budget of {budget:,}; "
             "give a store, a larger budget or shorter axes"
         )
-    plan = plan_for(model, spec, memory - result)
+    plan = _plan(model, spec, budget - result)
     arrays = {name: np.empty(plan.lengths(name), spec.dtype) for name in plan.variables}
 
     def keep(block: Block, values: dict[str, np.ndarray]) -> list[Block]:
@@ -160,20 +149,14 @@ def _run_into_store(
             stores.refuse_other(path, model, spec, device)
             plan = stores.plan_of(path)
         else:
-            plan = plan_for(model, spec, memory)
+            plan = _plan(model, spec, memory)
             stores.create(path, model, spec, plan, device)
         todo = stores.pending(path, plan)
         writer = stores.Writer(path, plan)
         for step in _steps(model, spec, plan, todo, writer.write, writer.finish):
             report(step)
         stores.complete(path)
-    return xr.open_zarr(path, chunks=None)
-
-
-def result_bytes(model: Model, spec: SweepSpec) -> int:
-    """Bytes of the values and coordinates of a resolved sweep."""
-    points = sum(math.prod(spec.shape[d] for d in model.dims(spec, name)) for name in spec.outputs)
-    return np.dtype(spec.dtype).itemsize * points + COORDINATE_BYTES * sum(spec.shape.values())
+    return stores.dataset(path)
 
 
 def _steps(

@@ -104,8 +104,8 @@ class Model:
     function : callable
         ``function(**parameters) -> {output: array}``: elementwise on arrays that broadcast. It may return more outputs
         than are wanted; what is not wanted is not computed. Parameters that no wanted output needs may be NaN.
-    stages : Stages or None
-        The same outputs in two stages, for grids; without it `function` is used.
+    stages : callable or None
+        ``stages(spec) -> Stages``: the same outputs in two stages, for a grid; without it `function` is used.
     caveats : callable
         ``caveats(spec) -> list of str``: combinations of values that are allowed and usually a mistake.
     needs_loss : bool
@@ -128,7 +128,7 @@ class Model:
     parameters: tuple[Parameter, ...]
     outputs: tuple[Output, ...]
     function: Callable[..., Mapping[str, "Array"]] = field(repr=False)
-    stages: Stages | None = field(default=None, repr=False)
+    stages: Callable[[SweepSpec], Stages] | None = field(default=None, repr=False)
     caveats: Callable[[SweepSpec], list[str]] = field(default=lambda spec: [], repr=False)
     needs_loss: bool = False
 
@@ -142,13 +142,13 @@ class Model:
 
     def table_dims(self, spec: SweepSpec) -> tuple[tuple[str, ...], ...]:
         """Name, for each table of stage 1, the axes of a spec that it spans."""
-        tables = self.stages.tables if self.stages else ()
+        tables = self.stages(spec).tables if self.stages else ()
         return tuple(tuple(name for name in spec.axes if name in signature(table).parameters) for table in tables)
 
-    def dims(self, spec: SweepSpec, output: str) -> tuple[str, ...]:
-        """Name the axes of a spec that an output depends on, in the order of the spec."""
-        needs = self.output(output).parameters
-        return tuple(name for name in spec.axes if name in needs)
+    def variables(self, spec: SweepSpec) -> dict[str, tuple[str, ...]]:
+        """Name, for each output of a spec, the axes that it depends on, in the order of the spec."""
+        needs = {name: self.output(name).parameters for name in spec.outputs}
+        return {name: tuple(axis for axis in spec.axes if axis in needs[name]) for name in spec.outputs}
 
     def resolve(self, spec: SweepSpec) -> SweepSpec:
         """Check a spec against this model and fill in the defaults.
@@ -217,8 +217,6 @@ class Model:
         if value not in parameter.domain:
             unit = "" if parameter.unit == "1" else f" {parameter.unit}"
             raise SpecError(f"{where}: must be {parameter.domain}{unit}, got {value:g}")
-        limits = np.finfo(dtype)
-        if value and not limits.tiny <= abs(value) <= limits.max:
-            raise SpecError(
-                f"{where}: {value:g} does not fit {dtype}, which holds {limits.tiny:.2g} to {limits.max:.2g}"
-            )
+        least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+        if value and not least <= abs(value) <= most:
+            raise SpecError(f"{where}: {value:g} does not fit {dtype}, which holds {least:.2g} to {most:.2g}")

@@ -5,6 +5,7 @@ at most. A variable that does not span an axis belongs to the first block along 
 """
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,14 @@ from sweep.spec import SpecError
 BLOCK_BYTES = 32 * 2**20
 CHUNK_POINTS = 2**18
 VECTOR = 16  # float32 lanes of the widest CPU registers: a shorter tail of a row is evaluated one by one
-# Copies of a block that are alive at once: two on the device, two being written, each with its encoded form.
-COPIES = 6
+# Copies of a block alive at once, measured: two on the device, and for each of three being written the copy, its
+# encoded chunks and what the allocator keeps of both.
+COPIES = 16
+# What a run takes beyond Python with its libraries (300 MB) whatever its size.
+FIXED_BYTES = 64 * 2**20
 # Bytes that stage 1 takes for each point of a table: float64 temporaries and the cast copies.
 TABLE_BYTES = 64
+METADATA_BYTES = 2**14  # more than the metadata of one array, kept twice, or of the group
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,24 @@ class Plan:
         """Bytes of all variables, uncompressed, without coordinates."""
         return self.itemsize * sum(math.prod(self.lengths(name)) for name in self.variables)
 
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of the whole result in memory: all variables, and the coordinates in float64."""
+        return self.nbytes + 8 * sum(self.shape.values())
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of a store at most: chunks that do not compress, their headers and index, coordinates and metadata."""
+        total = METADATA_BYTES * (1 + len(self.shape) + len(self.variables)) + 8 * sum(self.shape.values())
+        for name in self.variables:
+            lengths = self.lengths(name)
+            block, chunk = self.along(name, self.block_shape), self.along(name, self.chunk_shape)
+            shards = math.prod(-(-n // b) for n, b in zip(lengths, block, strict=True))
+            chunks = math.prod(-(-n // c) for n, c in zip(lengths, chunk, strict=True))
+            inner = math.prod(b // c for b, c in zip(block, chunk, strict=True))
+            total += chunks * (self.itemsize * math.prod(chunk) + 16) + shards * (16 * inner + 4)
+        return total
+
     def lengths(self, variable: str) -> tuple[int, ...]:
         """Shape of a variable."""
         return tuple(self.shape[dim] for dim in self.variables[variable])
@@ -121,13 +144,18 @@ class Plan:
         return tuple(map(slice, self.along(variable, block.start), self.along(variable, block.stop)))
 
 
+def default_memory() -> int:
+    """Half of the machine's memory, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
 def make_plan(
     shape: Mapping[str, int],
     variables: Mapping[str, tuple[str, ...]],
     *,
     itemsize: int,
-    memory: int,
     tables: Sequence[tuple[str, ...]] = (),
+    memory: int | None = None,
 ) -> Plan:
     """Cut a grid into blocks that fit a memory budget.
 
@@ -139,10 +167,10 @@ def make_plan(
         The axes that each variable spans.
     itemsize : int
         Bytes per value.
-    memory : int
-        Budget in bytes for the blocks in flight.
     tables : sequence of tuple of str
         The axes that each table of stage 1 spans.
+    memory : int, optional
+        Budget in bytes for the blocks in flight; :func:`default_memory` if not given.
 
     Raises
     ------
@@ -150,11 +178,16 @@ def make_plan(
         When not even a small block fits the budget.
     """
     lengths = tuple(shape.values())
+    memory = default_memory() if memory is None else memory
 
     def cost(block: tuple[int, ...]) -> int:
         held = dict(zip(shape, block, strict=True))
         values = sum(math.prod(held[d] for d in dims) for dims in variables.values())
-        return COPIES * itemsize * values + TABLE_BYTES * sum(math.prod(held[d] for d in dims) for dims in tables)
+        return (
+            FIXED_BYTES
+            + COPIES * itemsize * values
+            + TABLE_BYTES * sum(math.prod(held[d] for d in dims) for dims in tables)
+        )
 
     full = max(1, sum(len(dims) == len(shape) for dims in variables.values()))
     points = BLOCK_BYTES // itemsize // (1 if full == 1 else -(-full // 2))
@@ -163,7 +196,7 @@ def make_plan(
         if cost(block) <= memory:
             return Plan(dict(shape), block, chunk, dict(variables), itemsize)
         points //= 2
-    raise SpecError(f"memory: {memory} bytes hold not even a block of {VECTOR} points; give at least 1 MB")
+    raise SpecError(f"memory: {memory} bytes hold not even a block of {VECTOR} points; give at least 128 MB")
 
 
 def _cut(lengths: tuple[int, ...], points: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -6,6 +6,7 @@ checked by :meth:`sweep.model.Model.resolve`.
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -25,6 +26,12 @@ class SpecError(ValueError):
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise SpecError(_one_line(error, type(self))) from None
 
 
 class Axis(_Frozen):
@@ -72,7 +79,17 @@ class Axis(_Frozen):
             raise ValueError(f"start must be below stop, got start={self.start}, stop={self.stop}")
         if self.spacing == "log" and not self.start > 0:
             raise ValueError(f"a log axis must start above 0, got start={self.start}")
+        self._check_resolution()
         return self
+
+    def _check_resolution(self) -> None:
+        extent = self.stop / self.start if self.is_log else self.stop - self.start
+        if math.isinf(extent):
+            raise ValueError(f"start and stop are too far apart for float64, got start={self.start}, stop={self.stop}")
+        step = math.log(extent) / (self.num - 1) if self.is_log else extent / (self.num - 1)
+        finest = 1.0 if self.is_log else max(abs(self.start), abs(self.stop))
+        if step < 8 * np.finfo(np.float64).eps * finest:
+            raise ValueError(f"num={self.num} points between {self.start} and {self.stop} are too close for float64")
 
     @property
     def is_log(self) -> bool:
@@ -102,6 +119,12 @@ class Axis(_Frozen):
         else:
             points = self.start + (self.stop - self.start) * fraction
         return np.where(index == self.num - 1, self.stop, points)
+
+    def canonical(self) -> dict[str, Any]:
+        """Give what decides the values, the default spacing spelled out."""
+        if self.values is not None:
+            return {"values": list(self.values)}
+        return {"start": self.start, "stop": self.stop, "num": self.num, "spacing": self.spacing or "linear"}
 
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest value."""
@@ -154,12 +177,6 @@ class SweepSpec(_Frozen):
     title: str = ""
     _path: str = PrivateAttr(default="")
 
-    def __init__(self, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            raise SpecError(_one_line(error)) from None
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name in self.fixed:
@@ -187,7 +204,7 @@ class SweepSpec(_Frozen):
             "loss": self.loss,
             "dtype": self.dtype,
             "outputs": list(self.outputs),
-            "axes": {k: v.model_dump(exclude={"source"}, exclude_none=True) for k, v in self.axes.items()},
+            "axes": {k: v.canonical() for k, v in self.axes.items()},
             "fixed": {k: self.fixed[k].value for k in sorted(self.fixed)},
         }
         return json.loads(json.dumps(content))
@@ -259,20 +276,20 @@ _EXPECTED = {
 _ALLOWED = {"loss": '"total" or "excess"', "dtype": '"float32" or "float64"', "spacing": '"linear" or "log"'}
 
 
-def _one_line(error: ValidationError) -> str:
+def _one_line(error: ValidationError, owner: type[BaseModel]) -> str:
     """Turn the first complaint of pydantic into this project's one line."""
     first = error.errors(include_url=False)[0]
     where = [str(part) for part in first["loc"]]
     key, got = ".".join(where), first["input"]
     kind, message = first["type"], first["msg"]
     if kind == "extra_forbidden":
-        owner = {"axes": Axis, "fixed": Fixed}.get(where[0], SweepSpec) if len(where) > 1 else SweepSpec
-        return (
-            f"{'.'.join(where[:-1]) + ': ' if where[:-1] else ''}{unknown('key', where[-1], list(owner.model_fields))}"
-        )
+        return unknown("key", key, owner.model_fields)
     if kind == "value_error":
         message = message.removeprefix("Value error, ")
-        if len(where) == 2 and where[0] == "axes":
+        # An axis or a value within a sweep has made its own line, which lacks where it stands.
+        if message.split(":")[0].split(".")[0] in (*Axis.model_fields, *Fixed.model_fields):
+            return f"{key}.{message}" if key else message
+        if len(where) == 2 and where[0] == "axes" and not message.startswith("unknown key"):
             return f'axis "{where[1]}": {message}'
         return f"{key}: {message}" if key else message
     if kind == "missing":

@@ -14,7 +14,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,12 @@ from sweep.model import Model
 from sweep.plan import Block, Plan
 from sweep.spec import SweepSpec, differences
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 COORDINATE_CHUNK = 2**20
+LONGEST_INDEX = 10**7
+NEEDED = ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "complete", "blocks", "chunks")
 IN_FLIGHT = 2  # blocks being written at once: enough to hide the disk behind the device, few enough for the budget
 
 
@@ -72,16 +77,23 @@ def attributes(path: Path) -> dict[str, Any]:
     Raises
     ------
     StoreError
-        When there is no store of ours at the path.
+        When there is no store of ours at the path, or its attributes are damaged.
     """
     try:
         with open(path / "zarr.json") as file:
             found = json.load(file)["attributes"]
-        if "fingerprint" in found and "spec" in found:
-            return found
+        ours = "fingerprint" in found and "spec" in found
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise StoreError(f"{path}: is not the store of a sweep" if path.exists() else f"{path}: does not exist")
+        ours = False
+    if not ours:
+        raise StoreError(f"{path}: is not the store of a sweep" if path.exists() else f"{path}: does not exist")
+    with _intact(path):
+        held = json.loads(found["spec"])
+        for key in NEEDED:
+            found[key]
+        for key in ("model", "loss", "axes", "outputs"):
+            held[key]
+    return found
 
 
 def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None:
@@ -218,6 +230,14 @@ class Writer:
         return landed
 
 
+def dataset(path: Path) -> "xr.Dataset":
+    """Open a store lazily; an axis of more than `LONGEST_INDEX` points has no index, which would hold it in memory."""
+    import xarray as xr
+
+    longest = max(plan_of(path).shape.values())
+    return xr.open_zarr(path, chunks=None, create_default_indexes=longest <= LONGEST_INDEX)
+
+
 def pending(path: Path, plan: Plan) -> list[int]:
     """Numbers of the blocks of which a shard is missing."""
     held = {name: _shards(path / name / "c") for name in plan.variables}
@@ -244,20 +264,42 @@ def complete(path: Path) -> None:
 
 
 def plan_of(path: Path) -> Plan:
-    """Read the plan of a store back from its metadata."""
+    """Read the plan of a store back from its metadata.
+
+    Raises
+    ------
+    StoreError
+        When there is no store of ours at the path, or its metadata are damaged.
+    """
     found = attributes(path)
-    arrays = {}
-    for name in [*json.loads(found["spec"])["axes"], *json.loads(found["spec"])["outputs"]]:
-        with open(path / name / "zarr.json") as file:
-            arrays[name] = json.load(file)
-    axes = list(json.loads(found["spec"])["axes"])
-    return Plan(
-        shape={name: arrays[name]["shape"][0] for name in axes},
-        block_shape=tuple(found["blocks"]),
-        chunk_shape=tuple(found["chunks"]),
-        variables={name: tuple(a["dimension_names"]) for name, a in arrays.items() if name not in axes},
-        itemsize=np.dtype(found["dtype"]).itemsize,
-    )
+    with _intact(path):
+        spec = json.loads(found["spec"])
+        arrays = {}
+        for name in (*spec["axes"], *spec["outputs"]):
+            with open(path / name / "zarr.json") as file:
+                arrays[name] = json.load(file)
+        plan = Plan(
+            shape={name: int(arrays[name]["shape"][0]) for name in spec["axes"]},
+            block_shape=tuple(map(int, found["blocks"])),
+            chunk_shape=tuple(map(int, found["chunks"])),
+            variables={name: tuple(arrays[name].get("dimension_names", ())) for name in spec["outputs"]},
+            itemsize=np.dtype(found["dtype"]).itemsize,
+        )
+        if any(list(plan.lengths(name)) != arrays[name]["shape"] for name in plan.variables):
+            raise ValueError("the arrays differ in shape")
+        if not all(len(sides) == len(plan.shape) and min(sides) > 0 for sides in (plan.block_shape, plan.chunk_shape)):
+            raise ValueError(f"blocks of {plan.block_shape} in chunks of {plan.chunk_shape}")
+    return plan
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Bytes of all files of a store."""
+    total = 0
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that is writing
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
 
 
 def _shards(folder: Path) -> set[tuple[int, ...]]:
@@ -291,3 +333,19 @@ def _io(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path}: cannot be written: {reason}; stored blocks are kept, the same command goes on"
         ) from None
+
+
+@contextlib.contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading the metadata of a damaged store into one line."""
+    try:
+        yield
+    except KeyError as error:
+        reason = f"no {error.args[0]}"
+    except OSError as error:
+        reason = f"{Path(error.filename).relative_to(path)}: {error.strerror}"
+    except (ValueError, TypeError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+    else:
+        return
+    raise StoreError(f"{path}: the metadata of this store are damaged ({reason}); remove it or use another path")

@@ -1,6 +1,5 @@
 """The command line: what each command prints, that what is refused is one line, that a stopped run goes on."""
 
-import importlib.util
 import os
 import re
 import signal
@@ -15,11 +14,14 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner, Result
 
+import sweep as library
 from sweep import equations
 from sweep.cli import main
 from sweep.model import Domain, Model, Output, Parameter
+from sweep.plan import FIXED_BYTES
 
 ROOT = Path(__file__).parents[1]
+LITTLE = FIXED_BYTES + 10**6  # a budget that cuts the toy sweep into several blocks
 
 GOOD = """
 title = "How far does the loss fall?"
@@ -95,7 +97,7 @@ equations.MODELS["toy"] = Model(
     parameters=(Parameter("rate", "rate", "m/s"), Parameter("time", "duration", "s")),
     outputs=(Output("distance", "way", "m", ("rate", "time")),),
     function=lambda rate, time: {"distance": rate * time},
-    stages=Stages((table,), lambda rate, time, table: {"distance": table}),
+    stages=lambda spec: Stages((table,), lambda rate, time, table: {"distance": table}),
 )
 main(prog_name="sweep")
 """
@@ -202,7 +204,7 @@ def test_main_refuses_a_memory_that_is_no_size(size: str, good: Path) -> None:
 
 
 def test_main_refuses_a_memory_that_holds_no_block(good: Path) -> None:
-    assert_refused(sweep("describe", good, "--memory", "10B"), "memory: 10 bytes", "at least 1 MB")
+    assert_refused(sweep("describe", good, "--memory", "10B"), "memory: 10 bytes", "at least")
 
 
 def test_main_refuses_a_precision_that_does_not_exist(good: Path) -> None:
@@ -219,6 +221,12 @@ def test_main_refuses_a_value_that_does_not_fit_the_precision_asked_for(good: Pa
     )
     assert sweep("describe", good).exit_code == 0
     assert_refused(sweep("describe", good, "--dtype", "float32"), "good.toml: fixed.doubling_rate", "float32")
+
+
+def test_describe_accepts_a_value_that_fits_only_the_precision_asked_for(good: Path) -> None:
+    good.write_text(GOOD.replace("doubling_rate = 0.5", "doubling_rate = 1e-50"))
+    assert_refused(sweep("describe", good), "good.toml: fixed.doubling_rate", "float32")
+    assert sweep("describe", good, "--dtype", "float64").exit_code == 0
 
 
 @pytest.mark.parametrize("args", [["--colour"], ["paint"], ["run"], ["run", "good.toml", "--colour"], ["describe"]])
@@ -252,6 +260,13 @@ def test_status_refuses_what_is_no_store(path: str, part: str, good: Path) -> No
     assert_refused(sweep("status", path), part)
 
 
+@pytest.mark.parametrize("command", ["status", "plot"])
+def test_main_refuses_a_damaged_store(command: str, toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr")
+    Path("out.zarr/time/zarr.json").write_text("{")
+    assert_refused(sweep(command, "out.zarr"), "out.zarr: the metadata of this store are damaged", "remove it")
+
+
 def test_plot_refuses_a_folder_that_is_no_store(good: Path) -> None:
     assert_refused(sweep("plot", "."), "is not the store of a sweep")
 
@@ -261,8 +276,15 @@ def test_plot_refuses_a_file_that_is_no_config(good: Path) -> None:
     assert_refused(sweep("plot", "out.nc"), "out.nc", "neither a store", ".toml")
 
 
-def test_plot_refuses_a_figure_in_a_folder_that_does_not_exist(good: Path) -> None:
-    assert_refused(sweep("plot", good, "-o", "absent/a.png"), "the folder absent does not exist")
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [("absent/a.png", "the folder absent does not exist"), ("a.jpg", 'as .png, .svg or .pdf, got ".jpg"')],
+)
+def test_plot_refuses_a_figure_it_cannot_write_before_it_computes(
+    path: str, part: str, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(library), "run", None)
+    assert_refused(sweep("plot", good, "-o", path), part)
 
 
 @pytest.mark.parametrize("at", ["time", "time=", "=3", "time=soon", "time=nan"])
@@ -271,7 +293,7 @@ def test_plot_refuses_a_place_that_is_no_value(at: str, good: Path) -> None:
 
 
 def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(path: Path) -> None:
+    def broken(path: Path, dtype: str | None) -> None:
         raise ValueError("a bug")
 
     monkeypatch.setattr(equations, "load", broken)
@@ -280,7 +302,7 @@ def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.M
 
 
 def test_main_names_the_file_of_an_error_of_the_system(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path) -> None:
+    def full(path: Path, dtype: str | None) -> None:
         raise OSError(28, "No space left on device", "out.zarr")
 
     monkeypatch.setattr(equations, "load", full)
@@ -319,14 +341,15 @@ def test_describe_lists_what_is_swept_and_what_comes_out(good: Path) -> None:
 def test_describe_cuts_more_blocks_with_less_memory(good: Path) -> None:
     blocks = [
         int(re.search(r"in ([\d,]+) blocks?", told("describe", good, "--memory", memory))[1])
-        for memory in ("1GiB", "200kB")
+        for memory in ("1GiB", FIXED_BYTES + 200_000)
     ]
     assert blocks[0] == 1 < blocks[1]
 
 
 def test_describe_says_when_only_a_store_will_do(good: Path) -> None:
-    assert "needs --store" in told("describe", good, "--memory", "150kB")
-    assert "needs --store" not in told("describe", good)
+    good.write_text(GOOD.replace("num = 201", "num = 200_001"))
+    assert "needs --store" in told("describe", good, "--memory", "100MB")
+    assert "needs --store" not in told("describe", good, "--memory", "400MB")
 
 
 def test_describe_doubles_the_bytes_in_float64(good: Path) -> None:
@@ -376,7 +399,7 @@ def test_run_counts_the_undefined(toy: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_run_sums_up_in_one_line(toy: Path) -> None:
-    result = sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    result = sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
     assert result.exit_code == 0
     pattern = r"120,000 points, 2 outputs: [\d.e+-]+ s, [\d.e+-]+ points/s, 480 kB; written to out.zarr\n"
     assert re.fullmatch(pattern, result.stdout)
@@ -462,7 +485,7 @@ def test_run_keeps_the_old_netcdf_file_when_writing_fails(toy: Path, monkeypatch
     Path("out.nc").write_text("old")
     monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
     result = sweep("run", toy, "--netcdf", "out.nc", "--overwrite")
-    assert_refused(result, "--netcdf out.nc: cannot be written: No space left on device")
+    assert_refused(result, "out.nc: cannot be written: No space left on device")
     assert Path("out.nc").read_text() == "old"
     assert sorted(path.name for path in Path().iterdir()) == ["out.nc", "toy.toml"]
 
@@ -475,17 +498,23 @@ def test_run_refuses_a_netcdf_file_where_none_can_be(path: str, part: str, toy: 
     assert_refused(sweep("run", toy, "--netcdf", path, "--overwrite"), part)
 
 
+def test_run_refuses_one_path_for_store_and_netcdf(toy: Path) -> None:
+    assert_refused(sweep("run", toy, "--netcdf", "out", "--store", "out"), "out: is given as --store and as --netcdf")
+    assert not Path("out").exists()
+
+
 def test_run_refuses_netcdf_beyond_half_of_the_memory(toy: Path) -> None:
     result = sweep("run", toy, "--netcdf", "out.nc", "--store", "out.zarr", "--memory", "1MB")
-    assert_refused(result, "--netcdf out.nc", "800 kB", "1 MB", "--store")
+    assert_refused(result, "out.nc: NetCDF is written from memory", "800,036 bytes", "1,000,000", "store")
     assert not Path("out.zarr").exists()
 
 
-@pytest.mark.parametrize("library", ["h5netcdf", "h5py"])
-def test_run_names_the_extra_that_netcdf_needs(library: str, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
-    assert_refused(sweep("run", toy, "--netcdf", "out.nc"), f"needs {library}", "relative-loss-sweep[netcdf]")
+@pytest.mark.parametrize("missing", ["h5netcdf", "h5py"])
+def test_run_names_the_extra_that_netcdf_needs(missing: str, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    result = sweep("run", toy, "--netcdf", "out.nc", "--store", "out.zarr")
+    assert_refused(result, f"needs {missing}", "relative-loss-sweep[netcdf]")
+    assert not Path("out.zarr").exists()
 
 
 @pytest.mark.parametrize("config", [ROOT / "configs" / "smoke.toml"], ids=["smoke"])
@@ -498,7 +527,7 @@ def test_run_computes_a_shipped_config(config: Path, tmp_path: Path) -> None:
 def test_run_goes_on_after_an_interrupt(tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(TOY.replace(', "speed"', ""))
     store = tmp_path / "out.zarr"
-    args = ("run", tmp_path / "toy.toml", "--store", store, "--memory", "500kB")
+    args = ("run", tmp_path / "toy.toml", "--store", store, "--memory", FIXED_BYTES + 500_000)
     process = child(SLOW, *args)
     deadline = time.monotonic() + 60
     while len([p for p in store.glob("distance/c/**/*") if p.name.isdigit() and p.is_file()]) < 3:
@@ -518,8 +547,6 @@ def test_run_goes_on_after_an_interrupt(tmp_path: Path) -> None:
 
 
 def test_run_without_a_store_says_what_an_interrupt_lost(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sweep as library
-
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
@@ -530,7 +557,7 @@ def test_run_without_a_store_says_what_an_interrupt_lost(toy: Path, monkeypatch:
 
 
 def test_main_stops_in_one_line_anywhere_else(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(path: Path) -> None:
+    def interrupted(path: Path, dtype: str | None) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(equations, "load", interrupted)
@@ -543,7 +570,7 @@ def test_run_shows_progress_on_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(TOY.replace(', "speed"', ""))
     ours, theirs = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "TERM": "xterm", "COLUMNS": "120"}
-    command = [sys.executable, "-c", SLOW, "run", str(tmp_path / "toy.toml"), "--memory", "2MB"]
+    command = [sys.executable, "-c", SLOW, "run", str(tmp_path / "toy.toml"), "--memory", str(FIXED_BYTES + 2_000_000)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True)
     os.close(theirs)
     shown = b""
@@ -562,7 +589,7 @@ def test_run_shows_progress_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_status_describes_a_complete_store(toy: Path) -> None:
-    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
     out = told("status", "out.zarr")
     for part in (
         "complete",
@@ -581,7 +608,7 @@ def test_status_describes_a_complete_store(toy: Path) -> None:
 
 
 def test_status_counts_a_missing_shard(toy: Path) -> None:
-    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
     shards = sorted(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())
     shards[-1].unlink()
     out = told("status", "out.zarr")
@@ -590,8 +617,8 @@ def test_status_counts_a_missing_shard(toy: Path) -> None:
 
 
 def test_status_reports_at_most_the_bytes_that_describe_announced(toy: Path) -> None:
-    described = told("describe", toy, "--memory", "1MB")
-    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    described = told("describe", toy, "--memory", LITTLE)
+    sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
     most = float(re.search(r"at most ([\d.]+) kB on disk", described)[1])
     assert float(re.search(r"on disk +([\d.]+) kB", told("status", "out.zarr"))[1]) <= most
 
@@ -622,7 +649,7 @@ def test_plot_hands_over_what_was_asked_for(toy: Path, monkeypatch: pytest.Monke
 
 def test_plot_warns_of_a_store_that_is_not_complete(toy: Path) -> None:
     pytest.importorskip("matplotlib", reason="figures need matplotlib")
-    sweep("run", toy, "--store", "out.zarr", "--memory", "1MB")
+    sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
     sorted(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())[-1].unlink()
     result = sweep("plot", "out.zarr")
     assert re.search(r"warning: out.zarr: 1 of \d+ blocks not computed yet", result.stderr)

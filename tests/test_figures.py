@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.text import Text
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from sweep import figures
+from sweep import figures, slices
 from sweep.equations import RELATIVE_LOSS
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.spec import Axis, SpecError, SweepSpec
@@ -57,8 +58,7 @@ def loss(**parameters: np.ndarray) -> np.ndarray:
     return ratio(**parameters) ** -0.05
 
 
-@pytest.fixture
-def losses() -> xr.Dataset:
+def make_losses() -> xr.Dataset:
     return labelled(loss, "relative_loss", {"fleet_size": FLEET, "time": TIME, "doubling_rate": RATE})
 
 
@@ -67,8 +67,7 @@ def ratios() -> xr.Dataset:
     return labelled(ratio, "compute_ratio", {"fleet_size": FLEET, "time": TIME, "doubling_rate": RATE})
 
 
-@pytest.fixture
-def years() -> xr.Dataset:
+def make_years() -> xr.Dataset:
     """Years to a target, over two logarithmic axes, infinite in a corner."""
 
     def wait(fleet_size: np.ndarray, doubling_rate: np.ndarray) -> np.ndarray:
@@ -77,6 +76,28 @@ def years() -> xr.Dataset:
 
     rates = Axis(start=0.01, stop=10.0, num=21, spacing="log")
     return labelled(wait, "time_to_target", {"fleet_size": FLEET, "doubling_rate": rates}, target=0.5)
+
+
+@pytest.fixture
+def losses() -> xr.Dataset:
+    return make_losses()
+
+
+@pytest.fixture
+def years() -> xr.Dataset:
+    return make_years()
+
+
+@pytest.fixture(scope="module")
+def curves() -> Figure:
+    """Draw the losses once, for the tests that only look."""
+    return figures.plot(make_losses())
+
+
+@pytest.fixture(scope="module")
+def year_map() -> Figure:
+    """Draw the years as a map once, for the tests that only look."""
+    return figures.plot(make_years(), x="fleet_size", y="doubling_rate")
 
 
 @pytest.fixture
@@ -113,8 +134,8 @@ def test_plot_draws_the_first_output_of_the_spec(losses):
     assert figures.plot(losses).axes[0].get_ylabel() == "loss relative to time 0"
 
 
-def test_plot_puts_time_on_x_by_default(losses):
-    assert figures.plot(losses).axes[0].get_xlabel() == "time since the reference point (years)"
+def test_plot_puts_time_on_x_by_default(curves):
+    assert curves.axes[0].get_xlabel() == "time since the reference point (years)"
 
 
 def test_plot_puts_the_longest_axis_on_x_where_time_is_not_swept(years):
@@ -135,7 +156,7 @@ def test_plot_draws_one_curve_a_value_of_a_short_axis(losses):
 
 
 def test_plot_picks_at_most_eight_curves(losses):
-    assert len(figures.plot(losses, lines="fleet_size").axes[0].get_lines()) == figures.MOST_LINES
+    assert len(figures.plot(losses, lines="fleet_size").axes[0].get_lines()) == slices.MOST_LINES
 
 
 def test_plot_picks_curves_at_grid_values(losses):
@@ -174,7 +195,7 @@ def test_plot_thins_an_axis_longer_than_a_screen():
         lambda time: time, "effective_years", {"time": Axis(start=0, stop=1, num=10_001)}, doubling_rate=1
     )
     figure = figures.plot(dataset)
-    assert len(figure.axes[0].get_lines()[0].get_xdata()) == figures.MOST_POINTS
+    assert len(figure.axes[0].get_lines()[0].get_xdata()) == slices.MOST_POINTS
     assert "Drawn: 2,000 of 10,001 values of time" in said(figure)
 
 
@@ -208,7 +229,7 @@ def test_plot_loads_only_what_it_draws(losses):
     array = indexing.LazilyIndexedArray(Recorder())
     lazy = losses.assign(relative_loss=(losses.relative_loss.dims, array, losses.relative_loss.attrs))
     figures.plot(lazy, lines="fleet_size")
-    assert seen == [figures.MOST_LINES * 41]
+    assert seen == [slices.MOST_LINES * 41]
 
 
 # Scales and labels
@@ -232,17 +253,16 @@ def test_plot_scales_an_output_over_decades_logarithmically(ratios):
     assert figures.plot(ratios).axes[0].get_yscale() == "log"
 
 
-def test_plot_scales_an_output_within_decades_linearly(losses):
-    assert figures.plot(losses).axes[0].get_yscale() == "linear"
+def test_plot_scales_an_output_within_decades_linearly(curves):
+    assert curves.axes[0].get_yscale() == "linear"
 
 
 def test_plot_keeps_a_linear_scale_for_an_output_that_reaches_zero(ratios):
     assert figures.plot(ratios - 1).axes[0].get_yscale() == "linear"
 
 
-def test_plot_shows_a_dollar_sign_of_the_title(losses):
-    figure = figures.plot(losses)
-    assert (figure.get_suptitle(), figure._suptitle.get_parse_math()) == ("Fleets of $5M and $10M", False)
+def test_plot_shows_a_dollar_sign_of_the_title(curves):
+    assert (curves.get_suptitle(), curves._suptitle.get_parse_math()) == ("Fleets of $5M and $10M", False)
 
 
 def test_plot_leaves_the_settings_of_matplotlib_alone(losses):
@@ -274,34 +294,34 @@ def test_plot_writes_close_values_so_that_they_differ(losses):
 # Maps
 
 
-def test_plot_draws_a_map_over_x_and_y(years):
-    axes = figures.plot(years, x="fleet_size", y="doubling_rate").axes[0]
+def test_plot_draws_a_map_over_x_and_y(year_map):
+    axes = year_map.axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert axes.get_ylabel() == "efficiency doublings a year (per year)"
 
 
-def test_plot_puts_the_value_of_a_point_into_its_cell(years):
-    mesh = figures.plot(years, x="fleet_size", y="doubling_rate").axes[0].collections[1]
+def test_plot_puts_the_value_of_a_point_into_its_cell(years, year_map):
+    mesh = year_map.axes[0].collections[1]
     np.testing.assert_array_equal(mesh.get_array().filled(np.inf), years.time_to_target.values.T)
 
 
-def test_plot_limits_a_map_to_the_grid(years):
-    axes = figures.plot(years, x="fleet_size", y="doubling_rate").axes[0]
+def test_plot_limits_a_map_to_the_grid(year_map):
+    axes = year_map.axes[0]
     assert (axes.get_xlim(), axes.get_ylim()) == ((1.0, 1e6), (0.01, 10.0))
 
 
-def test_plot_puts_the_unit_on_the_colour_bar(years):
-    bar = figures.plot(years, x="fleet_size", y="doubling_rate").axes[1]
+def test_plot_puts_the_unit_on_the_colour_bar(year_map):
+    bar = year_map.axes[1]
     assert bar.get_ylabel() == "years until the target loss is reached (years)"
 
 
-def test_plot_colours_an_output_over_decades_logarithmically(years):
-    mesh = figures.plot(years, x="fleet_size", y="doubling_rate").axes[0].collections[1]
+def test_plot_colours_an_output_over_decades_logarithmically(year_map):
+    mesh = year_map.axes[0].collections[1]
     assert isinstance(mesh.norm, LogNorm)
 
 
-def test_plot_labels_the_contours_of_a_map(years):
-    found = {text.get_text() for text in contour_labels(figures.plot(years, x="fleet_size", y="doubling_rate"))}
+def test_plot_labels_the_contours_of_a_map(year_map):
+    found = {text.get_text() for text in contour_labels(year_map)}
     assert found <= {"1", "10", "100", "1,000", "10,000", "100,000"} and len(found) >= 3
 
 
@@ -311,11 +331,10 @@ def test_plot_keeps_contour_labels_apart(losses):
     assert len(boxes) > 2 and all(box.count_overlaps(boxes) == 1 for box in boxes)
 
 
-def test_plot_hatches_the_infinite_part_of_a_map(years):
-    figure = figures.plot(years, x="fleet_size", y="doubling_rate")
+def test_plot_hatches_the_infinite_part_of_a_map(years, year_map):
     count = int(np.isinf(years.time_to_target).sum())
-    assert figure.axes[0].patch.get_hatch()
-    assert f"Hatched: infinite, the target cannot be reached; {count} of 651 points" in said(figure)
+    assert year_map.axes[0].patch.get_hatch()
+    assert f"Hatched: infinite, the target cannot be reached; {count} of 651 points" in said(year_map)
 
 
 def test_plot_greys_the_part_of_a_map_that_is_not_computed_yet(losses):
@@ -355,12 +374,12 @@ def test_plot_draws_a_map_over_a_falling_axis(losses):
         "reference_years = 1 years",
     ],
 )
-def test_plot_captions_where_the_numbers_come_from(losses, part):
-    assert part in said(figures.plot(losses))
+def test_plot_captions_where_the_numbers_come_from(curves, part):
+    assert part in said(curves)
 
 
-def test_plot_captions_the_fingerprint(losses):
-    assert f"Sweep: {losses.attrs['fingerprint']}" in said(figures.plot(losses))
+def test_plot_captions_the_fingerprint(losses, curves):
+    assert f"Sweep: {losses.attrs['fingerprint']}" in said(curves)
 
 
 def test_plot_captions_caveats(losses):
@@ -368,8 +387,8 @@ def test_plot_captions_caveats(losses):
     assert "Caveats: an exponent of the other loss" in said(figures.plot(losses))
 
 
-def test_plot_omits_caveats_where_there_are_none(losses):
-    assert "Caveats" not in said(figures.plot(losses))
+def test_plot_omits_caveats_where_there_are_none(curves):
+    assert "Caveats" not in said(curves)
 
 
 @pytest.mark.parametrize("name", ["scaling_exponent", "electricity_price", "irreducible_share"])
@@ -382,8 +401,8 @@ def test_plot_captions_all_fixed_parameters_of_a_model_of_ones_own(ratios):
     assert "electricity_price = 0.0826 USD/kWh" in said(figures.plot(ratios))
 
 
-def test_plot_captions_the_middle_value_it_holds(losses):
-    assert "Held: doubling_rate = 0.5 per year (middle of 3 values)" in said(figures.plot(losses))
+def test_plot_captions_the_middle_value_it_holds(curves):
+    assert "Held: doubling_rate = 0.5 per year (middle of 3 values)" in said(curves)
 
 
 def test_plot_captions_the_grid_value_nearest_to_the_one_asked_for(losses):
@@ -391,8 +410,8 @@ def test_plot_captions_the_grid_value_nearest_to_the_one_asked_for(losses):
     assert "Held: time = 10 years (nearest of 41 values to 9.9)" in said(figure)
 
 
-def test_plot_captions_how_many_curves_it_picked(losses):
-    assert "Drawn: 8 of 31 values of fleet_size" in said(figures.plot(losses))
+def test_plot_captions_how_many_curves_it_picked(curves):
+    assert "Drawn: 8 of 31 values of fleet_size" in said(curves)
 
 
 def test_plot_draws_a_dataset_without_attributes(losses):
@@ -520,22 +539,29 @@ def test_save_writes_the_same_bytes_every_time(losses, tmp_path, suffix):
     assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("suffix", SIGNATURES)
-def test_save_writes_the_same_bytes_in_every_process(losses, tmp_path, suffix):
+@pytest.fixture(scope="module")
+def saved_by_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Save one map as each kind of file in two processes, whose hashes of strings differ."""
+    folder = tmp_path_factory.mktemp("saved")
+    losses = make_losses()
     losses.relative_loss[:3] = np.inf
-    losses.to_zarr(tmp_path / "losses.zarr", consolidated=False)
+    losses.to_netcdf(folder / "losses.nc", engine="h5netcdf")
     code = (
-        "import sys, xarray; from sweep import figures; source, target = sys.argv[1:]; "
-        "dataset = xarray.open_zarr(source, chunks=None, consolidated=False); "
-        "figures.save(figures.plot(dataset, x='time', y='fleet_size'), target)"
+        "import sys, xarray; from sweep import figures; source, *targets = sys.argv[1:]; "
+        "figure = figures.plot(xarray.open_dataset(source, engine='h5netcdf'), x='time', y='fleet_size'); "
+        "[figures.save(figure, target) for target in targets]"
     )
-    contents = []
-    for seed in ("1", "2"):
-        path = tmp_path / (seed + suffix)
-        command = [sys.executable, "-c", code, str(tmp_path / "losses.zarr"), str(path)]
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
-        contents.append(path.read_bytes())
-    assert contents[0] == contents[1]
+    stems = [folder / seed for seed in ("1", "2")]
+    for stem in stems:
+        command = [sys.executable, "-c", code, str(folder / "losses.nc"), *(f"{stem}{suffix}" for suffix in SIGNATURES)]
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": stem.name}, check=True)
+    return stems
+
+
+@pytest.mark.parametrize("suffix", SIGNATURES)
+def test_save_writes_the_same_bytes_in_every_process(saved_by_two_processes, suffix):
+    one, two = (Path(f"{stem}{suffix}").read_bytes() for stem in saved_by_two_processes)
+    assert one == two
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])
@@ -543,6 +569,29 @@ def test_save_writes_no_date(losses, tmp_path, suffix):
     path = tmp_path / f"figure{suffix}"
     figures.save(figures.plot(losses), path)
     assert not any(word in path.read_bytes() for word in (b"CreationDate", b"dc:date"))
+
+
+@pytest.mark.parametrize("name", ["figure.png", "figure.SVG", "figure.pdf"])
+def test_check_path_accepts_what_save_writes(tmp_path, name):
+    figures.check_path(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["figure.jpg", "figure"])
+def test_check_path_refuses_another_suffix(tmp_path, name):
+    with pytest.raises(SpecError, match=r"a figure is written as \.png, \.svg or \.pdf, got "):
+        figures.check_path(tmp_path / name)
+
+
+def test_check_path_refuses_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(SpecError, match=r"figure\.png: the folder .*missing does not exist$"):
+        figures.check_path(tmp_path / "missing" / "figure.png")
+
+
+def test_check_path_names_the_extra_where_matplotlib_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"relative-loss-sweep\[plot\]"):
+        figures.check_path(tmp_path / "figure.png")
 
 
 @pytest.mark.parametrize("name", ["figure.jpg", "figure"])

@@ -1,0 +1,209 @@
+"""Sweeps, stores, results and runs in words: lines of text for a terminal, which the caller prints."""
+
+import json
+import math
+import shutil
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweep.model import Model
+from sweep.plan import Plan
+from sweep.spec import Axis, SweepSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from sweep.loop import Progress
+
+
+def describe_sweep(spec: SweepSpec, model: Model, plan: Plan, memory: int) -> Iterator[str]:
+    """Everything known of a sweep before it runs.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        Resolved against the model.
+    model : Model
+        The model it names.
+    plan : Plan
+        Of a run into a store.
+    memory : int
+        Budget in bytes, half of which a result in memory may take.
+    """
+    yield from _facts(
+        [
+            ("config", spec.path),
+            ("title", spec.title),
+            ("model", f"{model.name}, fingerprint {spec.fingerprint()}"),
+            ("equation", model.equation),
+            ("source", model.source),
+            ("assumes", model.assumptions),
+            ("loss", spec.loss or ""),
+        ]
+    )
+    needed = {name for output in spec.outputs for name in model.output(output).parameters}
+    yield from ("", "parameters", *_table(_parameter_rows(spec, model, needed)))
+    idle = [name for name in spec.fixed if name not in needed]
+    if idle:
+        yield f"  not needed by these outputs: {', '.join(idle)}"
+    yield from ("", "outputs", *_table(_output_rows(plan, model, spec.dtype)), "")
+    blocks = f"{count(len(plan), 'block')} of {' x '.join(f'{n:,}' for n in plan.block_shape)}"
+    held = f"{in_bytes(plan.result_bytes)} in memory"
+    if plan.result_bytes > memory // 2:
+        held += f" (over half of the budget of {in_bytes(memory)}, so it needs --store)"
+    disk = f"at most {in_bytes(plan.stored_bytes)} on disk, {in_bytes(shutil.disk_usage('.').free)} free here"
+    yield from _facts([("points", f"{plan.points:,} in {blocks}"), ("bytes", f"{held}; {disk}")])
+
+
+def describe_store(found: Mapping[str, Any], plan: Plan, missing: Sequence[int], stored: int) -> Iterator[str]:
+    """How far a store is and what it holds.
+
+    Parameters
+    ----------
+    found : mapping
+        Its attributes.
+    plan : Plan
+        Read back from it.
+    missing : sequence of int
+        Numbers of the blocks that are not stored.
+    stored : int
+        Bytes it takes on disk.
+    """
+    spec = json.loads(found["spec"])
+    left = sum(plan.block(number).points for number in missing)
+    state = "complete" if not missing else "not complete; the run that began it goes on with the same command"
+    if not missing and not found["complete"]:
+        state = "every block is stored; run it once more to mark it complete"
+    done = len(plan) - len(missing)
+    # Rounded down, so that 100 % means all.
+    percent = math.floor(1000 * (plan.points - left) / plan.points) / 10
+    yield from _facts(
+        [
+            ("state", state),
+            ("blocks", f"{done:,} of {len(plan):,}, {percent:g} %"),
+            ("points", f"{plan.points - left:,} of {plan.points:,}"),
+            ("on disk", in_bytes(stored)),
+            ("title", found["title"]),
+            ("model", f"{spec['model']}, fingerprint {found['fingerprint']}"),
+            ("loss", spec["loss"] or ""),
+            ("equation", found["equation"]),
+            ("fixed", found["fixed"]),
+            ("dtype", found["dtype"]),
+            ("device", found["device"]),
+            ("versions", ", ".join(f"{k[8:]} {v}" for k, v in found.items() if k.startswith("version_"))),
+            ("caveats", found["caveats"]),
+        ]
+    )
+    axes = {name: Axis(**axis) for name, axis in spec["axes"].items()}
+    yield from ("", "axes", *_table((name, _span(axis)) for name, axis in axes.items()))
+    rows = ((name, _shape(dims, plan.lengths(name))) for name, dims in plan.variables.items())
+    yield from ("", "outputs", *_table(rows))
+
+
+def describe_result(dataset: "xr.Dataset") -> Iterator[str]:
+    """Name, dimensions, range and unit of each variable in memory."""
+    rows = []
+    for name, variable in {**dataset.coords, **dataset.data_vars}.items():
+        values = variable.values
+        undefined = int(np.isnan(values).sum())
+        low, high = (np.nanmin(values), np.nanmax(values)) if undefined < values.size else (math.nan, math.nan)
+        span = f"{low:.8g}" if low == high else f"{low:.8g} to {high:.8g}"
+        span += f" ({undefined:,} of {values.size:,} undefined)" if undefined else ""
+        rows.append((str(name), _shape(map(str, variable.dims), variable.shape), span, _unit(variable.attrs["units"])))
+    yield from _table(rows)
+
+
+def describe_step(now: "Progress") -> str:
+    """One line for a run in progress."""
+    text = f"{now.blocks:,} of {count(now.total_blocks, 'block')}"
+    if not now.new_points or not now.seconds:
+        return text
+    left = (now.total_points - now.points) * now.seconds / now.new_points
+    return f"{text}, {now.new_points / now.seconds:.3g} points/s, {in_bytes(now.new_bytes)}, {_duration(left)} left"
+
+
+def describe_run(last: "Progress", outputs: int, paths: Sequence[str]) -> str:
+    """One line for a run that has ended, of so many outputs, written to these paths."""
+    amount = f"{count(last.total_points, 'point')}, {count(outputs, 'output')}"
+    where = " and ".join(paths)
+    if not last.new_points:
+        return f"complete already, nothing was computed: {amount}; in {where}"
+    if last.new_points < last.total_points:
+        amount = f"{last.new_points:,} of {amount}, the others were stored already"
+    where = f"written to {where}" if paths else "nothing was stored, --store PATH or --netcdf PATH keeps it"
+    rate = last.new_points / max(last.seconds, 1e-9)
+    return f"{amount}: {last.seconds:.3g} s, {rate:.3g} points/s, {in_bytes(last.new_bytes)}; {where}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: "1 block", "2,000 blocks"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def in_bytes(number: int) -> str:
+    """A number of bytes in decimal units: "81.2 kB"."""
+    if number < 1000:
+        return f"{number} B"
+    power = min(int(math.log10(number)) // 3, 6)
+    return f"{number / 1000**power:.3g} {' kMGTPE'[power]}B"
+
+
+def _parameter_rows(spec: SweepSpec, model: Model, needed: set[str]) -> Iterator[tuple[str, ...]]:
+    """Axes in the order of the file, then the values that are held."""
+    for name, axis in spec.axes.items():
+        yield name, _span(axis), _unit(model.parameter(name).unit), axis.source
+    for name, fixed in spec.fixed.items():
+        if name in needed:
+            yield name, f"{fixed.value:.8g}", _unit(model.parameter(name).unit), fixed.source
+
+
+def _output_rows(plan: Plan, model: Model, dtype: str) -> Iterator[tuple[str, ...]]:
+    for name, dims in plan.variables.items():
+        lengths = plan.lengths(name)
+        size = in_bytes(plan.itemsize * math.prod(lengths))
+        yield name, _shape(dims, lengths), f"{dtype}, {size}", _unit(model.output(name).unit)
+
+
+def _facts(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Lay out names and texts, leaving out what is empty."""
+    width = max(60, min(120, shutil.get_terminal_size((100, 24)).columns))
+    for name, text in rows:
+        if text:
+            yield from textwrap.wrap(text, width, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Lay out columns, two spaces apart."""
+    kept = list(rows)
+    widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
+    for row in kept:
+        yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _span(axis: Axis) -> str:
+    """Say what an axis holds."""
+    if axis.values is None:
+        return f"{axis.start:.8g} to {axis.stop:.8g}, {len(axis):,} {'log-spaced' if axis.is_log else 'evenly spaced'}"
+    shown = [f"{value:.8g}" for value in (axis.values if len(axis) <= 6 else (*axis.values[:2], axis.values[-1]))]
+    if len(axis) > 6:
+        shown.insert(2, "...")
+    return f"{', '.join(shown)} ({count(len(axis), 'value')})"
+
+
+def _shape(dims: Iterable[str], lengths: Iterable[int]) -> str:
+    """Say which dimensions a variable has and how long they are."""
+    return " x ".join(f"{dim} {length:,}" for dim, length in zip(dims, lengths, strict=True)) or "one number"
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else unit
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,97 @@
+"""Dataset to one NetCDF file, from memory; the only module that imports h5netcdf (extra ``netcdf``)."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from sweep.plan import Plan, default_memory
+from sweep.spec import SpecError
+
+OF_A_STORE = ("complete", "blocks", "chunks")  # attributes that say how a store is laid out
+LIBRARIES = ("h5netcdf", "h5py")
+
+
+def check(path: Path, plan: Plan, *, memory: int | None = None, overwrite: bool = False) -> None:
+    """Refuse, before anything is computed, a file that could not be written afterwards.
+
+    Parameters
+    ----------
+    path : Path
+        The file that :func:`write` is to write.
+    plan : Plan
+        Of the sweep whose result it is to hold; the result must fit into half of the budget.
+    memory : int, optional
+        Budget in bytes; half of the machine's memory by default.
+    overwrite : bool
+        Whether a file that is at `path` may be replaced.
+
+    Raises
+    ------
+    SpecError
+        One line: a missing folder, a file that exists, a result that is too large.
+    ImportError
+        Without h5netcdf or h5py.
+    """
+    _check_libraries()
+    if not path.parent.is_dir():
+        raise SpecError(f"{path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise SpecError(f"{path}: is a folder, give the path of a file")
+    if path.exists() and not overwrite:
+        raise SpecError(f"{path}: exists already; use another path or --overwrite")
+    budget = default_memory() if memory is None else memory
+    if plan.result_bytes > budget // 2:
+        raise SpecError(
+            f"{path}: NetCDF is written from memory, and the result takes {plan.result_bytes:,} bytes, more than half "
+            f"of the budget of {budget:,}; give a store instead, a larger budget or shorter axes"
+        )
+
+
+def write(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as a file that appears at `path` whole or not at all, replacing one that is there.
+
+    Raises
+    ------
+    SpecError
+        When it cannot be written; what was at `path` is then still there.
+    ImportError
+        Without h5netcdf or h5py.
+    """
+    _check_libraries()
+    fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
+    plain = dataset.load().drop_encoding()
+    plain.attrs = {key: _attribute(value) for key, value in plain.attrs.items() if key not in OF_A_STORE}
+    # CF allows no missing values in a coordinate, and xarray would declare one.
+    encoding = {name: {"_FillValue": None} for name in plain.coords}
+    try:
+        plain.to_netcdf(fresh, engine="h5netcdf", encoding=encoding)
+        with open(fresh, "rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _check_libraries() -> None:
+    try:
+        import h5netcdf  # noqa: F401 (xarray imports it by name)
+        import h5py  # noqa: F401 (h5netcdf imports it when it writes)
+    except ModuleNotFoundError as error:
+        if error.name not in LIBRARIES:
+            raise
+        advice = 'pip install "relative-loss-sweep[netcdf]"'
+        raise ImportError(f"NetCDF needs {error.name}: {advice}", name=error.name) from None
+
+
+def _attribute(value: Any) -> Any:
+    """Give an attribute in a type that NetCDF has: no truth values, no lists of texts."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list | tuple) and not all(isinstance(v, int | float) for v in value):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str | int | float | list | tuple) else str(value)

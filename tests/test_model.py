@@ -1,0 +1,260 @@
+"""Models: specs are resolved against them in one place, and one's own runs like the shipped one."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+import sweep
+from sweep.model import Domain, Model, Output, Parameter, Stages
+from sweep.plan import FIXED_BYTES
+from sweep.spec import Axis, Fixed, SpecError, SweepSpec
+
+SPEED = Model(
+    name="speed",
+    equation="s = v t",
+    source="school",
+    assumptions="none",
+    parameters=(
+        Parameter("v", "velocity", "m/s", Domain(low=0.0, low_open=True), aliases=("velocity",)),
+        Parameter("t", "duration", "s", Domain(0.0, 10.0)),
+        Parameter("g", "pull", "m/s2", default=9.81, source="SI"),
+    ),
+    outputs=(
+        Output("s", "way", "m", ("v", "t")),
+        Output("h", "height", "m", ("t", "g")),
+        Output("p", "pull", "1", ("g",)),
+    ),
+    function=lambda v, t, g: {"s": v * t, "h": g * t * t / 2, "p": g * 1},
+)
+V, T = Axis(values=(1.0, 2.0)), Axis(start=0.0, stop=10.0, num=11)
+
+
+def spec(**changes: object) -> SweepSpec:
+    return SweepSpec(**{"model": "speed", "outputs": ("s",), "axes": {"v": V, "t": T}, **changes})
+
+
+# Resolving
+
+REFUSED = {
+    "another_model": (SPEED, {"model": "line"}, 'model: this is the model "speed", the spec asks for "line"'),
+    "no_loss": (
+        dataclasses.replace(SPEED, needs_loss=True),
+        {},
+        'loss: is required, "total" or "excess": which loss the scaling exponent belongs to',
+    ),
+    "unknown_axis": (SPEED, {"axes": {"v": V, "time": T}}, 'axes: unknown parameter "time"; allowed: v, t, g'),
+    "unknown_fixed": (SPEED, {"fixed": {"mass": 1.0}}, 'fixed: unknown parameter "mass"; allowed: v, t, g'),
+    "unknown_output": (SPEED, {"outputs": ("way",)}, 'outputs: unknown output "way"; allowed: s, h, p'),
+    "alias": (SPEED, {"axes": {"velocity": V, "t": T}}, 'axes: "velocity" is another spelling of v; write v'),
+    "alias_given_too": (
+        SPEED,
+        {"fixed": {"velocity": 1.0}},
+        'fixed: "velocity" is another spelling of v (which is given too); write v',
+    ),
+    "other_case": (SPEED, {"axes": {"V": V, "t": T}}, 'axes: "V" is another spelling of v; write v'),
+    "axis_without_effect": (
+        SPEED,
+        {"axes": {"v": V, "t": T, "g": V}},
+        'axis "g": none of the outputs depends on it (s); drop it',
+    ),
+    "axis_out_of_domain": (
+        SPEED,
+        {"axes": {"v": V, "t": Axis(start=0.0, stop=11.0, num=3)}},
+        'axis "t": must be in [0, 10] s, got 11',
+    ),
+    "open_end": (SPEED, {"axes": {"v": Axis(values=(0.0, 1.0)), "t": T}}, 'axis "v": must be > 0 m/s, got 0'),
+    "fixed_out_of_domain": (SPEED, {"axes": {"v": V}, "fixed": {"t": -1.0}}, "fixed.t: must be in [0, 10] s, got -1"),
+    "too_small_for_float32": (
+        SPEED,
+        {"axes": {"v": V}, "fixed": {"t": 1e-40}},
+        "fixed.t: 1e-40 does not fit float32, which holds 1.2e-38 to 3.4e+38",
+    ),
+    "missing": (
+        SPEED,
+        {"axes": {"v": V}},
+        "t: is missing, and s needs it; give it under [axes] or [fixed] (duration, unit s, in [0, 10])",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_resolve_refuses_in_one_line(case):
+    model, changes, line = REFUSED[case]
+    with pytest.raises(SpecError) as error:
+        model.resolve(spec(**changes))
+    assert str(error.value) == line
+
+
+def test_resolve_refuses_a_value_too_large_for_float32():
+    line = r'^axis "v": 1e\+39 does not fit float32, which holds 1\.2e-38 to 3\.4e\+38$'
+    with pytest.raises(SpecError, match=line):
+        SPEED.resolve(spec(axes={"v": Axis(values=(1.0, 1e39)), "t": T}))
+
+
+def test_resolve_fills_in_defaults_with_their_source():
+    assert SPEED.resolve(spec()).fixed == {"g": Fixed(value=9.81, source="SI")}
+
+
+def test_resolve_keeps_a_value_that_is_given():
+    assert SPEED.resolve(spec(fixed={"g": 1.62})).fixed == {"g": Fixed(value=1.62)}
+
+
+def test_resolve_fills_in_no_default_for_an_axis():
+    resolved = SPEED.resolve(spec(outputs=("h",), axes={"t": T, "g": V}))
+    assert resolved.fixed == {}
+
+
+def test_resolve_asks_for_no_value_that_no_output_needs():
+    assert list(SPEED.resolve(spec(outputs=("h",), axes={"t": T})).fixed) == ["g"]
+
+
+def test_resolve_takes_the_closed_ends_of_a_domain():
+    assert SPEED.resolve(spec()).axes["t"].bounds() == (0.0, 10.0)
+
+
+def test_resolve_takes_in_float64_what_does_not_fit_float32():
+    assert SPEED.resolve(spec(axes={"v": V}, fixed={"t": 1e-40}, dtype="float64")).fixed["t"].value == 1e-40
+
+
+def test_resolve_changes_nothing_the_second_time():
+    once = SPEED.resolve(spec())
+    assert SPEED.resolve(once) == once
+
+
+def test_variables_name_the_axes_of_each_output_in_the_order_of_the_spec():
+    assert SPEED.variables(spec(outputs=("s", "h", "p"), axes={"t": T, "v": V})) == {
+        "s": ("t", "v"),
+        "h": ("t",),
+        "p": (),
+    }
+
+
+@pytest.mark.parametrize(
+    ("domain", "text"),
+    [
+        (Domain(), "any finite number"),
+        (Domain(low=0.0), ">= 0"),
+        (Domain(low=0.0, low_open=True), "> 0"),
+        (Domain(0.0, 1.0, high_open=True), "in [0, 1)"),
+        (Domain(0.0, 1.0, low_open=True), "in (0, 1]"),
+    ],
+)
+def test_domain_says_what_it_holds(domain, text):
+    assert str(domain) == text
+
+
+# Running a model of one's own
+
+
+def line_over(lengths: list[int], dtype: str = "float32") -> tuple[Model, SweepSpec, xr.Dataset]:
+    """Make a linear model over that many axes whose numbers are exact, its spec, and what must come out."""
+    names = [f"x{i}" for i in range(len(lengths))]
+    weights = {name: float(1 + i) for i, name in enumerate(names)}
+    spans = {"full": names, "odd": names[1::2], "last": names[-1:], "first": names[:1], "none": []}
+
+    def function(**values):
+        offset = values.pop("offset")
+        return {output: sum((weights[n] * values[n] for n in dims), offset) for output, dims in spans.items()}
+
+    model = Model(
+        name="line",
+        equation="y = b + sum a x",
+        source="a test",
+        assumptions="none",
+        parameters=(*(Parameter(name, name, "1") for name in names), Parameter("offset", "offset", "1", default=0.5)),
+        outputs=tuple(Output(output, output, "m", (*dims, "offset")) for output, dims in spans.items()),
+        function=function,
+    )
+    axes = {
+        n: Axis(values=tuple(float(3 * i - k) for i in range(size)))
+        for k, (n, size) in enumerate(zip(names, lengths, strict=True))
+    }
+    coordinates = {name: xr.DataArray(axis.coordinates(), dims=name) for name, axis in axes.items()}
+    expected = {
+        output: sum((weights[n] * coordinates[n] for n in dims), xr.DataArray(0.5)) for output, dims in spans.items()
+    }
+    return model, SweepSpec(model="line", outputs=tuple(spans), axes=axes, dtype=dtype), xr.Dataset(expected)
+
+
+GRIDS = {
+    "1": [50_001],
+    "2": [101, 503],
+    "3": [31, 37, 41],
+    "4": [11, 13, 17, 19],
+    "6": [5, 7, 3, 11, 2, 13],
+    "7": [5, 7, 3, 11, 2, 13, 2],
+    "13": [2, 2, 3, 2, 1, 2, 2, 3, 2, 2, 1, 5, 7],
+}
+SMALL = FIXED_BYTES + 400_000  # bytes; cuts every grid above into several blocks
+
+
+def assert_holds(found: xr.Dataset, expected: xr.Dataset, dtype: str) -> None:
+    for name, values in expected.data_vars.items():
+        assert found[name].dims == values.dims and found[name].dtype == dtype
+        np.testing.assert_array_equal(found[name].values, values.values)
+
+
+@pytest.mark.parametrize("axes", GRIDS)
+def test_run_evaluates_a_model_of_ones_own_in_memory(axes):
+    model, asked, expected = line_over(GRIDS[axes])
+    steps = []
+    memory = SMALL + sum(4 * values.size for values in expected.data_vars.values()) + 8 * sum(GRIDS[axes])
+    assert_holds(sweep.run(asked, model=model, memory=memory, progress=steps.append), expected, "float32")
+    assert steps[-1].total_blocks > 1
+
+
+@pytest.mark.parametrize("axes", GRIDS)
+def test_run_evaluates_a_model_of_ones_own_into_a_store(axes, tmp_path):
+    model, asked, expected = line_over(GRIDS[axes])
+    with sweep.run(asked, model=model, store=tmp_path / "out.zarr", memory=SMALL) as found:
+        assert_holds(found, expected, "float32")
+
+
+@pytest.mark.parametrize("axes", ["2", "13"])
+def test_run_evaluates_a_model_of_ones_own_in_float64(axes):
+    model, asked, expected = line_over(GRIDS[axes], "float64")
+    assert_holds(sweep.run(asked, model=model), expected, "float64")
+
+
+@pytest.mark.parametrize("where", ["memory", "store"])
+def test_run_labels_a_model_of_ones_own(where, tmp_path):
+    store = tmp_path / "out.zarr" if where == "store" else None
+    with sweep.run(spec(outputs=("s", "h")), model=SPEED, store=store) as found:
+        assert found["s"].attrs == {"long_name": "way", "units": "m"}
+        assert found["v"].attrs == {"long_name": "velocity", "units": "m/s", "spacing": "listed"}
+        assert (found.attrs["model"], found.attrs["equation"]) == ("speed", "s = v t")
+        assert found.attrs["fixed"] == "g = 9.81 m/s2 (SI)"
+
+
+def test_run_evaluates_two_stages_like_one():
+    staged = dataclasses.replace(
+        SPEED,
+        stages=lambda spec: Stages(
+            (lambda t: {"square": np.asarray(t) ** 2},),
+            lambda square, v, t, g: {"s": v * t, "h": g * square / 2},
+        ),
+    )
+    asked = spec(outputs=("s", "h"))
+    xr.testing.assert_allclose(sweep.run(asked, model=staged), sweep.run(asked, model=SPEED), rtol=1e-6)
+
+
+def test_run_gives_nan_for_a_parameter_that_no_output_needs():
+    seen = dataclasses.replace(
+        SPEED, function=lambda v, t, g: {"h": g * t, "p": jnp.where(jnp.isnan(v), 1.0, 0.0) + 0 * g}
+    )
+    assert float(sweep.run(spec(outputs=("p", "h"), axes={"t": T}), model=seen)["p"]) == 1.0
+
+
+def test_run_refuses_a_model_that_is_not_shipped():
+    with pytest.raises(SpecError, match=r'^unknown model "speed"; allowed: relative_loss$'):
+        sweep.run(spec())
+
+
+def test_run_names_what_a_result_in_memory_takes():
+    model, asked, expected = line_over([100, 100])
+    size = 4 * sum(values.size for values in expected.data_vars.values()) + 8 * 200
+    with pytest.raises(SpecError, match=f"^memory: the result takes {size:,} bytes, more than half of the budget"):
+        sweep.run(asked, model=model, memory=2 * size - 1)

@@ -1,0 +1,147 @@
+"""Stores: what describes one, what is damaged and how large it gets."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+import sweep
+from sweep import store as stores
+from sweep.model import Model, Output, Parameter
+from sweep.plan import FIXED_BYTES, make_plan
+from sweep.spec import Axis, SweepSpec
+from sweep.store import StoreError
+
+# Values that no compressor makes smaller, and one output that does not depend on x.
+NOISE = Model(
+    name="noise",
+    equation="y = frac(1e4 sin(1e3 x + z))",
+    source="a test",
+    assumptions="none",
+    parameters=(Parameter("x", "place", "m"), Parameter("z", "phase", "1")),
+    outputs=(Output("y", "noise", "1", ("x", "z")), Output("w", "some noise", "1", ("z",))),
+    function=lambda x, z: {"y": jnp.sin(1e3 * x + z) * 1e4 % 1, "w": jnp.sin(1e3 * z) * 1e4 % 1},
+)
+SPEC = SweepSpec(
+    model="noise",
+    outputs=("y", "w"),
+    axes={"x": Axis(start=0.0, stop=1.0, num=37), "z": Axis(start=0.0, stop=1.0, num=1601)},
+)
+MEMORY = FIXED_BYTES + 600_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    sweep.run(SPEC, model=NOISE, store=tmp_path / "out.zarr", memory=MEMORY)
+    return tmp_path / "out.zarr"
+
+
+def plan():
+    return make_plan(SPEC.shape, NOISE.variables(SPEC), itemsize=4, memory=MEMORY)
+
+
+def edit(path: Path, change) -> None:
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
+
+
+DAMAGES = {
+    "array_missing": ("x/zarr.json", Path.unlink, "x/zarr.json: No such file or directory"),
+    "array_empty": ("w/zarr.json", lambda path: path.write_text(""), "Expecting value"),
+    "array_not_text": ("w/zarr.json", lambda path: path.write_bytes(b"\xff\xfe\x00"), "decode"),
+    "array_a_list": ("w/zarr.json", lambda path: path.write_text("[]"), "list"),
+    "shape_missing": ("x/zarr.json", lambda path: edit(path, lambda found: found.pop("shape")), "no shape"),
+    "shape_empty": ("x/zarr.json", lambda path: edit(path, lambda found: found.update(shape=[])), "index"),
+    "shape_other": (
+        "y/zarr.json",
+        lambda path: edit(path, lambda found: found.update(shape=[1, 2])),
+        "differ in shape",
+    ),
+    "dims_missing": (
+        "y/zarr.json",
+        lambda path: edit(path, lambda found: found.pop("dimension_names")),
+        "no dimension_names",
+    ),
+    "dims_unknown": (
+        "y/zarr.json",
+        lambda path: edit(path, lambda found: found.update(dimension_names=["x", "q"])),
+        "no q",
+    ),
+}
+DAMAGES |= {
+    f"{key}_missing": (
+        "zarr.json",
+        lambda path, key=key: edit(path, lambda found: found["attributes"].pop(key)),
+        f"no {key}",
+    )
+    for key in ("blocks", "chunks", "dtype", "complete", "title", "device")
+}
+DAMAGES |= {
+    f"{key}_{value}": (
+        "zarr.json",
+        lambda path, key=key, value=value: edit(path, lambda found: found["attributes"].update({key: value})),
+        part,
+    )
+    for key, value, part in (
+        ("blocks", [4], "blocks of (4,)"),
+        ("chunks", [0, 4], "chunks of (0, 4)"),
+        ("blocks", ["many", 1], "many"),
+        ("dtype", "float7", "float7"),
+        ("spec", "{", "Expecting"),
+        ("spec", "{}", "no model"),
+    )
+}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_plan_of_refuses_a_damaged_store_in_one_line(case, store):
+    name, damage, part = DAMAGES[case]
+    damage(store / name)
+    with pytest.raises(StoreError) as error:
+        stores.plan_of(store)
+    message = str(error.value)
+    assert message.startswith(f"{store}: the metadata of this store are damaged (") and "\n" not in message
+    assert part in message and message.endswith("; remove it or use another path")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"attributes": null}', '{"attributes": {"title": "a"}}'])
+def test_attributes_refuses_what_is_not_ours(content, tmp_path):
+    (tmp_path / "zarr.json").write_text(content)
+    with pytest.raises(StoreError, match=r": is not the store of a sweep$"):
+        stores.attributes(tmp_path)
+
+
+def test_attributes_refuses_a_path_without_anything(tmp_path):
+    with pytest.raises(StoreError, match=r"absent: does not exist$"):
+        stores.attributes(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("case", ["array_missing", "blocks_missing", "shape_other"])
+def test_run_refuses_to_go_on_with_a_damaged_store(case, store):
+    name, damage, _ = DAMAGES[case]
+    damage(store / name)
+    with pytest.raises(StoreError, match="damaged"):
+        sweep.run(SPEC, model=NOISE, store=store, memory=MEMORY)
+
+
+def test_run_replaces_a_store_of_damaged_arrays_when_told_to(store):
+    (store / "x/zarr.json").unlink()
+    sweep.run(SPEC, model=NOISE, store=store, memory=MEMORY, overwrite=True)
+    assert stores.plan_of(store) == plan()
+
+
+def test_plan_of_reads_back_the_plan(store):
+    assert stores.plan_of(store) == plan() and len(plan()) > 1
+
+
+def test_bytes_on_disk_counts_every_file(store):
+    (store / "more").write_bytes(bytes(1000))
+    before = stores.bytes_on_disk(store)
+    (store / "more").unlink()
+    assert before - stores.bytes_on_disk(store) == 1000
+
+
+def test_bytes_on_disk_are_at_most_the_bytes_planned(store):
+    assert plan().nbytes / 2 < stores.bytes_on_disk(store) <= plan().stored_bytes
