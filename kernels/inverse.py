@@ -12,14 +12,14 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels import special
 from kernels.relative_loss import as_arrays, effective_years, growth, growth_slope
 from kernels.special import LN2
 
-_NEWTON_STEPS = 6  # from the starting values below, 3 give float32 and 5 float64 on the whole domain
+_NEWTON_STEPS = 6  # enough for float64 from the starting values below, on the whole domain
 
 
 def time_to_target(
@@ -240,22 +240,27 @@ def _inverse_exprel2(y: Array, k: Array) -> Array:
     log2_y = special.log2(y) + k
     steep = log2_y > 20.0
     level = jnp.where(steep, log2_y + math.log2(LN2), 40.0)
-    x = level + special.log2(level)
-    for _ in range(_NEWTON_STEPS):
+
+    def climb(_: int, x: Array) -> Array:
         residual = (x - level) - special.log2(x) + special.log2_1p(-special.exp2(-x))
-        x = x - residual / (1.0 - special.LOG2_E / x)
+        return x - residual / (1.0 - special.LOG2_E / x)
+
+    x = lax.fori_loop(0, _NEWTON_STEPS, climb, level + special.log2(level))
     y = jnp.where(steep, 1.0, special.scale(y, k))
     up = y > 1.0
     log_y = special.log2(jnp.where(up, y, 1.0)) * LN2
-    z = jnp.where(up, log_y + special.log2_1p(log_y) * LN2, y - 1.0 / y) * special.LOG2_E
     one = jnp.ones_like(y)
-    for _ in range(_NEWTON_STEPS):
+
+    def approach(_: int, z: Array) -> Array:
         near = jnp.abs(z) <= 0.5
         inner = jnp.where(near, z, 0.0)
         # Near 1 the difference is taken of what exceeds 1: x itself is small there.
         over = jnp.where(near, inner * special.exprel2_remainder(inner) - (y - 1.0), growth(one, z).years - y) / y
         step = jnp.where(up, special.log2_1p(jnp.where(up, over, 0.0)) * LN2, over)
-        z = z - step / growth_slope(one, z)
+        return z - step / growth_slope(one, z)
+
+    start = jnp.where(up, log_y + special.log2_1p(log_y) * LN2, y - 1.0 / y) * special.LOG2_E
+    z = lax.fori_loop(0, _NEWTON_STEPS, approach, start)
     return jnp.where(steep, x, z)
 
 

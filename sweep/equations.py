@@ -5,6 +5,8 @@ JAX comes in when a model is evaluated, not when it is described, so that `sweep
 
 import math
 import warnings
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from jax import Array
 
 HOURS_PER_YEAR = 8766.0
+INVERSES = ("time_to_target", "fleet_for_target", "rate_for_target")
 MODERATE_DOUBLINGS = 32.0  # up to here the growth table of the kernels has no powers of two
 POSITIVE = Domain(low=0.0, low_open=True)
 NON_NEGATIVE = Domain(low=0.0)
@@ -61,7 +64,7 @@ def _forward(
         "log_relative_excess_loss": kernels.log_relative_excess_loss(*run, **law),
         "compute_ratio": kernels.compute_ratio(*run, **reference),
         "effective_years": kernels.effective_years(time, doubling_rate),
-        **_inverses(*run, **law, irreducible_share=irreducible_share, target=rest["target"]),
+        **_inverses(INVERSES, *run, **law, irreducible_share=irreducible_share, target=rest["target"]),
         **_costs(fleet_size, time, **{k: rest[k] for k in ("unit_price", "power", "pue", "electricity_price")}),
     }
 
@@ -86,7 +89,14 @@ def _yearly_cost(
     return {"yearly_cost": fleet_size * power * pue * HOURS_PER_YEAR * electricity_price}
 
 
+@cache
+def _finish_for(outputs: tuple[str, ...]) -> Callable[..., dict[str, "Array"]]:
+    """Make stage 2 for some outputs; kept, because JAX compiles anew for every new function."""
+    return partial(_finish, outputs)
+
+
 def _finish(
+    outputs: tuple[str, ...],
     fleet: "Array",
     growth_years: "Array",
     nats: "Array",
@@ -96,7 +106,7 @@ def _finish(
     growth_exponent: "Array | None" = None,
     **given: "Array",
 ) -> dict[str, "Array"]:
-    """Evaluate every output from the tables of stage 1; the inverses have none."""
+    """Evaluate outputs from the tables of stage 1; the inverses have none, and are traced only if wanted."""
     from kernels import stages
 
     compute = (fleet, growth_years, growth_exponent)
@@ -113,20 +123,24 @@ def _finish(
         "energy": yearly_energy * given["time"],
         "energy_cost": yearly_cost * given["time"],
         "total_cost": stages.total(capital, yearly_cost, given["time"]),
-        **_inverses(*run, **law, target=given["target"]),
+        **_inverses(outputs, *run, **law, target=given["target"]),
     }
 
 
 def _inverses(
-    fleet_size: "Array", time: "Array", doubling_rate: "Array", *, target: "Array", **law: "Array"
+    outputs: tuple[str, ...],
+    fleet_size: "Array",
+    time: "Array",
+    doubling_rate: "Array",
+    *,
+    target: "Array",
+    **law: "Array",
 ) -> dict[str, "Array"]:
     import kernels
 
-    return {
-        "time_to_target": kernels.time_to_target(target, fleet_size, doubling_rate, **law),
-        "fleet_for_target": kernels.fleet_for_target(target, time, doubling_rate, **law),
-        "rate_for_target": kernels.rate_for_target(target, fleet_size, time, **law),
-    }
+    run = {"time_to_target": (fleet_size, doubling_rate), "fleet_for_target": (time, doubling_rate)}
+    run["rate_for_target"] = (fleet_size, time)
+    return {name: getattr(kernels, name)(target, *run[name], **law) for name in INVERSES if name in outputs}
 
 
 def _costs(
@@ -154,7 +168,7 @@ def _stages(spec: SweepSpec) -> Stages:
     """Leave the powers of two of the growth out of a sweep that needs none: it is quicker."""
     progress = _range(spec, "time")[1] * _range(spec, "doubling_rate")[1]
     growth = _moderate_growth if progress <= MODERATE_DOUBLINGS else _growth
-    return Stages((growth, _fleet, _law, _capital, _yearly_energy, _yearly_cost), _finish)
+    return Stages((growth, _fleet, _law, _capital, _yearly_energy, _yearly_cost), _finish_for(spec.outputs))
 
 
 def _caveats(spec: SweepSpec) -> list[str]:

@@ -282,7 +282,10 @@ def plan_of(path: Path) -> Plan:
             shape={name: int(arrays[name]["shape"][0]) for name in spec["axes"]},
             block_shape=tuple(map(int, found["blocks"])),
             chunk_shape=tuple(map(int, found["chunks"])),
-            variables={name: tuple(arrays[name].get("dimension_names", ())) for name in spec["outputs"]},
+            variables={
+                name: tuple(arrays[name]["dimension_names"] if arrays[name]["shape"] else ())
+                for name in spec["outputs"]
+            },
             itemsize=np.dtype(found["dtype"]).itemsize,
         )
         if any(list(plan.lengths(name)) != arrays[name]["shape"] for name in plan.variables):

@@ -1,0 +1,45 @@
+"""The README's Python runs, and its commands are those of the gate and of the command line."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sweep.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_example_asserts_its_own_answer(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert "assert" in code
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_readme_test_command_is_the_one_of_the_gate():
+    command = "python -m pytest -n 2"
+    assert f".venv/bin/{command}" in README
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_readme_names_every_config():
+    assert set(re.findall(r"`(\w+\.toml)`", README)) == {path.name for path in (ROOT / "configs").glob("*.toml")}
+
+
+@pytest.mark.parametrize("line", re.findall(r"^ {4}\.venv/bin/sweep (describe .*?|run .*?)(?: +#.*)?$", README, re.M))
+def test_readme_command_works(line, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert CliRunner().invoke(main, line.split()).exit_code == 0
+
+
+def test_readme_reading_example_works(tmp_path):
+    main_job = [sys.executable, "-m", "sweep", "run", ROOT / "configs" / "baseline.toml", "--store", "baseline.zarr"]
+    subprocess.run(main_job, cwd=tmp_path, check=True, env={"PYTHONPATH": str(ROOT)})
+    (block,) = re.findall(r"^(    import xarray as xr\n(?:    .*\n)+)", README, re.M)
+    code = "import matplotlib; matplotlib.use('agg')\n" + re.sub("^    ", "", block, flags=re.M)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
