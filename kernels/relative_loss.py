@@ -19,7 +19,8 @@ from jax.typing import ArrayLike
 from kernels import special
 from kernels.special import LN2
 
-# Growth is kept as a number and a power of two where 2^(γt) is beyond 2^32, so that it cannot overflow.
+# Growth is kept as a number and a power of two where 2^(γt) is beyond 2^32, so that it cannot overflow; the number is
+# then so large that beside it the 1 in 1 + (N/N0) G/T0 matters only while the power of two is small.
 DIRECT = 32.0
 ENDLESS = 2.0**100  # stands for an infinite power of two, which times 0 would be NaN
 NOTHING = 4096.0  # 2^-4096 is 0 in every type
@@ -189,24 +190,24 @@ def relative_loss(
     return jnp.where(inside, _mix(share, excess, gained), jnp.nan)
 
 
-def power(p: Array, exponent: Array | None, kappa: Array, factor: Array | float = 1.0) -> Array:
-    """factor (1 + p 2^exponent)^(−kappa) for p >= 0; an exponent of None stands for 0 everywhere and is quicker.
+def power(p: Array, exponent: Array | None, kappa: Array, factor: Array | None = None) -> Array:
+    """factor (1 + p 2^exponent)^(−kappa) for p >= 0 and exponent >= 0.
 
-    The whole exponent of 1 + p is multiplied by kappa without rounding, in two halves; only the rest is rounded.
+    An exponent of None stands for 0 everywhere, a factor of None for 1; both are quicker. The whole exponent of 1 + p
+    is multiplied by kappa without rounding, in two halves; only the rest is rounded.
     """
     if exponent is None:
         e, r = special.split(1.0 + p)
     else:
-        near = special.within_reach(p, exponent)
-        e, r = special.split(1.0 + special.scale(p, near))
-        e = jnp.minimum(e + jnp.where(near < exponent, exponent - near, 0.0), ENDLESS)
-        e = jnp.where(jnp.isinf(p), ENDLESS, e)
+        exponent = jnp.where(p == 0.0, 0.0, exponent)
+        e, r = special.split(special.power_of_two(jnp.maximum(-exponent, special.lowest(p))) + p)
+        e = jnp.where(jnp.isinf(p), ENDLESS, jnp.minimum(e + exponent, ENDLESS))
     kappa_head = special.head(kappa)
     whole = special.unfused(kappa_head * e)
     rest = special.unfused((kappa - kappa_head) * e) + special.unfused(kappa * special.log2_remainder(r))
     k = jnp.rint(whole + rest)
     fraction = (whole - k) + rest
-    if exponent is None:
+    if factor is None:
         return special.lower(1.0 + special.exp2m1_fraction(-fraction), k)
     # Far below the smallest number the fraction is all rounding, and the factor may be infinite.
     gone = k >= NOTHING
@@ -220,16 +221,16 @@ def growth(time: Array, doubling_rate: Array) -> Growth:
     big = x > DIRECT
     k, f = special.reduce(x)
     small = jnp.abs(x) <= 0.5
-    unit = jnp.where(big, 0.0, k)
+    unit = jnp.where(big, DIRECT, k)
     gain = special.exp2m1_fraction(f)
-    # 2^x - 1, or 2^(x-k) - 2^-k: no cancellation, as |2^k (2^f - 1)| is at most 0.83 |2^k - 1| unless k = 0.
+    # 2^x - 1, or that over 2^(k-32): no cancellation, as |2^k (2^f - 1)| is at most 0.83 |2^k - 1| unless k = 0.
     one = special.scale(jnp.ones_like(x), unit)
-    lost = jnp.where(big, special.scale(jnp.ones_like(x), -k), 1.0)
+    lost = jnp.where(big, special.scale(jnp.ones_like(x), DIRECT - k), 1.0)
     grown = special.scale(gain, unit) + (one - lost)
     rate = jnp.where(small, 1.0, doubling_rate)
     direct = time * special.exprel2_fraction(jnp.where(small, x, 0.0))
     years = jnp.where(small, direct, jnp.where(jnp.isinf(rate) & big, 1.0, grown / (rate * LN2)))
-    return Growth(years, jnp.where(big, k, 0.0), special.scale(1.0 + gain, unit))
+    return Growth(years, jnp.where(big, k - DIRECT, 0.0), special.scale(1.0 + gain, unit))
 
 
 def growth_slope(time: Array, doubling_rate: Array) -> Array:

@@ -113,6 +113,11 @@ def digits(x: Array) -> float:
     return float(_bits(x.dtype)[1])
 
 
+def lowest(x: Array) -> float:
+    """Minus the exponent bias of the type of x: the power of two that stands for 0."""
+    return float(-_bits(x.dtype)[2])
+
+
 def power_of_two(k: Array) -> Array:
     """2^k for whole numbers k (held as floats) from minus the exponent bias, which gives 0, to the largest exponent."""
     integer, fraction, bias = _bits(k.dtype)
@@ -122,8 +127,8 @@ def power_of_two(k: Array) -> Array:
 def lower(x: Array, k: Array) -> Array:
     """x 2^-k for 1/2 < x < 2 and whole numbers k >= 0 (held as floats); 0 below the smallest normal number."""
     integer, fraction, bias = _bits(k.dtype)
-    bits = lax.bitcast_convert_type(x, integer) - (k.astype(integer) << fraction)
-    return jnp.where(k < bias - 1, lax.bitcast_convert_type(bits, x.dtype), 0.0)
+    bits = lax.bitcast_convert_type(x, integer) - (jnp.minimum(k, 2 * bias).astype(integer) << fraction)
+    return lax.bitcast_convert_type(jnp.where(bits >= integer(1) << fraction, bits, integer(0)), x.dtype)
 
 
 def scale(x: Array, k: Array) -> Array:

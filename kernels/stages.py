@@ -26,16 +26,17 @@ def growth_table(time: np.ndarray, doubling_rate: np.ndarray) -> tuple[np.ndarra
     Returns
     -------
     years, exponent : numpy.ndarray
-        float64 of the broadcast shape; the exponent is 0 wherever γt <= 32.
+        float64 of the broadcast shape; the exponent is 0 wherever γt <= 32, and a whole number >= 0.
     """
     x = time * doubling_rate
     z = x * LN2
-    exponent = np.where(x > DIRECT, np.rint(x), 0.0)
+    beyond = x > DIRECT
     years = time * np.divide(np.expm1(np.minimum(z, DIRECT)), z, out=np.ones_like(z), where=z != 0.0)
-    if exponent.any():
-        beyond = (np.exp2(x - exponent) - np.exp2(-exponent)) / np.where(exponent > 0.0, doubling_rate * LN2, 1.0)
-        years = np.where(exponent > 0.0, beyond, years)
-    return years, exponent
+    if not beyond.any():
+        return years, np.zeros_like(x)
+    exponent = np.where(beyond, np.rint(x) - DIRECT, 0.0)
+    grown = (np.exp2(x - exponent) - np.exp2(-exponent)) / np.where(beyond, doubling_rate * LN2, 1.0)
+    return np.where(beyond, grown, years), exponent
 
 
 def fleet_table(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> np.ndarray:

@@ -206,6 +206,7 @@ def _range(spec: SweepSpec, name: str) -> tuple[float, float]:
 
 
 _RUN = ("fleet_size", "time", "doubling_rate", "reference_fleet", "reference_years")
+_TARGET = ("target", "scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")
 _ENERGY = ("fleet_size", "time", "power", "pue")
 
 RELATIVE_LOSS = Model(
@@ -308,43 +309,19 @@ RELATIVE_LOSS = Model(
             "time_to_target",
             "years until the target loss is reached",
             "years",
-            (
-                "target",
-                "fleet_size",
-                "doubling_rate",
-                "scaling_exponent",
-                "reference_fleet",
-                "reference_years",
-                "irreducible_share",
-            ),
+            (*_TARGET, "fleet_size", "doubling_rate"),
         ),
         Output(
             "fleet_for_target",
             "fleet that reaches the target loss in time",
             "accelerators",
-            (
-                "target",
-                "time",
-                "doubling_rate",
-                "scaling_exponent",
-                "reference_fleet",
-                "reference_years",
-                "irreducible_share",
-            ),
+            (*_TARGET, "time", "doubling_rate"),
         ),
         Output(
             "rate_for_target",
             "efficiency doublings a year that reach the target loss in time",
             "1/year",
-            (
-                "target",
-                "fleet_size",
-                "time",
-                "scaling_exponent",
-                "reference_fleet",
-                "reference_years",
-                "irreducible_share",
-            ),
+            (*_TARGET, "fleet_size", "time"),
         ),
     ),
     function=_forward,
