@@ -181,19 +181,32 @@ def _needed(target: Array, kappa: Array, share: Array) -> tuple[Array, Array]:
     return q, jnp.where(big & ~met & ~never, k, 0.0)
 
 
+def _years_needed(
+    target: Array, kappa: Array, share: Array, fleet: Array, reference_fleet: Array, reference_years: Array
+) -> tuple[Array, Array]:
+    """Effective years q T0 N0 / N as a number near 1 and a power of two."""
+    q, k = _needed(target, kappa, share)
+    parts = [special.normalised(v) for v in (q, reference_fleet, reference_years, fleet)]
+    (a, b, c, d), (ka, kb, kc, kd) = zip(*parts, strict=True)
+    return a * b * c / d, ka + kb + kc - kd + k
+
+
 @jax.custom_jvp
 def _time_to_target(
     target: Array, kappa: Array, share: Array, fleet: Array, rate: Array, reference_fleet: Array, reference_years: Array
 ) -> Array:
-    q, k = _needed(target, kappa, share)
-    years = q * reference_years * (reference_fleet / fleet)
-    w = years * rate * LN2
-    slow = (jnp.abs(w) <= 0.25) & (k == 0.0)
-    direct = special.scale(years, k) * LN2 * special.log2_1p_ratio(jnp.where(slow, w, 0.0))
-    reached = (rate > 0.0) | (special.scale(jnp.where(rate > 0.0, 0.0, w), k) > -1.0)
+    q, _ = _needed(target, kappa, share)
+    years, k = _years_needed(target, kappa, share, fleet, reference_fleet, reference_years)
+    speed, j = special.normalised(rate)
+    w, j = years * speed * LN2, k + j
+    size = special.scale(w, j)
+    slow = jnp.abs(size) <= 0.25
+    direct = special.scale(years * LN2 * special.log2_1p_ratio(jnp.where(slow, size, 0.0)), k)
+    reached = size > -1.0
     safe = jnp.where(slow | ~reached | jnp.isinf(w), 1.0, w)
-    value = special.log2_1p_scaled(safe, jnp.where(slow, 0.0, k)) / jnp.where(slow | (rate == 0.0), 1.0, rate)
-    value = jnp.where(slow | (rate == 0.0), direct, value)
+    j = jnp.where(slow | ~reached, 0.0, j)
+    log2_c = special.log2_1p_scaled(special.scale(safe, jnp.minimum(j, 0.0)), jnp.maximum(j, 0.0))
+    value = jnp.where(slow, direct, log2_c / jnp.where(slow, 1.0, rate))
     endless = ~reached | jnp.isinf(q) | (fleet == 0.0)
     return jnp.where(q == 0.0, 0.0, jnp.where(endless, jnp.inf, value))
 
@@ -215,9 +228,9 @@ def _fleet_for_target(
     grown = growth(time, rate)
     endless = jnp.isinf(q) | ((grown.years == 0.0) & (q > 0.0))
     years = jnp.where(endless | (q == 0.0), 1.0, grown.years)
-    lift = special.exponent_of(factor)
-    fleet = q / years * (reference_fleet * reference_years) * special.scale(factor, -lift)
-    fleet = special.scale(fleet, k - grown.exponent + shift + lift)
+    parts = [special.normalised(v) for v in (q, years, reference_fleet, reference_years, factor)]
+    (a, b, c, d, e), (ka, kb, kc, kd, ke) = zip(*parts, strict=True)
+    fleet = special.scale(a / b * (c * d) * e, ka - kb + kc + kd + ke + k - grown.exponent + shift)
     return jnp.where(q == 0.0, 0.0, jnp.where(endless, special.product(factor, jnp.inf), fleet))
 
 
@@ -225,13 +238,17 @@ def _fleet_for_target(
 def _rate_for_target(
     target: Array, kappa: Array, share: Array, fleet: Array, time: Array, reference_fleet: Array, reference_years: Array
 ) -> Array:
-    q, k = _needed(target, kappa, share)
+    q, _ = _needed(target, kappa, share)
     endless = jnp.isinf(q) | (((fleet == 0.0) | (time == 0.0)) & (q > 0.0))
     free = ~endless & ((q == 0.0) | jnp.isinf(fleet))
-    years = jnp.where(endless | free, 1.0, q * reference_years * (reference_fleet / fleet))
-    for_ever = jnp.isinf(time)
-    x = _inverse_exprel2(jnp.where(endless | free | for_ever, 1.0, years / time), k)
-    rate = jnp.where(for_ever, -special.LOG2_E / special.scale(years, k), x / time)
+    years, k = _years_needed(target, kappa, share, fleet, reference_fleet, reference_years)
+    closed = endless | free
+    years, k = jnp.where(closed, 1.0, years), jnp.where(closed, 0.0, k)
+    span, j = special.normalised(jnp.where(closed | jnp.isinf(time), 1.0, time))
+    # Where so little is needed, G is 1 / (|γ| ln 2): nothing more is added at the end.
+    ceiling = jnp.isinf(time) | (k - j < -40.0)
+    x = _inverse_exprel2(jnp.where(ceiling, 1.0, years / span), jnp.where(ceiling, 0.0, k - j))
+    rate = jnp.where(ceiling, special.scale(-special.LOG2_E / years, -k), x / time)
     return jnp.where(endless, jnp.inf, jnp.where(free, -jnp.inf, rate))
 
 

@@ -248,9 +248,16 @@ def growth_slope(time: Array, doubling_rate: Array) -> Array:
 
 
 def as_arrays(*values: ArrayLike) -> list[Array]:
-    """Arguments as arrays of one shape and floating type; whole numbers count as the default type."""
-    types = [np.dtype(v.dtype) for v in values if hasattr(v, "dtype")]
-    floats = [t for t in types if jnp.issubdtype(t, jnp.floating) and t.itemsize >= 4]
+    """Arguments as arrays of one shape and floating type; whole numbers count as the default type.
+
+    Raises TypeError where an argument is not a real number.
+    """
+    types = [np.dtype(v.dtype) if hasattr(v, "dtype") else np.asarray(v).dtype for v in values]
+    for kind in types:
+        if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer) or kind == np.bool_):
+            raise TypeError(f"arguments must be real numbers, got {kind}")
+    floats = [t for v, t in zip(values, types, strict=True) if hasattr(v, "dtype") and jnp.issubdtype(t, jnp.floating)]
+    floats = [t for t in floats if t.itemsize >= 4]
     wanted = jnp.zeros(()).dtype if not floats else jax.dtypes.canonicalize_dtype(np.result_type(*floats))
     return jnp.broadcast_arrays(*(jnp.asarray(v, wanted) for v in values))
 
@@ -260,9 +267,18 @@ def _in_domain(fleet: Array, time: Array, rate: Array, reference_fleet: Array, r
     return (fleet >= 0.0) & (time >= 0.0) & ~jnp.isnan(rate) & positive
 
 
-def _added(fleet: Array, years: Array, reference_fleet: Array, reference_years: Array) -> Array:
-    """(N/N0) G/T0, 0 where either factor is, though the other be infinite."""
-    return special.product(fleet / (reference_fleet * reference_years), years)
+def _per_reference(x: Array, reference_fleet: Array, reference_years: Array) -> tuple[Array, Array]:
+    """x / (N0 T0) as a number near 1 and a power of two, which no choice of units can make overflow."""
+    (a, i), (b, j), (c, k) = map(special.normalised, (x, reference_fleet, reference_years))
+    return a / (b * c), i - j - k
+
+
+def _added(fleet: Array, grown: Growth, reference_fleet: Array, reference_years: Array) -> tuple[Array, Array]:
+    """(N/N0) G/T0 as a number and a power of two >= 1; 0 where N or G is, though the other be infinite."""
+    ratio, i = _per_reference(fleet, reference_fleet, reference_years)
+    years, j = special.normalised(grown.years)
+    exponent = i + j + grown.exponent
+    return special.scale(special.product(ratio, years), jnp.minimum(exponent, 0.0)), jnp.maximum(exponent, 0.0)
 
 
 @jax.custom_jvp
@@ -283,33 +299,29 @@ def _effective_years_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]
 
 @jax.custom_jvp
 def _compute_ratio(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
-    grown = growth(time, rate)
-    return 1.0 + special.scale(_added(fleet, grown.years, reference_fleet, reference_years), grown.exponent)
+    return 1.0 + special.scale(*_added(fleet, growth(time, rate), reference_fleet, reference_years))
 
 
 @_compute_ratio.defjvp
 def _compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     fleet, time, rate, reference_fleet, reference_years = primals
     grown = growth(time, rate)
-    reference = reference_fleet * reference_years
-    added = _added(fleet, grown.years, reference_fleet, reference_years)
-    slope = growth_slope(time, rate)
+    added, exponent = _added(fleet, grown, reference_fleet, reference_years)
+    by_fleet, i = _per_reference(grown.years, reference_fleet, reference_years)
+    by_time, j = _per_reference(fleet, reference_fleet, reference_years)
     partials = (
-        grown.years / reference,
-        special.product(fleet / reference, grown.efficiency),
-        special.product(added, slope),
-        -added / reference_fleet,
-        -added / reference_years,
+        special.scale(by_fleet, i + grown.exponent),
+        special.scale(special.product(by_time, grown.efficiency), j + grown.exponent),
+        special.scale(special.product(added, growth_slope(time, rate)), exponent),
+        special.scale(-added / reference_fleet, exponent),
+        special.scale(-added / reference_years, exponent),
     )
-    change = sum(special.scale(d, grown.exponent) * v for d, v in zip(partials, tangents, strict=True))
-    return _compute_ratio(*primals), change
+    return _compute_ratio(*primals), sum(d * v for d, v in zip(partials, tangents, strict=True))
 
 
 @jax.custom_jvp
 def _log_compute_ratio(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
-    grown = growth(time, rate)
-    added = _added(fleet, grown.years, reference_fleet, reference_years)
-    return special.log2_1p_scaled(added, grown.exponent) * LN2
+    return special.log2_1p_scaled(*_added(fleet, growth(time, rate), reference_fleet, reference_years)) * LN2
 
 
 @_log_compute_ratio.defjvp
@@ -321,22 +333,32 @@ def _log_compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ..
 def log_partials(
     fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Derivatives of log c by each of its arguments, none of which overflows where log c does not."""
+    """Derivatives of log c by each of its arguments, none of which overflows where log c does not.
+
+    They are those of log G times the share of c that was added where that is most of it, and else those of c over c;
+    the form that is not used is given harmless arguments, whose derivatives are no obstacle to a second one.
+    """
     grown = growth(time, rate)
-    reference = reference_fleet * reference_years
-    added = _added(fleet, grown.years, reference_fleet, reference_years)
-    near = special.within_reach(added, grown.exponent)
-    ratio = special.scale(added, near)
+    added, exponent = _added(fleet, grown, reference_fleet, reference_years)
+    ratio = special.scale(added, special.within_reach(added, exponent))
+    most = ratio > 1.0
     endless = jnp.isinf(ratio)
-    share = jnp.where(endless, 1.0, ratio / (1.0 + jnp.where(endless, 0.0, ratio)))
-    by_fleet = jnp.where(endless, 0.0, special.scale(grown.years / reference, near) / (1.0 + ratio))
-    by_time = jnp.where(
-        endless,
-        grown.efficiency / grown.years,
-        special.scale(special.product(fleet / reference, grown.efficiency), near) / (1.0 + ratio),
+    ratio = jnp.where(endless, 1.0, ratio)
+    share = jnp.where(endless, 1.0, ratio / (1.0 + ratio))
+    by_fleet, i = _per_reference(grown.years, reference_fleet, reference_years)
+    by_time, j = _per_reference(fleet, reference_fleet, reference_years)
+    by_time = special.product(by_time, grown.efficiency)
+    k = jnp.where(most, 0.0, grown.exponent)
+    rest = 1.0 + jnp.where(most, 0.0, ratio)
+    few_fleet = special.scale(jnp.where(most, 0.0, by_fleet), jnp.where(most, 0.0, i) + k) / rest
+    few_time = special.scale(jnp.where(most, 0.0, by_time), jnp.where(most, 0.0, j) + k) / rest
+    return (
+        jnp.where(most, share / jnp.where(most, fleet, 1.0), few_fleet),
+        jnp.where(most, share * grown.efficiency / jnp.where(most, grown.years, 1.0), few_time),
+        special.product(share, growth_slope(time, rate)),
+        -share / reference_fleet,
+        -share / reference_years,
     )
-    by_rate = special.product(share, growth_slope(time, rate))
-    return by_fleet, by_time, by_rate, -share / reference_fleet, -share / reference_years
 
 
 @jax.custom_jvp
@@ -344,8 +366,7 @@ def _power(
     factor: Array, fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array, kappa: Array
 ) -> Array:
     """factor c^(−κ): with the factor inside, a derivative of X is right where X alone would be too small a number."""
-    grown = growth(time, rate)
-    return power(_added(fleet, grown.years, reference_fleet, reference_years), grown.exponent, kappa, factor)
+    return power(*_added(fleet, growth(time, rate), reference_fleet, reference_years), kappa, factor)
 
 
 @_power.defjvp

@@ -162,6 +162,13 @@ def product(a: Array, b: Array) -> Array:
     return jnp.where(undecided, 0.0, a) * jnp.where(undecided, 0.0, b)
 
 
+def normalised(x: Array) -> tuple[Array, Array]:
+    """Number m and whole number k with x = m 2^k and 1 <= |m| < 2; m is x where that is 0 or infinite."""
+    # 0 stays where it is, or a derivative taken backwards would underflow on its way through the powers.
+    k = jnp.where(x == 0.0, 0.0, exponent_of(x))
+    return scale(x, -k), k
+
+
 def head(x: Array) -> Array:
     """The leading half of the bits of x, so that its product with another head, or a small whole number, is exact."""
     integer, fraction, _ = _bits(x.dtype)

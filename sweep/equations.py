@@ -42,7 +42,14 @@ def _fleet(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years:
     return {"fleet": stages.fleet_table(fleet_size, reference_fleet, reference_years)}
 
 
+@cache
+def _forward_for(outputs: tuple[str, ...]) -> Callable[..., dict[str, "Array"]]:
+    """Make the evaluation by the public kernels for some outputs; kept, as JAX compiles anew for a new function."""
+    return partial(_forward, outputs)
+
+
 def _forward(
+    outputs: tuple[str, ...],
     fleet_size: "Array",
     time: "Array",
     doubling_rate: "Array",
@@ -52,7 +59,7 @@ def _forward(
     irreducible_share: "Array",
     **rest: "Array",
 ) -> dict[str, "Array"]:
-    """Evaluate every output by the public kernels, differentiable in every parameter."""
+    """Evaluate outputs by the public kernels, differentiable in every parameter."""
     import kernels
 
     run = (fleet_size, time, doubling_rate)
@@ -64,7 +71,7 @@ def _forward(
         "log_relative_excess_loss": kernels.log_relative_excess_loss(*run, **law),
         "compute_ratio": kernels.compute_ratio(*run, **reference),
         "effective_years": kernels.effective_years(time, doubling_rate),
-        **_inverses(INVERSES, *run, **law, irreducible_share=irreducible_share, target=rest["target"]),
+        **_inverses(outputs, *run, **law, irreducible_share=irreducible_share, target=rest["target"]),
         **_costs(fleet_size, time, **{k: rest[k] for k in ("unit_price", "power", "pue", "electricity_price")}),
     }
 
@@ -165,9 +172,17 @@ def _costs(
 
 
 def _stages(spec: SweepSpec) -> Stages:
-    """Leave the powers of two of the growth out of a sweep that needs none: it is quicker."""
-    progress = _range(spec, "time")[1] * _range(spec, "doubling_rate")[1]
-    growth = _moderate_growth if progress <= MODERATE_DOUBLINGS else _growth
+    """Leave the powers of two of the growth out of a sweep that needs none: it is quicker.
+
+    Fleets and times so extreme that the tables do not fit float32 are left to the public kernels in one stage.
+    """
+    fleets, references, years = (_range(spec, k) for k in ("fleet_size", "reference_fleet", "reference_years"))
+    time, rates = _range(spec, "time")[1], _range(spec, "doubling_rate")
+    least = fleets[0] / references[1] / years[1]
+    most = fleets[1] / references[0] / years[0] * max(time, 1.0)
+    if least < 2.0**-60 or most > 2.0**86 or max(map(abs, rates)) * time > 2.0**40:
+        return Stages((), _forward_for(spec.outputs))
+    growth = _moderate_growth if time * rates[1] <= MODERATE_DOUBLINGS else _growth
     return Stages((growth, _fleet, _law, _capital, _yearly_energy, _yearly_cost), _finish_for(spec.outputs))
 
 
@@ -324,7 +339,7 @@ RELATIVE_LOSS = Model(
             (*_TARGET, "fleet_size", "time"),
         ),
     ),
-    function=_forward,
+    function=_forward_for(INVERSES),
     stages=_stages,
     caveats=_caveats,
     needs_loss=True,

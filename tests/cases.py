@@ -600,3 +600,26 @@ def check_on_gpu(function: str, dtype: np.dtype) -> None:
     with precision(dtype), jax.default_device(jax.devices("gpu")[0]):
         got = np.asarray(bind(function)(*point))
     assert_within(f"{function} on the GPU", PARAMETERS[function], point, got, ref)
+
+
+def check_any_units(function: str, dtype: np.dtype, size: int = 5000) -> None:
+    """Values meet the contract far beyond the domain, as in other units of fleets and years."""
+    rng = np.random.default_rng(crc32(f"{function} units".encode()))
+    x = {
+        "fleet_size": _log_uniform(rng, 1e-30, 1e30, size),
+        "reference_fleet": _log_uniform(rng, 1e-30, 1e30, size),
+        "reference_years": _log_uniform(rng, 1e-12, 1e12, size),
+        "time": _log_uniform(rng, 1e-12, 1e12, size),
+        "scaling_exponent": _log_uniform(rng, 1e-3, 1, size),
+        "irreducible_share": np.where(rng.random(size) < 0.5, 0.0, rng.uniform(0, 0.99, size)),
+        "target": rng.uniform(0.01, 1, size),
+    }
+    x["doubling_rate"] = rng.choice([-1.0, 1.0], size) * _log_uniform(rng, 1e-35, 1e3, size)
+    # The oracle's powers end at 2^(2^30).
+    x["time"] = np.minimum(x["time"], 1e8 / np.abs(x["doubling_rate"]))
+    x["target"] = np.maximum(x["target"], np.minimum(x["irreducible_share"] + 1e-3, 1.0))
+    point = [x[name].astype(dtype) for name in PARAMETERS[function]]
+    ref = reference.values(function, point, dtype)
+    with precision(dtype):
+        got = np.asarray(bind(function)(*point))
+    assert_within(f"{function} in any units", PARAMETERS[function], point, got, ref)

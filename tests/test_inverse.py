@@ -243,3 +243,18 @@ def test_reference_rate_agrees_with_lambert_w():
             assert abs(mpmath.mpf(str(got.value)) - want) <= mpmath.mpf(10) ** -30 * abs(want), point
             solved += 1
     assert solved > 150
+
+
+@each_dtype
+def test_time_to_target_is_right_in_any_units(dtype):
+    cases.check_any_units("time_to_target", dtype)
+
+
+@each_dtype
+def test_fleet_for_target_is_right_in_any_units(dtype):
+    cases.check_any_units("fleet_for_target", dtype)
+
+
+@each_dtype
+def test_rate_for_target_is_right_in_any_units(dtype):
+    cases.check_any_units("rate_for_target", dtype)

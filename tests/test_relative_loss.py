@@ -2,10 +2,13 @@
 
 import cases
 import gmpy2
+import jax
 import mpmath
 import numpy as np
 import pytest
 import reference
+
+import kernels
 
 each_dtype = pytest.mark.parametrize("dtype", cases.DTYPES)
 
@@ -318,3 +321,38 @@ def test_reference_derivatives_agree_with_differences(function):
                     assert abs(got - slope) <= reference.mpfr(2) ** -100 * abs(slope) + floor, (function, a, point)
                     compared += 1
         assert compared > 500
+
+
+@each_dtype
+def test_compute_ratio_is_right_in_any_units(dtype):
+    cases.check_any_units("compute_ratio", dtype)
+
+
+@each_dtype
+def test_log_relative_excess_loss_is_right_in_any_units(dtype):
+    cases.check_any_units("log_relative_excess_loss", dtype)
+
+
+@each_dtype
+def test_relative_excess_loss_is_right_in_any_units(dtype):
+    cases.check_any_units("relative_excess_loss", dtype)
+
+
+@each_dtype
+def test_relative_loss_is_right_in_any_units(dtype):
+    cases.check_any_units("relative_loss", dtype)
+
+
+@pytest.mark.parametrize("order", [(jax.grad, jax.grad), (jax.jacfwd, jax.grad), (jax.grad, jax.jacfwd)])
+@pytest.mark.parametrize("point", [0.0, 1e-3, 2.0], ids=["none", "little", "some"])
+def test_log_relative_excess_loss_second_derivative_is_right_in_every_order(point, order):
+    outer, inner = order
+    years = 5.27572549099639  # G(3, 1/2) = (2^1.5 - 1) / (ln 2 / 2)
+    got = outer(inner(lambda n: kernels.log_relative_excess_loss(n, 3.0, 0.5, scaling_exponent=0.05)))(point)
+    assert got == pytest.approx(0.05 * years**2 / (1 + point * years) ** 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("value", ["1", 1j, np.complex64(1)], ids=["text", "complex", "complex64"])
+def test_relative_loss_refuses_what_is_not_a_real_number(value):
+    with pytest.raises(TypeError, match="real numbers"):
+        kernels.relative_loss(value, 10.0, 1.0, scaling_exponent=0.05)

@@ -2,14 +2,15 @@
 
 from functools import cache
 
+import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reference
 
 import sweep.equations
 from kernels import stages
-from tests import cases, reference
 
 POINTS = 30_000
 OPTIONS = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
