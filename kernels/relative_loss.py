@@ -190,25 +190,19 @@ def relative_loss(
     return jnp.where(inside, _mix(share, excess, gained), jnp.nan)
 
 
-def power(p: Array, exponent: Array | None, kappa: Array, factor: Array | None = None) -> Array:
-    """factor (1 + p 2^exponent)^(−kappa) for p >= 0 and exponent >= 0.
+def power(e: Array, r: Array, kappa: Array, factor: Array | None = None, *, bounded: bool = False) -> Array:
+    """factor c^(−kappa) for c = 2^e (1 + r), split as by :func:`kernels.special.split`, and c >= 1.
 
-    An exponent of None stands for 0 everywhere, a factor of None for 1; both are quicker. The whole exponent of 1 + p
-    is multiplied by kappa without rounding, in two halves; only the rest is rounded.
+    A factor of None stands for 1. `bounded` says that the result is no smaller than the smallest normal number. The
+    whole exponent is multiplied by kappa without rounding, in two halves; only the rest is rounded.
     """
-    if exponent is None:
-        e, r = special.split(1.0 + p)
-    else:
-        exponent = jnp.where(p == 0.0, 0.0, exponent)
-        e, r = special.split(special.power_of_two(jnp.maximum(-exponent, special.lowest(p))) + p)
-        e = jnp.where(jnp.isinf(p), ENDLESS, jnp.minimum(e + exponent, ENDLESS))
     kappa_head = special.head(kappa)
     whole = special.unfused(kappa_head * e)
     rest = special.unfused((kappa - kappa_head) * e) + special.unfused(kappa * special.log2_remainder(r))
     k = jnp.rint(whole + rest)
     fraction = (whole - k) + rest
     if factor is None:
-        return special.lower(1.0 + special.exp2m1_fraction(-fraction), k)
+        return special.lower(1.0 + special.exp2m1_fraction(-fraction), k, bounded=bounded)
     # Far below the smallest number the fraction is all rounding, and the factor may be infinite.
     gone = k >= NOTHING
     value = 1.0 + special.exp2m1_fraction(jnp.where(gone, 0.0, -fraction))
@@ -366,7 +360,11 @@ def _power(
     factor: Array, fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array, kappa: Array
 ) -> Array:
     """factor c^(−κ): with the factor inside, a derivative of X is right where X alone would be too small a number."""
-    return power(*_added(fleet, growth(time, rate), reference_fleet, reference_years), kappa, factor)
+    added, exponent = _added(fleet, growth(time, rate), reference_fleet, reference_years)
+    exponent = jnp.where(added == 0.0, 0.0, exponent)
+    e, r = special.split(special.power_of_two(jnp.maximum(-exponent, special.lowest(added))) + added)
+    e = jnp.where(jnp.isinf(added), ENDLESS, jnp.minimum(e + exponent, ENDLESS))
+    return power(e, r, kappa, factor)
 
 
 @_power.defjvp

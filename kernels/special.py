@@ -124,9 +124,14 @@ def power_of_two(k: Array) -> Array:
     return lax.bitcast_convert_type((k.astype(integer) + integer(bias)) << fraction, k.dtype)
 
 
-def lower(x: Array, k: Array) -> Array:
-    """x 2^-k for 1/2 < x < 2 and whole numbers k >= 0 (held as floats); 0 below the smallest normal number."""
+def lower(x: Array, k: Array, *, bounded: bool) -> Array:
+    """x 2^-k for 1/2 < x < 2 and whole numbers k >= 0 (held as floats); 0 below the smallest normal number.
+
+    Where the result is known not to be so small (`bounded`), it is not looked for.
+    """
     integer, fraction, bias = _bits(k.dtype)
+    if bounded:
+        return lax.bitcast_convert_type(lax.bitcast_convert_type(x, integer) - (k.astype(integer) << fraction), x.dtype)
     bits = lax.bitcast_convert_type(x, integer) - (jnp.minimum(k, 2 * bias).astype(integer) << fraction)
     return lax.bitcast_convert_type(jnp.where(bits >= integer(1) << fraction, bits, integer(0)), x.dtype)
 

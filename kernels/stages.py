@@ -7,6 +7,7 @@ be left out (None), which is quicker and may round the last bit otherwise. Accur
 the equation is arXiv 2501.02156's.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -30,17 +31,18 @@ def growth_table(time: np.ndarray, doubling_rate: np.ndarray) -> tuple[np.ndarra
     """
     x = time * doubling_rate
     z = x * LN2
-    beyond = x > DIRECT
     years = time * np.divide(np.expm1(np.minimum(z, DIRECT)), z, out=np.ones_like(z), where=z != 0.0)
-    if not beyond.any():
-        return years, np.zeros_like(x)
-    exponent = np.where(beyond, np.rint(x) - DIRECT, 0.0)
-    grown = (np.exp2(x - exponent) - np.exp2(-exponent)) / np.where(beyond, doubling_rate * LN2, 1.0)
-    return np.where(beyond, grown, years), exponent
+    exponent = np.zeros_like(x)
+    beyond = x > DIRECT
+    if beyond.any():
+        far, rate = x[beyond], np.broadcast_to(doubling_rate, x.shape)[beyond]
+        exponent[beyond] = whole = np.rint(far) - DIRECT
+        years[beyond] = (np.exp2(far - whole) - np.exp2(-whole)) / (rate * LN2)
+    return years, exponent
 
 
 def fleet_table(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> np.ndarray:
-    """Stage 1: the fleet per reference fleet and year, N / (N0 T0) [1/years], float64."""
+    """Stage 1: the fleet per reference fleet and year, N / (N0 T0) [1/years], float64; N > 0."""
     return fleet_size / (reference_fleet * reference_years)
 
 
@@ -66,9 +68,16 @@ def log_relative_excess_loss(fleet: Array, years: Array, exponent: Array | None,
     return -(nats * log2_c)
 
 
-def relative_excess_loss(fleet: Array, years: Array, exponent: Array | None, scaling_exponent: Array) -> Array:
-    """Stage 2: relative excess loss X = c^(−κ) [1]."""
-    return power(special.unfused(fleet * years), exponent, scaling_exponent)
+def relative_excess_loss(
+    fleet: Array, years: Array, exponent: Array | None, scaling_exponent: Array, *, bounded: bool = False
+) -> Array:
+    """Stage 2: relative excess loss X = c^(−κ) [1]; `bounded` where it cannot be below the smallest normal number."""
+    added = special.unfused(fleet * years)
+    if exponent is None:
+        return power(*special.split(1.0 + added), scaling_exponent, bounded=bounded)
+    unit = special.power_of_two(jnp.maximum(-exponent, special.lowest(added)))
+    e, r = special.split(unit + added)
+    return power(e + exponent, r, scaling_exponent)
 
 
 def relative_loss(excess: Array, irreducible_share: Array) -> Array:

@@ -97,13 +97,15 @@ def _yearly_cost(
 
 
 @cache
-def _finish_for(outputs: tuple[str, ...]) -> Callable[..., dict[str, "Array"]]:
+def _finish_for(outputs: tuple[str, ...], bounded: bool, floored: bool) -> Callable[..., dict[str, "Array"]]:
     """Make stage 2 for some outputs; kept, because JAX compiles anew for every new function."""
-    return partial(_finish, outputs)
+    return partial(_finish, outputs, bounded, floored)
 
 
 def _finish(
     outputs: tuple[str, ...],
+    bounded: bool,
+    floored: bool,
     fleet: "Array",
     growth_years: "Array",
     nats: "Array",
@@ -119,9 +121,9 @@ def _finish(
     compute = (fleet, growth_years, growth_exponent)
     run = [given[k] for k in ("fleet_size", "time", "doubling_rate")]
     law = {k: given[k] for k in ("scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")}
-    excess = stages.relative_excess_loss(*compute, law["scaling_exponent"])
+    excess = stages.relative_excess_loss(*compute, law["scaling_exponent"], bounded=bounded)
     return {
-        "relative_loss": stages.relative_loss(excess, law["irreducible_share"]),
+        "relative_loss": stages.relative_loss(excess, law["irreducible_share"]) if floored else excess,
         "relative_excess_loss": excess,
         "log_relative_excess_loss": stages.log_relative_excess_loss(*compute, nats),
         "compute_ratio": stages.compute_ratio(*compute),
@@ -172,7 +174,7 @@ def _costs(
 
 
 def _stages(spec: SweepSpec) -> Stages:
-    """Leave the powers of two of the growth out of a sweep that needs none: it is quicker.
+    """Leave out what a sweep does not need: powers of two of the growth, vanishing values, an irreducible share.
 
     Fleets and times so extreme that the tables do not fit float32 are left to the public kernels in one stage.
     """
@@ -182,8 +184,12 @@ def _stages(spec: SweepSpec) -> Stages:
     most = fleets[1] / references[0] / years[0] * max(time, 1.0)
     if least < 2.0**-60 or most > 2.0**86 or max(map(abs, rates)) * time > 2.0**40:
         return Stages((), _forward_for(spec.outputs))
-    growth = _moderate_growth if time * rates[1] <= MODERATE_DOUBLINGS else _growth
-    return Stages((growth, _fleet, _law, _capital, _yearly_energy, _yearly_cost), _finish_for(spec.outputs))
+    moderate = time * rates[1] <= MODERATE_DOUBLINGS
+    # In moderate sweeps c is below 2^126, so X is above 2^-126 for all but the largest exponents.
+    bounded = moderate and _range(spec, "scaling_exponent")[1] <= 0.9
+    finish = _finish_for(spec.outputs, bounded, _range(spec, "irreducible_share") != (0.0, 0.0))
+    growth = _moderate_growth if moderate else _growth
+    return Stages((growth, _fleet, _law, _capital, _yearly_energy, _yearly_cost), finish)
 
 
 def _caveats(spec: SweepSpec) -> list[str]:

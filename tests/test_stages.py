@@ -57,6 +57,10 @@ def test_stage_two_agrees_with_the_oracle(function, dtype):
     point = cases.sample(function, dtype, POINTS, purpose="stages")
     names = cases.PARAMETERS[function]
     x = {name: column.astype(np.float64) for name, column in zip(names, point, strict=True)}
+    if "fleet_size" in x:  # a sweep has no fleet of 0
+        x["fleet_size"] = np.maximum(x["fleet_size"], 1e-9)
+        point = [x[name].astype(dtype) for name in names]
+        x = {name: column.astype(np.float64) for name, column in zip(names, point, strict=True)}
     got = stage_two(function, dtype, x)
     cases.assert_within(f"stage two of {function}", names, point, got, reference.values(function, point, dtype))
 
