@@ -38,7 +38,9 @@ class _Refusal(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the line."""
-        click.echo(f"error: {self.message}", err=True)
+        from sweep.spec import one_line
+
+        click.echo(f"error: {one_line(self.message)}", err=True)
 
 
 def _misuse(error: click.UsageError, ctx: click.Context) -> _Refusal:
@@ -180,7 +182,7 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 @click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write, from memory.")
 @_dtype
 @_memory
-@click.option("--overwrite", is_flag=True, help="Replace what is at --store and --netcdf.")
+@click.option("--overwrite", is_flag=True, help="Replace what is at --store and --netcdf; an unfinished store of the same sweep goes on.")
 def run(
     config: Path, store: Path | None, file: Path | None, dtype: str | None, memory: int | None, overwrite: bool
 ) -> None:
@@ -197,7 +199,7 @@ def run(
     if file is not None:
         from sweep import netcdf
 
-        if store is not None and store.absolute() == file.absolute():
+        if store is not None and store.resolve() == file.resolve():
             raise _Refusal(f"{file}: is given as --store and as --netcdf; use two paths")
         netcdf.check(file, _plan(spec, None), memory=memory, overwrite=overwrite)
     dataset, last = _evaluate(spec, store, memory, overwrite)
@@ -247,12 +249,16 @@ def plot(
     """
     from sweep import figures
 
+    places = dict(at)
+    for dim in places:
+        if len(found := [f"{value:g}" for name, value in at if name == dim]) > 1:
+            raise _Refusal(f"--at: {dim} is held twice, at {' and '.join(found)}; hold it once")
     path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
     figures.check_path(path)
     if source.exists() and not source.is_dir() and source.suffix != ".toml":
         raise _Refusal(f"{source}: is neither a store (a folder) nor a config (a .toml file)")
     dataset = _open(source) if source.is_dir() else _evaluate(sweep.load(source), None, None, False)[0]
-    figures.save(figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=dict(at)), path)
+    figures.save(figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=places), path)
     click.echo(path)
 
 
@@ -317,12 +323,14 @@ def _open(path: Path) -> "xr.Dataset":
     """Open a store lazily, saying so when part of it is missing."""
     from sweep import store as stores
     from sweep.describe import count
+    from sweep.slices import readable
 
     plan = stores.plan_of(path)
     missing = stores.pending(path, plan)
     if missing:
         click.echo(f"warning: {path}: {len(missing):,} of {count(len(plan), 'block')} not computed yet", err=True)
-    return stores.dataset(path)
+    with readable(str(path)):
+        return stores.dataset(path)
 
 
 @contextlib.contextmanager
@@ -347,4 +355,9 @@ def _caveats_once() -> Iterator[None]:
 
 def _echo(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(line)
+        try:
+            click.echo(line)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise _Refusal(f"stdout: {error.strerror}") from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from sweep.model import Model, Stages
 from sweep.plan import Block, Plan
-from sweep.spec import SweepSpec
+from sweep.spec import SpecError, SweepSpec
 
 RANK = 3  # leading axes are flattened to this rank: XLA can crash on broadcasts of rank 7 and more
 
@@ -27,7 +27,11 @@ def _compiled(platform: str) -> Callable[..., tuple[jax.Array, ...]]:
     # XLA halves the registers of a CPU that has 512 bits; whole ones made this stage 1.8 times as fast.
     options = {"xla_cpu_prefer_vector_width": 512} if platform == "cpu" else None
     return jax.jit(
-        _stage, static_argnames=("finish", "names"), donate_argnums=0, keep_unused=True, compiler_options=options
+        _stage,
+        static_argnames=("finish", "names", "model"),
+        donate_argnums=0,
+        keep_unused=True,
+        compiler_options=options,
     )
 
 
@@ -37,8 +41,13 @@ def _stage(
     *,
     finish: Callable[..., Mapping[str, jax.Array]],
     names: tuple[str, ...],
+    model: str,
 ) -> tuple[jax.Array, ...]:
     outputs = finish(**inputs)
+    for name in names:
+        if name not in outputs:
+            found = ", ".join(map(str, outputs)) or "nothing"
+            raise SpecError(f'model "{model}": its function returns no "{name}"; it returns {found}')
     return tuple(
         jnp.broadcast_to(outputs[name], buffer.shape).astype(buffer.dtype)
         for name, buffer in zip(names, buffers, strict=True)
@@ -62,7 +71,7 @@ class Evaluator:
     """
 
     def __init__(self, model: Model, spec: SweepSpec, plan: Plan) -> None:
-        self._spec, self._plan = spec, plan
+        self._spec, self._plan, self._model = spec, plan, model.name
         self._x64 = spec.dtype == "float64"
         stages = model.stages(spec) if model.stages else Stages((), model.function)
         self._tables = [(table, tuple(signature(table).parameters)) for table in stages.tables]
@@ -72,6 +81,7 @@ class Evaluator:
         }
         with jax.enable_x64(self._x64):
             self._inputs = {name: self._to_device(value) for name, value in self._constants.items()}
+        self._starts: dict[str, int] = {}
         self._kept: OrderedDict[tuple[object, ...], Mapping[str, jax.Array]] = OrderedDict()
         self._free: list[tuple[jax.Array, ...]] = []
 
@@ -79,13 +89,16 @@ class Evaluator:
         """Start the evaluation of a block; the values come in the order of the plan's variables."""
         with jax.enable_x64(self._x64):
             points = self._coordinates(block)
-            inputs = self._inputs | {name: self._to_device(values) for name, values in points.items()}
+            for (name, values), start in zip(points.items(), block.start, strict=True):
+                if self._starts.get(name) != start:
+                    self._starts[name], self._inputs[name] = start, self._to_device(values)
+            inputs = dict(self._inputs)
             for number in range(len(self._tables)):
                 inputs |= self._table(number, block, points)
             buffers = self._free.pop() if self._free else tuple(map(self._buffer, self._plan.variables))
-            return _compiled(jax.default_backend())(
-                buffers, inputs, finish=self._finish, names=tuple(self._plan.variables)
-            )
+            names = tuple(self._plan.variables)
+            run = _compiled(jax.default_backend())
+            return run(buffers, inputs, finish=self._finish, names=names, model=self._model)
 
     def values(self, variable: str, array: jax.Array, block: Block) -> np.ndarray:
         """Give the values of one variable within the grid, as a view of the device's memory where it is the host's."""

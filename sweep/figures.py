@@ -1,7 +1,9 @@
 """Dataset to figure: curves or a heat map of one output; the only module that imports matplotlib (extra ``plot``)."""
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from sweep.slices import is_log, label, numbers, quantities, take
-from sweep.spec import SpecError
+from sweep.slices import is_log, label, linear_part, numbers, quantities, take
+from sweep.spec import SpecError, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +23,8 @@ WIDTH, HEIGHT, MARGIN = 7.5, 4.6, 0.12  # inches; title and caption add to the h
 ACROSS, UP, BESIDE = 5.0, 3.4, 1.5  # inches for the labels of the axes and the legend
 SMALL, NORMAL, LARGE = 7.0, 9.0, 10.5  # points
 STYLE = {"font.family": "DejaVu Sans", "font.size": NORMAL, "hatch.linewidth": 0.5, "svg.hashsalt": "sweep"}
+FEWEST_CONTOURED = 8  # values along an axis of a map: between fewer, the lines are an invention
+DARK = 0.18  # luminance at which black and white stand out equally
 NO_DATE = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
@@ -58,13 +62,21 @@ def plot(
         A name the dataset does not have, dimensions that contradict each other, a slice without numbers.
     ImportError
         Without matplotlib.
+
+    Warns
+    -----
+    UserWarning
+        For letters that the font does not have.
     """
     matplotlib = _matplotlib()
     drawn, notes = take(dataset, output=output, x=x, lines=lines, y=y, at=at)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), _boxes_for_letters():
         axes = _page(str(dataset.attrs.get("title", "")), notes)
         (_draw_curves if y is None else _draw_map)(axes, drawn)
         axes.figure.draw_without_rendering()  # settles the layout, so that what is measured is what is printed
+        missing = _missing_letters(axes.figure)
+    if missing:
+        warnings.warn(f"the font of the figure has no {missing}; boxes stand for it", UserWarning, stacklevel=2)
     return axes.figure
 
 
@@ -98,7 +110,7 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
     kind = _kind(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(STYLE), _boxes_for_letters():
             figure.savefig(part, format=kind, dpi=160, metadata=NO_DATE[kind])
         part.replace(path)
     except OSError as error:
@@ -122,6 +134,26 @@ def _matplotlib() -> Any:
             raise
         raise ImportError('figures need matplotlib: pip install "relative-loss-sweep[plot]"', name=error.name) from None
     return matplotlib
+
+
+@contextmanager
+def _boxes_for_letters() -> Iterator[None]:
+    """Draw letters that the font lacks as boxes without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from", category=UserWarning)
+        yield
+
+
+def _missing_letters(figure: "Figure") -> str:
+    """Name the letters of a figure that its font lacks, at most eight, "" where there are none."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+    from matplotlib.text import Text
+
+    known = get_font(findfont(FontProperties(family=STYLE["font.family"]))).get_charmap()
+    used = {letter for text in figure.findobj(Text) for letter in text.get_text()} - {"\n"}
+    missing = sorted(letter for letter in used if ord(letter) not in known)
+    names = [f"{one_line(letter)} (U+{ord(letter):04X})" for letter in missing[:8]]
+    return ", ".join([*names, *["..."] * (len(missing) > 8)])
 
 
 def _page(title: str, notes: list[str]) -> "Axes":
@@ -189,11 +221,14 @@ def _draw_map(axes: "Axes", drawn: xr.DataArray) -> None:
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=25)
     bar.set_label(_wrap(axes.figure, label(drawn), UP, NORMAL), parse_math=False)
     bar.outline.set_visible(False)
-    _add_contours(axes, drawn, norm)
+    if min(drawn.shape) >= FEWEST_CONTOURED:
+        _add_contours(axes, drawn, norm)
 
 
 def _add_contours(axes: "Axes", drawn: xr.DataArray, norm: "Normalize") -> None:
     """Draw contours at round numbers; drop labels that would cover one another or the frame."""
+    from matplotlib import colormaps
+    from matplotlib.patheffects import withStroke
     from matplotlib.ticker import LogLocator, MaxNLocator
     from matplotlib.transforms import Bbox
 
@@ -207,12 +242,16 @@ def _add_contours(axes: "Axes", drawn: xr.DataArray, norm: "Normalize") -> None:
     # Between grid points the logarithm of an output over decades is the straighter one.
     field = np.ma.masked_invalid(drawn.values)
     field, heights = (np.log(field), np.log(levels)) if decades else (field, levels)
-    colours = ["white" if norm(level) < 0.65 else "black" for level in levels]
+    behind = [colormaps["viridis"](float(norm(level))) for level in levels]
+    colours = ["white" if _luminance(colour) < DARK else "black" for colour in behind]
     contours = axes.contour(x, y, field, levels=heights, colors=colours, linewidths=0.8)
     axes.figure.draw_without_rendering()
     frame, placed = axes.get_window_extent(), []
     names = dict(zip(contours.levels, numbers(levels), strict=True))
+    halos = dict(zip(numbers(levels), behind, strict=True))
     for text in axes.clabel(contours, fmt=names, fontsize=SMALL):
+        # Where the map is steep a label reaches beyond the colour of its level.
+        text.set_path_effects([withStroke(linewidth=2, foreground=halos[text.get_text()])])
         box = text.get_window_extent()
         inside = Bbox.intersection(box, frame)
         if inside is None or inside.bounds != box.bounds or box.count_overlaps(placed):
@@ -221,16 +260,26 @@ def _add_contours(axes: "Axes", drawn: xr.DataArray, norm: "Normalize") -> None:
             placed.append(box)
 
 
+def _luminance(colour: tuple[float, ...]) -> float:
+    """Relative luminance of a colour (WCAG 2.1)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+
 def _set_axis(axes: "Axes", which: str, variable: xr.DataArray, inches: float) -> None:
     """Set label, scale and, for a coordinate, limits of one axis; tick labels stand for themselves."""
+    text, linear = label(variable), None if variable.name in variable.dims else linear_part(variable)
     if is_log(variable):
         axes.set(**{f"{which}scale": "log"})
+    elif linear is not None:
+        {"x": axes.set_xscale, "y": axes.set_yscale}[which]("symlog", linthresh=linear)
+        text += f", symmetric log scale, linear within ±{linear:.2g}"
     else:
         axes.ticklabel_format(axis=which, useOffset=False)
     if variable.name in variable.dims and variable.size > 1:
         axes.set(**{f"{which}lim": (variable.values.min(), variable.values.max())})
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    axis.set_label_text(_wrap(axes.figure, label(variable), inches, NORMAL), parse_math=False)
+    axis.set_label_text(_wrap(axes.figure, text, inches, NORMAL), parse_math=False)
 
 
 def _edges(coordinate: xr.DataArray) -> np.ndarray:

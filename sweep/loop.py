@@ -69,7 +69,8 @@ def run(
     memory : int, optional
         Budget in bytes for the blocks in flight and, without a store, the result; half of the machine's by default.
     overwrite : bool
-        Replace a store of another sweep.
+        Replace a store of another sweep or one begun on another machine, and compute a complete one again. A store
+        that holds part of the same sweep is gone on with, so that the same call finishes what it began.
     progress : callable, optional
         Called with a :class:`Progress` at the start and after every block.
 
@@ -90,7 +91,8 @@ def run(
     Warns
     -----
     UserWarning
-        For a pairing of numbers and loss convention that is usually a mistake.
+        For a pairing of numbers and loss convention that is usually a mistake, and for a store to go on with whose
+        blocks need more than `memory`.
     """
     if model is None:
         if spec.model not in MODELS:
@@ -102,12 +104,20 @@ def run(
     report = progress or (lambda _: None)
     if store is None:
         return _run_in_memory(model, spec, memory, report)
-    return _run_into_store(model, spec, Path(store), memory, overwrite, report)
+    # The store itself, not a link to it, is what is locked and replaced; other paths stay as they were given.
+    path = Path(os.path.realpath(store) if os.path.islink(store) else store)
+    return _run_into_store(model, spec, path, memory, overwrite, report)
 
 
-def _plan(model: Model, spec: SweepSpec, memory: int | None) -> Plan:
-    itemsize = np.dtype(spec.dtype).itemsize
-    return make_plan(spec.shape, model.variables(spec), itemsize=itemsize, tables=model.table_dims(spec), memory=memory)
+def _plan(model: Model, spec: SweepSpec, memory: int | None, reserved: int = 0) -> Plan:
+    return make_plan(
+        spec.shape,
+        model.variables(spec),
+        itemsize=np.dtype(spec.dtype).itemsize,
+        tables=model.table_dims(spec),
+        memory=memory,
+        reserved=reserved,
+    )
 
 
 def _run_in_memory(model: Model, spec: SweepSpec, memory: int | None, report: Callable[[Progress], None]) -> xr.Dataset:
@@ -118,7 +128,7 @@ def _run_in_memory(model: Model, spec: SweepSpec, memory: int | None, report: Ca
             f"memory: the result takes {result:,} bytes, more than half of the budget of {budget:,}; "
             "give a store, a larger budget or shorter axes"
         )
-    plan = _plan(model, spec, budget - result)
+    plan = _plan(model, spec, budget, reserved=result)
     arrays = {name: np.empty(plan.lengths(name), spec.dtype) for name in plan.variables}
 
     def keep(block: Block, values: dict[str, np.ndarray]) -> list[Block]:
@@ -144,19 +154,35 @@ def _run_into_store(
     report: Callable[[Progress], None],
 ) -> xr.Dataset:
     device = device_kind()
+    # A finished store is not locked: it may be on a file system that cannot be written.
+    if not overwrite and stores.finished(path, model, spec, device):
+        for step in _steps(model, spec, stores.plan_of(path), [], lambda *_: [], list):
+            report(step)
+        return stores.dataset(path)
     with stores.locked(path):
-        if path.exists() and not overwrite:
-            stores.refuse_other(path, model, spec, device)
+        if stores.goes_on(path, model, spec, device, overwrite=overwrite):
             plan = stores.plan_of(path)
+            _warn_of_memory(path, plan.memory(model.table_dims(spec)), memory)
+            stores.complete(path, False)
+            stores.mend_coordinates(path, spec)
         else:
             plan = _plan(model, spec, memory)
             stores.create(path, model, spec, plan, device)
-        todo = stores.pending(path, plan)
         writer = stores.Writer(path, plan)
-        for step in _steps(model, spec, plan, todo, writer.write, writer.finish):
+        for step in _steps(model, spec, plan, stores.pending(path, plan), writer.write, writer.finish):
             report(step)
         stores.complete(path)
     return stores.dataset(path)
+
+
+def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
+    budget = default_memory() if memory is None else memory
+    if needed > budget:
+        message = (
+            f"{path}: blocks of this store need about {needed / 1e6:,.0f} MB, more than the memory of "
+            f"{budget / 1e6:,.0f} MB; they keep their size"
+        )
+        warnings.warn(message, UserWarning, stacklevel=4)
 
 
 def _steps(

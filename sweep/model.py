@@ -132,6 +132,21 @@ class Model:
     caveats: Callable[[SweepSpec], list[str]] = field(default=lambda spec: [], repr=False)
     needs_loss: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse names that are given twice, and outputs of parameters that there are not."""
+        names = [p.name for p in self.parameters]
+        for kind, found in (("parameter", names), ("output", [o.name for o in self.outputs])):
+            for name in found:
+                if found.count(name) > 1:
+                    raise SpecError(f'model "{self.name}": two {kind}s are named "{name}"')
+        for output in self.outputs:
+            if output.name in names:
+                raise SpecError(f'model "{self.name}": "{output.name}" names a parameter and an output')
+            for name in output.parameters:
+                if name not in names:
+                    line = unknown("parameter", name, names)
+                    raise SpecError(f'model "{self.name}": output "{output.name}": {line}')
+
     def parameter(self, name: str) -> Parameter:
         """Return the parameter of that name."""
         return next(p for p in self.parameters if p.name == name)
@@ -220,3 +235,9 @@ class Model:
         least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
         if value and not least <= abs(value) <= most:
             raise SpecError(f"{where}: {value:g} does not fit {dtype}, which holds {least:.2g} to {most:.2g}")
+        rounded = float(np.dtype(dtype).type(value))
+        if rounded not in parameter.domain:
+            raise SpecError(
+                f"{where}: {value!r} rounds to {rounded:g} in {dtype}, must be {parameter.domain}; "
+                'use dtype = "float64"'
+            )

@@ -31,17 +31,26 @@ def check(path: Path, plan: Plan, *, memory: int | None = None, overwrite: bool 
     Raises
     ------
     SpecError
-        One line: a missing folder, a file that exists, a result that is too large.
+        One line: a missing folder or one that cannot be written, a file that exists, what is not a file, a result
+        that is too large.
     ImportError
         Without h5netcdf or h5py.
     """
     _check_libraries()
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise SpecError(f"{path}: the folder {path.parent} does not exist")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise SpecError(f"{path}: is a folder, give the path of a file")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise SpecError(f"{path}: is a device, a pipe or a link to nothing; give the path of a file")
+    if os.path.exists(path) and not overwrite:
         raise SpecError(f"{path}: exists already; use another path or --overwrite")
+    try:
+        fresh = _beside(path)
+        fresh.touch(exist_ok=False)
+        fresh.unlink()
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be written: {error.strerror}") from None
     budget = default_memory() if memory is None else memory
     if plan.result_bytes > budget // 2:
         raise SpecError(
@@ -61,7 +70,7 @@ def write(dataset: xr.Dataset, path: Path) -> None:
         Without h5netcdf or h5py.
     """
     _check_libraries()
-    fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
+    fresh = _beside(path)
     plain = dataset.load().drop_encoding()
     plain.attrs = {key: _attribute(value) for key, value in plain.attrs.items() if key not in OF_A_STORE}
     # CF allows no missing values in a coordinate, and xarray would declare one.
@@ -70,11 +79,17 @@ def write(dataset: xr.Dataset, path: Path) -> None:
         plain.to_netcdf(fresh, engine="h5netcdf", encoding=encoding)
         with open(fresh, "rb") as file:
             os.fsync(file.fileno())
-        fresh.replace(path)
+        fresh.replace(os.path.realpath(path))
     except OSError as error:
         raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """Name a temporary file in the folder of the file itself, which a link may put elsewhere."""
+    path = Path(os.path.realpath(path))
+    return path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
 
 
 def _check_libraries() -> None:

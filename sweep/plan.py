@@ -109,6 +109,13 @@ class Plan:
             total += chunks * (self.itemsize * math.prod(chunk) + 16) + shards * (16 * inner + 4)
         return total
 
+    def memory(self, tables: Sequence[tuple[str, ...]]) -> int:
+        """Bytes that the blocks in flight take in all; `tables` are the axes that each table of stage 1 spans."""
+        held = dict(zip(self.shape, self.block_shape, strict=True))
+        values = sum(math.prod(held[d] for d in dims) for dims in self.variables.values())
+        points = sum(math.prod(held[d] for d in dims) for dims in tables)
+        return FIXED_BYTES + COPIES * self.itemsize * values + TABLE_BYTES * points
+
     def lengths(self, variable: str) -> tuple[int, ...]:
         """Shape of a variable."""
         return tuple(self.shape[dim] for dim in self.variables[variable])
@@ -156,6 +163,7 @@ def make_plan(
     itemsize: int,
     tables: Sequence[tuple[str, ...]] = (),
     memory: int | None = None,
+    reserved: int = 0,
 ) -> Plan:
     """Cut a grid into blocks that fit a memory budget.
 
@@ -171,6 +179,8 @@ def make_plan(
         The axes that each table of stage 1 spans.
     memory : int, optional
         Budget in bytes for the blocks in flight; :func:`default_memory` if not given.
+    reserved : int
+        Bytes of that budget which are spoken for, such as the result in memory.
 
     Raises
     ------
@@ -180,23 +190,18 @@ def make_plan(
     lengths = tuple(shape.values())
     memory = default_memory() if memory is None else memory
 
-    def cost(block: tuple[int, ...]) -> int:
-        held = dict(zip(shape, block, strict=True))
-        values = sum(math.prod(held[d] for d in dims) for dims in variables.values())
-        return (
-            FIXED_BYTES
-            + COPIES * itemsize * values
-            + TABLE_BYTES * sum(math.prod(held[d] for d in dims) for dims in tables)
-        )
-
     full = max(1, sum(len(dims) == len(shape) for dims in variables.values()))
     points = BLOCK_BYTES // itemsize // (1 if full == 1 else -(-full // 2))
+    costs = []
     while points >= VECTOR:
-        block, chunk = _cut(lengths, points)
-        if cost(block) <= memory:
-            return Plan(dict(shape), block, chunk, dict(variables), itemsize)
+        plan = Plan(dict(shape), *_cut(lengths, points), dict(variables), itemsize)
+        costs.append(reserved + plan.memory(tables))
+        if costs[-1] <= memory:
+            return plan
         points //= 2
-    raise SpecError(f"memory: {memory} bytes hold not even a block of {VECTOR} points; give at least 128 MB")
+    given = f"{memory // 10**6:,} MB" if memory >= 10**6 else f"{memory:,} bytes"
+    least = f"{-(-min(costs) // 10**6):,} MB"
+    raise SpecError(f"memory: {given} hold not even a block of {VECTOR} points; give at least {least}")
 
 
 def _cut(lengths: tuple[int, ...], points: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

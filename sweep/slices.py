@@ -1,8 +1,9 @@
 """The slice of a dataset that a figure shows, and the words that say so: no drawing here."""
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,29 @@ def is_log(variable: xr.DataArray) -> bool:
     spacing = variable.attrs.get("spacing", "output")
     ratio = {"log": 1.0, "listed": LOG_AXIS_RATIO, "output": LOG_OUTPUT_RATIO}.get(spacing, np.inf)
     return bool(values.min() > 0 and values.max() / ratio >= values.min())
+
+
+def linear_part(variable: xr.DataArray) -> float | None:
+    """Half width of the linear part of a symmetric logarithmic axis, for values of both signs over decades."""
+    values = variable.values[np.isfinite(variable.values)]
+    if not values.min(initial=0.0) < 0 < values.max(initial=0.0):
+        return None
+    # A quarter of the values must be small: one that happens to lie near zero makes no decades.
+    sizes = np.abs(values[values != 0])
+    most, small = sizes.max(), np.quantile(sizes, 0.25)
+    return float(max(small, most / 1e9)) if most / LOG_OUTPUT_RATIO > small else None
+
+
+@contextlib.contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Turn what the libraries say of values that are damaged on disk into one line."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, TypeError, EOFError) as error:
+        if isinstance(error, SpecError) or type(error).__module__.startswith("sweep."):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise SpecError(f"{what}: cannot be read: {reason}; delete the damaged shard and run again") from None
 
 
 def label(variable: xr.DataArray) -> str:
@@ -144,9 +168,10 @@ def _select(
             thinned.append(f"{most[dim]:,} of {size:,} values of {dim}")
             indices[dim] = np.linspace(0, size - 1, most[dim]).round().astype(np.int64)
     order = [dim for dim in reversed(most) if dim is not None]
-    drawn = variable.isel(indices).transpose(*order).astype(np.float64)
+    with readable(str(variable.name)):
+        drawn = variable.isel(indices).load().transpose(*order).astype(np.float64)
     notes = [f"{word}: {', '.join(texts)}" for word, texts in (("Held", held), ("Drawn", thinned)) if texts]
-    return drawn.load(), notes
+    return drawn, notes
 
 
 def _nearest(coordinate: xr.DataArray, value: float) -> int:

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 Loss = Literal["total", "excess"]
 DType = Literal["float32", "float64"]
@@ -23,11 +32,47 @@ DType = Literal["float32", "float64"]
 class SpecError(ValueError):
     """A sweep that cannot be run as written; the message is one line naming the key, the value and what is allowed."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Write line breaks and other characters that do not print as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _ReadOnly(dict[str, Any]):
+    """A dict that cannot be changed; it pickles and copies, which MappingProxyType does not."""
+
+    def _refuse(self, *_: Any, **__: Any) -> None:
+        raise TypeError("a sweep cannot be changed; make another with model_copy(update=...)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+def _plain(value: Any) -> Any:
+    """Turn a number or bool of NumPy into Python's; leave the rest to be judged as it is."""
+    if isinstance(value, np.integer | np.bool_):
+        return value.item()
+    return float(value) if isinstance(value, np.floating) else value
+
+
+def _list(value: Any) -> Any:
+    if hasattr(value, "__array__") and np.ndim(value):
+        value = list(np.asarray(value))
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple | range) else value
+
+
+_Float = Annotated[float, BeforeValidator(_plain)]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, /, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -51,13 +96,11 @@ class Axis(_Frozen):
         Where the range comes from; kept in the dataset, ignored by the fingerprint.
     """
 
-    start: float | None = None
-    stop: float | None = None
-    num: int | None = Field(default=None, ge=2, le=10**15)
+    start: _Float | None = None
+    stop: _Float | None = None
+    num: Annotated[int | None, BeforeValidator(_plain)] = Field(default=None, ge=2, le=10**15)
     spacing: Literal["linear", "log"] | None = None
-    values: Annotated[tuple[float, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] | None = (
-        None
-    )
+    values: Annotated[tuple[float, ...], BeforeValidator(_list)] | None = None
     source: str = ""
 
     @model_validator(mode="after")
@@ -68,9 +111,10 @@ class Axis(_Frozen):
                 raise ValueError(f'give either "values" or start, stop and num, got values and {", ".join(given)}')
             if not self.values:
                 raise ValueError("values must hold at least one number, got []")
-            steps = np.diff(self.values)
-            if not (np.all(steps > 0) or np.all(steps < 0)):
-                raise ValueError(f"values must be strictly increasing or strictly decreasing, got {list(self.values)}")
+            before, after = np.asarray(self.values[:-1]), np.asarray(self.values[1:])  # differences could overflow
+            if not (np.all(before < after) or np.all(before > after)):
+                got = _short(list(self.values))
+                raise ValueError(f"values must be strictly increasing or strictly decreasing, got {got}")
             return self
         missing = [key for key in ("start", "stop", "num") if getattr(self, key) is None]
         if missing:
@@ -135,7 +179,7 @@ class Axis(_Frozen):
 class Fixed(_Frozen):
     """One value for the whole sweep, and where it comes from (ignored by the fingerprint)."""
 
-    value: float
+    value: _Float
     source: str = ""
 
 
@@ -168,11 +212,11 @@ class SweepSpec(_Frozen):
     loss: Loss | None = None
     outputs: Annotated[
         tuple[str, ...],
-        BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
+        BeforeValidator(_list),
         Field(min_length=1),
     ]
-    axes: dict[str, Axis] = Field(min_length=1)
-    fixed: dict[str, Annotated[Fixed, BeforeValidator(_fixed)]] = {}
+    axes: Annotated[dict[str, Axis], Field(min_length=1), AfterValidator(_ReadOnly)]
+    fixed: Annotated[dict[str, Annotated[Fixed, BeforeValidator(_fixed)]], AfterValidator(_ReadOnly)] = _ReadOnly()
     dtype: DType = "float32"
     title: str = ""
     _path: str = PrivateAttr(default="")
@@ -186,6 +230,11 @@ class SweepSpec(_Frozen):
             if self.outputs.count(name) > 1:
                 raise ValueError(f'outputs names "{name}" twice; name each output once')
         return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy with some fields replaced, unchecked; the copy cannot be changed either."""
+        update = {key: _ReadOnly(v) if key in ("axes", "fixed") else v for key, v in (update or {}).items()}
+        return super().model_copy(update=update, deep=deep)
 
     @property
     def path(self) -> str:
@@ -227,8 +276,11 @@ def read(path: str | Path) -> SweepSpec:
             content = tomllib.load(file)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: is not valid TOML: {error}".replace("\n", " ")) from None
+    except RecursionError:
+        raise SpecError(f"{path}: is not a config: tables or lists nested too deeply") from None
+    except ValueError as error:  # of the syntax, the encoding, or an integer of thousands of digits
+        reason = str(error).split("; use sys.")[0].replace("\n", " ")
+        raise SpecError(f"{path}: is not valid TOML: {reason}") from None
     try:
         spec = SweepSpec(**content)
     except SpecError as error:
@@ -254,13 +306,17 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
     """One line for a name that does not exist: the nearest that does, then all that do."""
     names = list(allowed)
     near = get_close_matches(name, names, n=1)
-    return f'unknown {kind} "{name}"; {f"did you mean {near[0]}? " if near else ""}allowed: {", ".join(names)}'
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown {kind} {json.dumps(name, ensure_ascii=False)}; {hint}allowed: {', '.join(names)}"
 
 
 def _short(value: Any) -> str:
     if value is None:
         return "absent"
-    text = json.dumps(value, default=repr)
+    try:
+        text = json.dumps(value, default=repr)
+    except (ValueError, RecursionError):
+        return f"{type(value).__name__} too large to show"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -6,6 +6,7 @@ killed anywhere goes on with the blocks whose shards are missing, and ends with 
 
 import contextlib
 import fcntl
+import glob
 import json
 import math
 import os
@@ -21,14 +22,20 @@ import numpy as np
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
 from sweep.plan import Block, Plan
-from sweep.spec import SweepSpec, differences
+from sweep.spec import Axis, SweepSpec, differences
 
 if TYPE_CHECKING:
     import xarray as xr
 
 COORDINATE_CHUNK = 2**20
 LONGEST_INDEX = 10**7
-NEEDED = ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "complete", "blocks", "chunks")
+NEEDED = dict.fromkeys(
+    ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str
+)
+NEEDED |= {"complete": bool, "blocks": list, "chunks": list}
+BLOSC_HEADER = 16
+NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
+KEPT = "; stored blocks are kept, the same command goes on"
 IN_FLIGHT = 2  # blocks being written at once: enough to hide the disk behind the device, few enough for the budget
 
 
@@ -62,8 +69,8 @@ def locked(path: Path) -> Iterator[None]:
                 break
         os.close(handle)
     try:
-        for leftover in path.parent.glob(f".{path.name}.new-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.new-*"):
+            _remove(leftover)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -82,22 +89,60 @@ def attributes(path: Path) -> dict[str, Any]:
     try:
         with open(path / "zarr.json") as file:
             found = json.load(file)["attributes"]
-        ours = "fingerprint" in found and "spec" in found
+        ours = isinstance(found, dict) and "fingerprint" in found and "spec" in found
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
         raise StoreError(f"{path}: is not the store of a sweep" if path.exists() else f"{path}: does not exist")
     with _intact(path):
+        for key, kind in NEEDED.items():
+            if not isinstance(found[key], kind):
+                raise TypeError(f"{key} is {found[key]!r:.60}")
+        for key in ("blocks", "chunks"):
+            if any(type(side) is not int for side in found[key]):
+                raise TypeError(f"{key} is {found[key]!r:.60}")
+        if found["dtype"] not in ("float32", "float64"):
+            raise ValueError(f"dtype is {found['dtype']!r:.60}")
         held = json.loads(found["spec"])
-        for key in NEEDED:
-            found[key]
-        for key in ("model", "loss", "axes", "outputs"):
-            held[key]
+        for key, kind in (("model", str), ("loss", str | None), ("axes", dict), ("outputs", list)):
+            if not isinstance(held[key], kind):
+                raise TypeError(f"{key} of the spec is {held[key]!r:.60}")
     return found
 
 
+def finished(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
+    """Whether a store holds the whole of this sweep, marked as complete, so that nothing is to be written."""
+    if not path.exists() or not attributes(path)["complete"]:
+        return False
+    refuse_other(path, model, spec, device)
+    return not pending(path, plan_of(path)) and not any(_wrong_coordinates(path, spec))
+
+
+def goes_on(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: bool) -> bool:
+    """Whether to go on with what is at a path rather than make a new store there.
+
+    Raises
+    ------
+    StoreError
+        When what is there can be neither gone on with nor replaced.
+    """
+    if not path.exists():
+        return False
+    if not overwrite:
+        refuse_other(path, model, spec, device)
+        return True
+    if attributes(path)["complete"]:
+        return False
+    try:
+        refuse_other(path, model, spec, device)
+        plan_of(path)
+    except StoreError:
+        return False
+    return True
+
+
 def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None:
-    """Refuse a store whose bits would not be those of this sweep on this machine.
+    """Refuse a store of another sweep, or one with blocks to do whose bits this machine may not give.
 
     Raises
     ------
@@ -108,10 +153,11 @@ def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None
     advice = "use another path or --overwrite"
     for difference in differences(spec.canonical(), json.loads(there["spec"])):
         raise StoreError(f"{path}: holds a different sweep: {difference}; {advice}")
-    if there.get("complete"):
-        return
     here = dataset_attributes(model, spec, device)
-    for key in ("equation", "device", *(key for key in here if key.startswith("version_"))):
+    keys = ["equation"]
+    if not there["complete"] or pending(path, plan_of(path)):
+        keys += ["device", *(key for key in here if key.startswith("version_"))]
+    for key in keys:
         if here[key] != there.get(key):
             raise StoreError(
                 f"{path}: was begun with {key} {there.get(key)}, here it is {here[key]}: bits could differ; {advice}"
@@ -123,59 +169,95 @@ def create(path: Path, model: Model, spec: SweepSpec, plan: Plan, device: str) -
 
     A store of a sweep at `path` is replaced once the new one is ready; anything else there is refused.
     """
-    import zarr
-
     if path.exists():
         attributes(path)
-    fresh = path.parent / f".{path.name}.new-{secrets.token_hex(4)}"
-    with _io(path), warnings.catch_warnings():
+    fresh, old = (path.parent / f".{path.name}.new-{secrets.token_hex(4)}" for _ in range(2))
+    with _io(path):
+        try:
+            _write_template(fresh, model, spec, plan, device)
+            for folder, _, files in os.walk(fresh):
+                for name in [*files, "."]:
+                    _sync(Path(folder, name))
+            if path.exists():
+                path.rename(old)
+            fresh.rename(path)
+            _sync(path.parent)
+        finally:
+            _remove(fresh)
+            _remove(old)
+
+
+def _write_template(path: Path, model: Model, spec: SweepSpec, plan: Plan, device: str) -> None:
+    import zarr
+
+    described = {
+        **dataset_attributes(model, spec, device),
+        "complete": False,
+        "blocks": list(plan.block_shape),
+        "chunks": list(plan.chunk_shape),
+    }
+    group = zarr.open_group(path, mode="w", zarr_format=3, attributes=described)
+    for name, axis in spec.axes.items():
+        group.create_array(
+            name,
+            shape=(len(axis),),
+            dtype="float64",
+            chunks=(min(len(axis), COORDINATE_CHUNK),),
+            fill_value=math.nan,
+            dimension_names=(name,),
+            attributes=variable_attributes(model, spec, name),
+        )
+        for piece in _pieces(axis):
+            group[name][piece] = axis.coordinates(piece.start, piece.stop)
+    for name, dims in plan.variables.items():
+        group.create_array(
+            name,
+            shape=plan.lengths(name),
+            dtype=spec.dtype,
+            shards=plan.along(name, plan.block_shape) if dims else None,
+            chunks=plan.along(name, plan.chunk_shape),
+            compressors=zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
+            fill_value=math.nan,
+            dimension_names=dims,
+            attributes=variable_attributes(model, spec, name),
+        )
+    with warnings.catch_warnings():
         # Consolidated metadata is not in the Zarr v3 specification yet; xarray wants it, other readers ignore it.
         warnings.filterwarnings("ignore", message=".*[Cc]onsolidated metadata.*")
-        described = {
-            **dataset_attributes(model, spec, device),
-            "complete": False,
-            "blocks": list(plan.block_shape),
-            "chunks": list(plan.chunk_shape),
-        }
-        group = zarr.open_group(fresh, mode="w", zarr_format=3, attributes=described)
-        for name, axis in spec.axes.items():
-            chunk = min(len(axis), COORDINATE_CHUNK)
-            coordinate = group.create_array(
-                name,
-                shape=(len(axis),),
-                dtype="float64",
-                chunks=(chunk,),
-                fill_value=math.nan,
-                dimension_names=(name,),
-                attributes=variable_attributes(model, spec, name),
-            )
-            for start in range(0, len(axis), chunk):
-                stop = min(start + chunk, len(axis))
-                coordinate[start:stop] = axis.coordinates(start, stop)
-        for name, dims in plan.variables.items():
-            group.create_array(
-                name,
-                shape=plan.lengths(name),
-                dtype=spec.dtype,
-                shards=plan.along(name, plan.block_shape) if dims else None,
-                chunks=plan.along(name, plan.chunk_shape),
-                compressors=zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
-                fill_value=math.nan,
-                dimension_names=dims,
-                attributes=variable_attributes(model, spec, name),
-            )
-        zarr.consolidate_metadata(fresh)
-        for folder, _, files in os.walk(fresh):
-            for name in [*files, "."]:
-                _sync(Path(folder, name))
-        if path.exists():
-            old = path.parent / f".{path.name}.new-{secrets.token_hex(4)}"
-            path.rename(old)
-            fresh.rename(path)
-            shutil.rmtree(old)
-        else:
-            fresh.rename(path)
-        _sync(path.parent)
+        zarr.consolidate_metadata(path)
+
+
+def mend_coordinates(path: Path, spec: SweepSpec) -> None:
+    """Write again the coordinates that are missing, unreadable or wrong; they follow from the spec."""
+    import zarr
+
+    with _io(path):
+        for name, piece in _wrong_coordinates(path, spec):
+            # What cannot be read would be read again to be written.
+            (path / name / "c" / str(piece.start // COORDINATE_CHUNK)).unlink(missing_ok=True)
+            array = zarr.open_array(path / name, mode="r+")
+            array[piece] = spec.axes[name].coordinates(piece.start, piece.stop)
+
+
+def _wrong_coordinates(path: Path, spec: SweepSpec) -> Iterator[tuple[str, slice]]:
+    import zarr
+
+    for name, axis in spec.axes.items():
+        with _intact(path):
+            array = zarr.open_array(path / name, mode="r")
+        for piece in _pieces(axis):
+            try:
+                right = np.array_equal(array[piece], axis.coordinates(piece.start, piece.stop))
+            except Exception:  # codecs raise whatever they like for bytes that are not theirs
+                right = False
+            if not right:
+                yield name, piece
+
+
+def _pieces(axis: Axis) -> Iterator[slice]:
+    """Cut an axis into the chunks of its coordinate."""
+    for start in range(0, len(axis), COORDINATE_CHUNK):
+        yield slice(start, min(start + COORDINATE_CHUNK, len(axis)))
 
 
 class Writer:
@@ -195,21 +277,25 @@ class Writer:
         self._path, self._plan = path, plan
         self._flying: list[tuple[Block, list[Any]]] = []
         self._arrays = {}
+        # More threads than cores encode no faster, and the allocator keeps a store of memory for each.
+        threads = {"limit": min(4, os.cpu_count() or 1)}
+        context = tensorstore.Context({"file_io_concurrency": threads, "data_copy_concurrency": threads})
         with _io(path):
             for leftover in path.rglob("*.__lock"):  # TensorStore's temporary files of a killed run
                 leftover.unlink(missing_ok=True)
             for name in plan.variables:
                 kvstore = {"driver": "file", "path": str((path / name).absolute()) + "/"}
                 description = {"driver": "zarr3", "kvstore": kvstore, "store_data_equal_to_fill_value": True}
-                self._arrays[name] = tensorstore.open(description, open=True).result()
+                self._arrays[name] = tensorstore.open(description, open=True, context=context).result()
 
     def write(self, block: Block, values: dict[str, np.ndarray]) -> list[Block]:
         """Start writing a block, wait until `values` may be reused, and return blocks that have become durable."""
-        with _io(self._path):
-            futures = [
-                self._arrays[name][self._plan.region(name, block)].write(values[name])
-                for name in self._plan.owned(block)
-            ]
+        owned = self._plan.owned(block)
+        with _io(self._path, KEPT):
+            for name in owned:  # TensorStore reads the index of a shard that is there, which may be cut short
+                position = map(str, self._plan.along(name, block.index))
+                Path(self._path, name, "c", *position).unlink(missing_ok=True)
+            futures = [self._arrays[name][self._plan.region(name, block)].write(values[name]) for name in owned]
             for future in futures:
                 future.copy.result()
             self._flying.append((block, futures))
@@ -217,7 +303,7 @@ class Writer:
 
     def finish(self) -> list[Block]:
         """Wait for all blocks, and return those that have become durable."""
-        with _io(self._path):
+        with _io(self._path, KEPT):
             return self._land(0)
 
     def _land(self, keep: int) -> list[Block]:
@@ -239,8 +325,11 @@ def dataset(path: Path) -> "xr.Dataset":
 
 
 def pending(path: Path, plan: Plan) -> list[int]:
-    """Numbers of the blocks of which a shard is missing."""
-    held = {name: _shards(path / name / "c") for name in plan.variables}
+    """Numbers of the blocks of which a shard is missing or not whole."""
+    held = {}
+    for name, dims in plan.variables.items():
+        sides = zip(plan.along(name, plan.block_shape), plan.along(name, plan.chunk_shape), strict=True)
+        held[name] = _shards(path / name / "c", math.prod(b // c for b, c in sides) if dims else 0)
 
     def missing(block: Block) -> bool:
         return any(plan.along(name, block.index) not in held[name] for name in plan.owned(block))
@@ -248,12 +337,14 @@ def pending(path: Path, plan: Plan) -> list[int]:
     return [block.number for block in plan.blocks() if missing(block)]
 
 
-def complete(path: Path) -> None:
-    """Mark a store as complete, atomically."""
+def complete(path: Path, whole: bool = True) -> None:
+    """Mark a store as complete, or as one with blocks to do, atomically."""
     with _io(path):
         with open(path / "zarr.json") as file:
             metadata = json.load(file)
-        metadata["attributes"]["complete"] = True
+        if metadata["attributes"]["complete"] == whole:
+            return
+        metadata["attributes"]["complete"] = whole
         fresh = path / "zarr.json.__lock"
         with open(fresh, "w") as file:
             json.dump(metadata, file, indent=2)
@@ -305,15 +396,40 @@ def bytes_on_disk(path: Path) -> int:
     return total
 
 
-def _shards(folder: Path) -> set[tuple[int, ...]]:
-    """Grid positions of the shard files below a folder; a variable without dimensions has one file, `folder` itself."""
-    if folder.is_file():
-        return {()}
+def _shards(folder: Path, chunks: int) -> set[tuple[int, ...]]:
+    """Grid positions of the whole shards, of `chunks` chunks each, below a folder.
+
+    A variable without dimensions has one file, `folder` itself, which is one chunk and no shard.
+    """
+    if not chunks:
+        return {()} if folder.is_file() and folder.stat().st_size > BLOSC_HEADER else set()
     found = set()
     for where, _, files in os.walk(folder):
         lead = Path(where).relative_to(folder).parts
-        found |= {tuple(map(int, (*lead, name))) for name in files if name.isdigit()}
+        names = (name for name in files if name.isdigit() and _whole(os.path.join(where, name), chunks))
+        found |= {tuple(map(int, (*lead, name))) for name in names}
     return found
+
+
+def _whole(shard: str, chunks: int) -> bool:
+    """Whether the index at the end of a shard ends just after the chunks that it names: not so in one cut short."""
+    with contextlib.suppress(OSError), open(shard, "rb") as file:
+        data = os.fstat(file.fileno()).st_size - 16 * chunks - 4
+        if data > 0:
+            file.seek(data)
+            offsets, lengths = np.frombuffer(file.read(16 * chunks), "<u8").reshape(chunks, 2).T
+            held = offsets != NO_CHUNK
+            return bool(held.any() and lengths[held].all() and (offsets + lengths)[held].max() == data)
+    return False
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a link but not what it points to, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -325,7 +441,7 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _io(path: Path) -> Iterator[None]:
+def _io(path: Path, advice: str = "") -> Iterator[None]:
     """Turn what the system or TensorStore says of a failed write into one line."""
     try:
         yield
@@ -333,9 +449,7 @@ def _io(path: Path) -> Iterator[None]:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise StoreError(
-            f"{path}: cannot be written: {reason}; stored blocks are kept, the same command goes on"
-        ) from None
+        raise StoreError(f"{path}: cannot be written: {reason}{advice}") from None
 
 
 @contextlib.contextmanager

@@ -252,7 +252,7 @@ def test_run_refuses_a_store_that_is_none(extra: list[str], toy: Path) -> None:
 
 
 def test_run_refuses_a_store_in_a_folder_that_does_not_exist(toy: Path) -> None:
-    assert_refused(sweep("run", toy, "--store", "absent/out.zarr"), "the folder absent does not exist")
+    assert_refused(sweep("run", toy, "--store", "absent/out.zarr"), "the folder ", "absent does not exist")
 
 
 @pytest.mark.parametrize(("path", "part"), [("absent", "absent: does not exist"), (".", "is not the store of a sweep")])
@@ -290,6 +290,32 @@ def test_plot_refuses_a_figure_it_cannot_write_before_it_computes(
 @pytest.mark.parametrize("at", ["time", "time=", "=3", "time=soon", "time=nan"])
 def test_plot_refuses_a_place_that_is_no_value(at: str, good: Path) -> None:
     assert_refused(sweep("plot", good, "--at", at), "--at", repr(at), "DIM=VALUE")
+
+
+def test_plot_refuses_a_dimension_that_is_held_twice(good: Path) -> None:
+    assert_refused(sweep("plot", good, "--at", "time=1", "--at", "time=2"), "--at: time is held twice, at 1 and 2")
+
+
+def test_plot_refuses_a_store_with_a_damaged_shard(toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr")
+    shard = next(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())
+    whole = shard.read_bytes()
+    shard.write_bytes(bytes(len(whole) // 2) + whole[len(whole) // 2 :])
+    assert_refused(sweep("plot", "out.zarr"), "distance: cannot be read: ", "; delete the damaged shard and run again")
+
+
+def test_run_refuses_one_path_for_store_and_file_through_a_link(toy: Path) -> None:
+    Path("here").symlink_to(".")
+    assert_refused(sweep("run", toy, "--store", "out", "--netcdf", "here/out"), "given as --store and as --netcdf")
+
+
+def test_main_refuses_a_name_of_two_lines_in_one_line(good: Path) -> None:
+    good.write_text(GOOD.replace("[fixed]", '[fixed]\n"a\\nb" = 1'))
+    assert_refused(sweep("describe", good), 'unknown parameter "a\\nb"')
+
+
+def test_main_refuses_a_path_of_two_lines_in_one_line(good: Path) -> None:
+    assert_refused(sweep("status", "a\nb"), "a\\nb: does not exist")
 
 
 def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,6 +261,27 @@ def test_plot_keeps_a_linear_scale_for_an_output_that_reaches_zero(ratios):
     assert figures.plot(ratios - 1).axes[0].get_yscale() == "linear"
 
 
+def test_plot_scales_both_signs_over_decades_symmetrically(ratios):
+    ratios["compute_ratio"] = ratios.compute_ratio * xr.where(ratios.fleet_size > 1e3, 1, -1)
+    axes = figures.plot(ratios, lines="fleet_size").axes[0]
+    assert axes.get_yscale() == "symlog"
+    assert "symmetric log scale, linear within ±" in " ".join(axes.get_ylabel().split())
+
+
+def test_plot_keeps_a_linear_scale_for_both_signs_within_decades(losses):
+    losses["relative_loss"] = losses.relative_loss - float(losses.relative_loss.mean())
+    assert figures.plot(losses).axes[0].get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("suffix", SIGNATURES)
+def test_plot_says_once_which_letters_the_font_lacks(losses, tmp_path, suffix):
+    losses.attrs["title"] = "\N{ROCKET} and \N{ROCKET}"
+    with pytest.warns(UserWarning) as warned:
+        figures.save(figures.plot(losses), tmp_path / f"a{suffix}")
+    (line,) = (str(warning.message) for warning in warned)
+    assert line == "the font of the figure has no \N{ROCKET} (U+1F680); boxes stand for it"
+
+
 def test_plot_shows_a_dollar_sign_of_the_title(curves):
     assert (curves.get_suptitle(), curves._suptitle.get_parse_math()) == ("Fleets of $5M and $10M", False)
 
@@ -323,6 +344,22 @@ def test_plot_colours_an_output_over_decades_logarithmically(year_map):
 def test_plot_labels_the_contours_of_a_map(year_map):
     found = {text.get_text() for text in contour_labels(year_map)}
     assert found <= {"1", "10", "100", "1,000", "10,000", "100,000"} and len(found) >= 3
+
+
+def test_plot_draws_no_contours_along_a_short_axis(losses):
+    assert contour_labels(figures.plot(losses, x="time", y="doubling_rate")) == []
+
+
+def test_plot_draws_contours_that_stand_out_from_the_map(year_map):
+    def luminance(colour: tuple[float, ...]) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    mesh, contours = year_map.axes[0].collections[1], year_map.axes[0].collections[2]
+    levels = np.exp(contours.levels)  # the map is logarithmic
+    for level, line in zip(levels, contours.get_edgecolor(), strict=True):
+        dark, light = sorted((luminance(mesh.to_rgba(level)), luminance(line)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_plot_keeps_contour_labels_apart(losses):

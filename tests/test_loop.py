@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 import sweep
 from sweep import evaluate
@@ -175,9 +176,7 @@ def test_store_of_another_sweep_is_refused_naming_what_differs(tmp_path):
 def test_store_begun_on_another_device_is_refused(tmp_path):
     path = tmp_path / "out.zarr"
     interrupted_after(1, path)
-    metadata = json.loads((path / "zarr.json").read_text())
-    metadata["attributes"]["device"] = "abacus"
-    (path / "zarr.json").write_text(json.dumps(metadata))
+    mark(path, device="abacus")
     with pytest.raises(sweep.StoreError, match="begun with device abacus"):
         sweep.run(make_spec(), store=path)
 
@@ -251,6 +250,138 @@ def test_open_zarr_of_an_unfinished_store_shows_what_is_missing_as_nan(tmp_path)
     interrupted_after(2, tmp_path / "out.zarr")
     values = xr.open_zarr(tmp_path / "out.zarr", chunks=None).relative_loss.values
     assert 0 < np.isnan(values).sum() < values.size
+
+
+def mark(path, **changes):
+    """Change attributes of a store."""
+    metadata = json.loads((path / "zarr.json").read_text())
+    metadata["attributes"].update(changes)
+    (path / "zarr.json").write_text(json.dumps(metadata))
+
+
+def shards(path):
+    return sorted(p for p in (path / "relative_loss" / "c").rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def whole(tmp_path):
+    sweep.run(make_spec(), store=tmp_path / "whole.zarr", memory=SMALL)
+    return tmp_path / "whole.zarr"
+
+
+def test_store_behind_a_link_is_replaced_and_the_link_is_kept(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link, real = tmp_path / "out.zarr", tmp_path / "disk" / "real.zarr"
+    sweep.run(make_spec(("compute_ratio",)), store=real)
+    link.symlink_to(real)
+    with stores.locked(real), pytest.raises(sweep.StoreError, match="another run is writing"):
+        sweep.run(make_spec(), store=link, overwrite=True)
+    sweep.run(make_spec(), store=link, overwrite=True)
+    assert link.is_symlink() and not real.is_symlink()
+    assert list(xr.open_zarr(real, chunks=None)) == ["relative_loss"]
+
+
+def test_locked_removes_leftovers_but_not_what_they_point_to(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / ".out[1].zarr.new-link").symlink_to(tmp_path / "precious")
+    (tmp_path / ".out[1].zarr.new-0").mkdir()
+    (tmp_path / ".out1.zarr.new-0").mkdir()
+    with stores.locked(tmp_path / "out[1].zarr"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".out1.zarr.new-0", "precious"]
+
+
+@pytest.mark.parametrize("keep", [0, 0.5, -1])
+def test_run_computes_shards_that_were_cut_short_again(keep, whole):
+    before, changed = contents(whole), shards(whole)
+    for shard in changed:
+        size = shard.stat().st_size
+        os.truncate(shard, size - 1 if keep < 0 else int(keep * size))
+    assert len(stores.pending(whole, stores.plan_of(whole))) == len(changed) > 1
+    sweep.run(make_spec(), store=whole)
+    assert contents(whole) == before
+
+
+@pytest.mark.parametrize("damage", [os.unlink, lambda p: os.truncate(p, 9), lambda p: p.write_bytes(b"none of ours")])
+def test_run_writes_damaged_coordinates_again(damage, whole):
+    before = contents(whole)
+    damage(whole / "time" / "c" / "0")
+    sweep.run(make_spec(), store=whole)
+    assert contents(whole) == before
+
+
+def test_run_writes_wrong_coordinates_again(whole):
+    before = contents(whole)
+    zarr.open_array(whole / "time", mode="r+")[3] = 7.0
+    sweep.run(make_spec(), store=whole)
+    assert contents(whole) == before
+
+
+def test_complete_store_that_lost_a_block_is_refused_on_another_device(whole):
+    mark(whole, device="abacus")
+    sweep.run(make_spec(), store=whole)
+    shards(whole)[0].unlink()
+    with pytest.raises(sweep.StoreError, match="begun with device abacus"):
+        sweep.run(make_spec(), store=whole)
+
+
+def test_complete_store_of_another_equation_is_refused(whole):
+    mark(whole, equation="L = 1")
+    with pytest.raises(sweep.StoreError, match="begun with equation L = 1"):
+        sweep.run(make_spec(), store=whole)
+
+
+def test_complete_store_that_lost_a_block_is_incomplete_until_that_is_written(whole):
+    shards(whole)[0].unlink()
+    seen = []
+    sweep.run(make_spec(), store=whole, progress=lambda _: seen.append(stores.attributes(whole)["complete"]))
+    assert not any(seen)
+    assert stores.attributes(whole)["complete"]
+
+
+def test_overwrite_goes_on_with_part_of_the_same_sweep(tmp_path, whole):
+    interrupted_after(2, tmp_path / "out.zarr")
+    steps = []
+    sweep.run(make_spec(), store=tmp_path / "out.zarr", overwrite=True, progress=steps.append)
+    assert steps[0].blocks >= 2
+    assert contents(tmp_path / "out.zarr") == contents(whole)
+
+
+def test_overwrite_replaces_what_was_begun_on_another_device(tmp_path):
+    interrupted_after(2, tmp_path / "out.zarr")
+    mark(tmp_path / "out.zarr", device="abacus")
+    steps = []
+    sweep.run(make_spec(), store=tmp_path / "out.zarr", overwrite=True, progress=steps.append)
+    assert steps[0].blocks == 0
+
+
+def test_overwrite_computes_a_complete_store_again(whole):
+    steps = []
+    sweep.run(make_spec(), store=whole, overwrite=True, progress=steps.append)
+    assert steps[-1].new_points == steps[-1].total_points
+
+
+def test_store_that_cannot_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stores, "_sync", fail)
+    with pytest.raises(sweep.StoreError, match=r"cannot be written: No space left on device$"):
+        sweep.run(make_spec(), store=tmp_path / "out.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_finished_store_is_neither_locked_nor_written(whole, monkeypatch):
+    before = {p: p.stat().st_mtime_ns for p in whole.parent.rglob("*")}
+    monkeypatch.setattr(stores, "locked", None)
+    sweep.run(make_spec(), store=whole)
+    assert {p: p.stat().st_mtime_ns for p in whole.parent.rglob("*")} == before
+
+
+def test_run_warns_of_a_store_whose_blocks_need_more_memory(tmp_path):
+    interrupted_after(2, tmp_path / "out.zarr")
+    with pytest.warns(UserWarning, match=r"blocks of this store need about 6\d MB, more than the memory of 50 MB"):
+        sweep.run(make_spec(), store=tmp_path / "out.zarr", memory=50_000_000)
 
 
 RUN = """

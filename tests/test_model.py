@@ -29,6 +29,7 @@ SPEED = Model(
     ),
     function=lambda v, t, g: {"s": v * t, "h": g * t * t / 2, "p": g * 1},
 )
+SHARE = Parameter("t", "share", "1", Domain(0.0, 1.0, high_open=True))
 V, T = Axis(values=(1.0, 2.0)), Axis(start=0.0, stop=10.0, num=11)
 
 
@@ -71,6 +72,11 @@ REFUSED = {
         SPEED,
         {"axes": {"v": V}, "fixed": {"t": 1e-40}},
         "fixed.t: 1e-40 does not fit float32, which holds 1.2e-38 to 3.4e+38",
+    ),
+    "rounds_out_of_its_domain": (
+        dataclasses.replace(SPEED, parameters=(SPEED.parameters[0], SHARE, SPEED.parameters[2])),
+        {"axes": {"v": V}, "fixed": {"t": 0.99999999}},
+        'fixed.t: 0.99999999 rounds to 1 in float32, must be in [0, 1); use dtype = "float64"',
     ),
     "missing": (
         SPEED,
@@ -119,6 +125,17 @@ def test_resolve_takes_in_float64_what_does_not_fit_float32():
     assert SPEED.resolve(spec(axes={"v": V}, fixed={"t": 1e-40}, dtype="float64")).fixed["t"].value == 1e-40
 
 
+def test_resolve_takes_in_float64_what_rounds_out_of_its_domain_in_float32():
+    model = dataclasses.replace(SPEED, parameters=(SPEED.parameters[0], SHARE, SPEED.parameters[2]))
+    asked = spec(axes={"v": V}, fixed={"t": 0.99999999}, dtype="float64")
+    assert model.resolve(asked).fixed["t"].value == 0.99999999
+
+
+def test_resolve_gives_a_spec_that_cannot_be_changed():
+    with pytest.raises(TypeError, match="cannot be changed"):
+        SPEED.resolve(spec()).fixed.clear()
+
+
 def test_resolve_changes_nothing_the_second_time():
     once = SPEED.resolve(spec())
     assert SPEED.resolve(once) == once
@@ -146,7 +163,36 @@ def test_domain_says_what_it_holds(domain, text):
     assert str(domain) == text
 
 
+UNSOUND = {
+    "parameter_twice": ({"parameters": 2 * SPEED.parameters}, 'model "speed": two parameters are named "v"'),
+    "output_twice": ({"outputs": 2 * SPEED.outputs}, 'model "speed": two outputs are named "s"'),
+    "output_like_a_parameter": (
+        {"outputs": (Output("v", "way", "m", ("t",)),)},
+        'model "speed": "v" names a parameter and an output',
+    ),
+    "unknown_parameter": (
+        {"outputs": (Output("s", "way", "m", ("v", "x")),)},
+        'model "speed": output "s": unknown parameter "x"; allowed: v, t, g',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNSOUND)
+def test_model_refuses_names_that_do_not_fit_in_one_line(case):
+    changes, line = UNSOUND[case]
+    with pytest.raises(SpecError) as error:
+        dataclasses.replace(SPEED, **changes)
+    assert str(error.value) == line
+
+
 # Running a model of one's own
+
+
+def test_run_names_an_output_that_the_function_does_not_return():
+    model = dataclasses.replace(SPEED, function=lambda v, t, g: {"h": v * t})
+    with pytest.raises(SpecError) as error:
+        sweep.run(spec(), model=model)
+    assert str(error.value) == 'model "speed": its function returns no "s"; it returns h'
 
 
 def line_over(lengths: list[int], dtype: str = "float32") -> tuple[Model, SweepSpec, xr.Dataset]:

@@ -108,7 +108,9 @@ def test_random_plans_have_several_blocks():
 
 @pytest.mark.parametrize("memory", [1, FIXED_BYTES, FIXED_BYTES + COPIES * 4 * VECTOR - 1])
 def test_make_plan_refuses_a_budget_that_holds_no_block(memory):
-    with pytest.raises(SpecError, match=rf"^memory: {memory} bytes hold not even a block of {VECTOR} points; give at"):
+    with pytest.raises(
+        SpecError, match=r"^memory: [0-9]+ (bytes|MB) hold not even a block of 16 points; give at least [0-9]+ MB$"
+    ):
         make_plan({"a": 1600}, {"y": ("a",)}, itemsize=4, memory=memory)
 
 
@@ -119,6 +121,22 @@ def test_make_plan_accepts_the_budget_its_refusal_asks_for(seed):
         make_plan(shape, variables, itemsize=itemsize, tables=tables, memory=1)
     asked = 10**6 * int(re.search(r"at least (\d+) MB", str(error.value))[1])
     assert make_plan(shape, variables, itemsize=itemsize, tables=tables, memory=asked).shape == shape
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_make_plan_asks_for_no_more_than_it_needs(seed):
+    shape, variables, tables, itemsize, _ = random_case(seed)
+    with pytest.raises(SpecError) as error:
+        make_plan(shape, variables, itemsize=itemsize, tables=tables, memory=1)
+    asked = 10**6 * int(re.search(r"at least (\d+) MB", str(error.value))[1])
+    with pytest.raises(SpecError, match="not even a block"):
+        make_plan(shape, variables, itemsize=itemsize, tables=tables, memory=asked - 10**6)
+
+
+def test_make_plan_counts_what_is_reserved_towards_the_budget_it_names():
+    line = r"^memory: 2,000 MB hold not even a block of 16 points; give at least 2,068 MB$"
+    with pytest.raises(SpecError, match=line):
+        make_plan({"a": 1600}, {"y": ("a",)}, itemsize=4, memory=2 * 10**9, reserved=2 * 10**9)
 
 
 def test_make_plan_gives_a_small_grid_one_block():

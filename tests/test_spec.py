@@ -1,6 +1,8 @@
 """Specs: what is accepted, what is refused in which words, and axes whose bits do not depend on how they are cut."""
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -43,6 +45,19 @@ INVALID = {
         {"output": ["y"]},
         'unknown key "output"; did you mean outputs? allowed: model, loss, outputs, axes, fixed, dtype, title',
     ),
+    "key_called_self": (
+        {"self": 1},
+        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, dtype, title',
+    ),
+    "key_of_two_lines": (
+        {"a\nb": 1},
+        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, dtype, title',
+    ),
+    "name_of_two_lines": (
+        {"axes": {"a\n\x1b": {"values": []}}},
+        'axis "a\\n\\x1b": values must hold at least one number, got []',
+    ),
+    "endless_number": ({"title": 16**6000}, "title: must be a string, got int too large to show"),
     "fixed_no_table": ({"fixed": 3}, "fixed: must be a table, got 3"),
     "fixed_text": ({"fixed": {"b": "x"}}, 'fixed.b.value: must be a number, got "x"'),
     "fixed_truth": ({"fixed": {"b": True}}, "fixed.b.value: must be a number, got true"),
@@ -80,6 +95,17 @@ INVALID_AXES = {
     "same_values": ({"values": [1.0, 1.0]}, f'axis "a": {LISTED}[1.0, 1.0]'),
     "shuffled_values": ({"values": [1.0, 3.0, 2.0]}, f'axis "a": {LISTED}[1.0, 3.0, 2.0]'),
     "infinite_value": ({"values": [1, float("inf")]}, "axes.a.values.1: must be a finite number, got Infinity"),
+    "overflowing_values": (
+        {"values": [-1e308, 1e308, 0]},
+        f'axis "a": {LISTED}[-1e+308, 1e+308, 0.0]',
+    ),
+    "truths_as_values": (
+        {"values": np.array([True])},
+        "axes.a.values.0: must be a number, got true",
+    ),
+    "texts_as_values": ({"values": np.array(["1"])}, 'axes.a.values.0: must be a number, got "1"'),
+    "truth_of_numpy_as_start": ({**RANGE, "start": np.False_}, "axes.a.start: must be a number, got false"),
+    "truth_as_start": ({**RANGE, "start": False}, "axes.a.start: must be a number, got false"),
     "text_as_values": ({"values": "1, 2"}, 'axes.a.values: must be a list, got "1, 2"'),
 }
 INVALID |= {f"axis_{case}": ({"axes": {"a": axis}}, line) for case, (axis, line) in INVALID_AXES.items()}
@@ -118,6 +144,50 @@ def test_spec_requires(key):
         SweepSpec(**{name: value for name, value in BASE.items() if name != key})
 
 
+NUMPY = {
+    "array": (Axis(values=np.linspace(0, 1, 3)), Axis(values=(0.0, 0.5, 1.0))),
+    "array_of_integers": (Axis(values=np.arange(3)), Axis(values=(0.0, 1.0, 2.0))),
+    "list_of_scalars": (Axis(values=[np.float32(0.5), np.int8(1)]), Axis(values=(0.5, 1.0))),
+    "range": (Axis(values=range(2)), Axis(values=(0.0, 1.0))),
+    "num": (Axis(start=np.float32(0.5), stop=np.int64(1), num=np.int64(3)), Axis(start=0.5, stop=1.0, num=3)),
+    "fixed": (Fixed(value=np.float32(0.5)), Fixed(value=0.5)),
+}
+
+
+@pytest.mark.parametrize("case", NUMPY)
+def test_axis_takes_the_numbers_of_numpy(case):
+    made, plain = NUMPY[case]
+    assert made == plain and repr(made) == repr(plain)
+
+
+def test_axis_takes_values_whose_differences_overflow():
+    assert Axis(values=[-1e308, 1e308]).bounds() == (-1e308, 1e308)
+
+
+CHANGES = {
+    "axes": lambda spec: spec.axes.__setitem__("b", Axis(values=(1.0,))),
+    "axes_update": lambda spec: spec.axes.update(b=Axis(values=(1.0,))),
+    "axes_pop": lambda spec: spec.axes.pop("a"),
+    "fixed": lambda spec: spec.fixed.setdefault("c", Fixed(value=1.0)),
+    "fixed_of_a_copy": lambda spec: spec.model_copy(update={"fixed": {}}).fixed.update(c=1),
+    "fixed_by_default": lambda spec: SweepSpec(**BASE).fixed.update(c=1),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_spec_refuses_another_axis_or_value(case):
+    with pytest.raises(TypeError, match="a sweep cannot be changed"):
+        CHANGES[case](SweepSpec(**BASE, fixed={"b": 1.0}))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda spec: pickle.loads(pickle.dumps(spec))])
+def test_spec_survives_copying(copied):
+    spec = SweepSpec(**BASE, fixed={"b": 1.0})
+    assert copied(spec) == spec and copied(spec).fingerprint() == spec.fingerprint()
+    with pytest.raises(TypeError, match="a sweep cannot be changed"):
+        copied(spec).axes.clear()
+
+
 def test_spec_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         SweepSpec(**BASE).dtype = "float64"
@@ -129,6 +199,22 @@ def test_read_names_the_file_of_a_bad_key(tmp_path):
     with pytest.raises(SpecError) as error:
         read(path)
     assert str(error.value) == f'{path}: axis "a": values must hold at least one number, got []'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("title = " + 5000 * "9", "is not valid TOML: Exceeds the limit"),
+        ("title = " + 3000 * "[", "is not a config: tables or lists nested too deeply"),
+        ('"a\\nb" = 1\noutputs = ["y"]\naxes.a.values = [1]', 'unknown key "a\\nb"'),
+    ],
+)
+def test_read_refuses_in_one_line(tmp_path, text, line):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}: {line}") and str(error.value).isprintable()
 
 
 def test_read_remembers_the_path(tmp_path):

@@ -1,16 +1,18 @@
 """Stores: what describes one, what is damaged and how large it gets."""
 
 import json
+import os
 from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
 
 import sweep
+from sweep import netcdf
 from sweep import store as stores
 from sweep.model import Model, Output, Parameter
 from sweep.plan import FIXED_BYTES, make_plan
-from sweep.spec import Axis, SweepSpec
+from sweep.spec import Axis, SpecError, SweepSpec
 from sweep.store import StoreError
 
 # Values that no compressor makes smaller, and one output that does not depend on x.
@@ -89,6 +91,14 @@ DAMAGES |= {
         ("chunks", [0, 4], "chunks of (0, 4)"),
         ("blocks", ["many", 1], "many"),
         ("dtype", "float7", "float7"),
+        ("dtype", "float16", "float16"),
+        ("blocks", [4.0, 4], "blocks is [4.0, 4]"),
+        ("chunks", "44", "chunks is '44'"),
+        ("title", 7, "title is 7"),
+        ("fixed", None, "fixed is None"),
+        ("complete", "no", "complete is 'no'"),
+        ("spec", "[]", "list"),
+        ("spec", '{"model": "noise", "loss": null, "axes": ["x"], "outputs": []}', "axes of the spec is ['x']"),
         ("spec", "{", "Expecting"),
         ("spec", "{}", "no model"),
     )
@@ -126,6 +136,16 @@ def test_run_refuses_to_go_on_with_a_damaged_store(case, store):
         sweep.run(SPEC, model=NOISE, store=store, memory=MEMORY)
 
 
+def test_run_computes_a_variable_without_axes_again_when_it_was_cut_short(tmp_path):
+    spec = SweepSpec(model="noise", outputs=("y", "w"), axes={"x": SPEC.axes["x"]}, fixed={"z": 0.5})
+    sweep.run(spec, model=NOISE, store=tmp_path / "out.zarr")
+    file = tmp_path / "out.zarr/w/c"
+    before = file.read_bytes()
+    file.write_bytes(b"")
+    sweep.run(spec, model=NOISE, store=tmp_path / "out.zarr")
+    assert file.read_bytes() == before
+
+
 def test_run_replaces_a_store_of_damaged_arrays_when_told_to(store):
     (store / "x/zarr.json").unlink()
     sweep.run(SPEC, model=NOISE, store=store, memory=MEMORY, overwrite=True)
@@ -145,3 +165,33 @@ def test_bytes_on_disk_counts_every_file(store):
 
 def test_bytes_on_disk_are_at_most_the_bytes_planned(store):
     assert plan().nbytes / 2 < stores.bytes_on_disk(store) <= plan().stored_bytes
+
+
+REFUSALS = {
+    "folder": (os.mkdir, "is a folder"),
+    "pipe": (os.mkfifo, "is a device, a pipe or a link to nothing"),
+    "dangling_link": (lambda path: os.symlink("nowhere", path), "is a device, a pipe or a link to nothing"),
+    "file_there": (Path.touch, "exists already"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_netcdf_check_refuses_what_is_not_a_new_file(case, tmp_path):
+    make, part = REFUSALS[case]
+    make(tmp_path / "out.nc")
+    with pytest.raises(SpecError, match=part):
+        netcdf.check(tmp_path / "out.nc", plan(), overwrite=case != "file_there")
+
+
+def test_netcdf_check_refuses_a_name_too_long_for_its_temporary_file(tmp_path):
+    with pytest.raises(SpecError, match="cannot be written: File name too long"):
+        netcdf.check(tmp_path / f"{'x' * 247}.nc", plan())
+
+
+def test_netcdf_write_replaces_the_file_behind_a_link(tmp_path):
+    (tmp_path / "real.nc").touch()
+    (tmp_path / "out.nc").symlink_to("real.nc")
+    netcdf.check(tmp_path / "out.nc", plan(), overwrite=True)
+    netcdf.write(sweep.run(SPEC, model=NOISE), tmp_path / "out.nc")
+    assert (tmp_path / "out.nc").is_symlink() and (tmp_path / "real.nc").stat().st_size > 0
+    assert len(list(tmp_path.iterdir())) == 2
