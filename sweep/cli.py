@@ -182,7 +182,11 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 @click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write, from memory.")
 @_dtype
 @_memory
-@click.option("--overwrite", is_flag=True, help="Replace what is at --store and --netcdf; an unfinished store of the same sweep goes on.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace what is at --store and --netcdf; an unfinished store of the same sweep goes on.",
+)
 def run(
     config: Path, store: Path | None, file: Path | None, dtype: str | None, memory: int | None, overwrite: bool
 ) -> None:

@@ -82,19 +82,17 @@ class Evaluator:
         with jax.enable_x64(self._x64):
             self._inputs = {name: self._to_device(value) for name, value in self._constants.items()}
         self._starts: dict[str, int] = {}
+        self._points: dict[str, np.ndarray] = {}
         self._kept: OrderedDict[tuple[object, ...], Mapping[str, jax.Array]] = OrderedDict()
         self._free: list[tuple[jax.Array, ...]] = []
 
     def __call__(self, block: Block) -> tuple[jax.Array, ...]:
         """Start the evaluation of a block; the values come in the order of the plan's variables."""
         with jax.enable_x64(self._x64):
-            points = self._coordinates(block)
-            for (name, values), start in zip(points.items(), block.start, strict=True):
-                if self._starts.get(name) != start:
-                    self._starts[name], self._inputs[name] = start, self._to_device(values)
+            self._move_to(block)
             inputs = dict(self._inputs)
             for number in range(len(self._tables)):
-                inputs |= self._table(number, block, points)
+                inputs |= self._table(number, block)
             buffers = self._free.pop() if self._free else tuple(map(self._buffer, self._plan.variables))
             names = tuple(self._plan.variables)
             run = _compiled(jax.default_backend())
@@ -113,25 +111,26 @@ class Evaluator:
         """Take back the buffers of a block once no view of them is left."""
         self._free.append(arrays)
 
-    def _coordinates(self, block: Block) -> dict[str, np.ndarray]:
-        """Coordinates of a padded block, float64, each along its own axis."""
-        arrays = {}
+    def _move_to(self, block: Block) -> None:
+        """Hold the coordinates of a padded block, float64 on the host, each along its own axis."""
         rank = len(self._plan.shape)
-        for i, ((name, axis), start, stop, size) in enumerate(
-            zip(self._spec.axes.items(), block.start, block.stop, self._plan.block_shape, strict=True)
-        ):
-            values = np.pad(axis.coordinates(start, stop), (0, size - (stop - start)), mode="edge")
-            arrays[name] = values.reshape([size if j == i else 1 for j in range(rank)])
-        return arrays
+        sizes = self._plan.block_shape
+        for i, (name, axis) in enumerate(self._spec.axes.items()):
+            start, stop = block.start[i], block.stop[i]
+            if self._starts.get(name) != start:
+                values = np.pad(axis.coordinates(start, stop), (0, sizes[i] - (stop - start)), mode="edge")
+                self._points[name] = values.reshape([sizes[i] if j == i else 1 for j in range(rank)])
+                self._inputs[name] = self._to_device(self._points[name])
+                self._starts[name] = start
 
-    def _table(self, number: int, block: Block, points: Mapping[str, np.ndarray]) -> Mapping[str, jax.Array]:
+    def _table(self, number: int, block: Block) -> Mapping[str, jax.Array]:
         function, needs = self._tables[number]
         starts = zip(self._plan.shape, block.start, strict=True)
         key = (number, *((name, start) for name, start in starts if name in needs))
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        tables = function(**{name: points[name] if name in points else self._constants[name] for name in needs})
+        tables = function(**{name: self._points.get(name, self._constants[name]) for name in needs})
         arrays = {name: self._to_device(values) for name, values in tables.items()}
         self._kept[key] = arrays
         # Tables are kept while they are small beside a block: blocks that differ in the fleet share their growth.
