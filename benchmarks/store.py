@@ -1,0 +1,85 @@
+"""Question: is writing a store, durably, no slower than a raw write + fsync of the same floats uncompressed.
+
+0.54 GB of real relative losses in float32. The rival writes one file from an array that is already there and syncs it;
+it has no coordinates, no metadata and cannot go on after a kill. Ours is once `sweep.run(spec, store=...)`, which
+computes the values too, and once the writer alone, given the values block by block. All write to a new path every
+time; what was written is removed and the filesystem synced between the turns, untimed. Disks are noisy: look at p10
+to p90.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+import rivals
+
+import sweep
+from sweep import store as stores
+from sweep.equations import RELATIVE_LOSS
+from sweep.evaluate import device_kind
+
+RUN, WRITER, RAW = "sweep.run, into a store", "the writer alone", "raw write + fsync"
+
+
+def measure(quick: bool) -> Iterator[dict[str, Any]]:
+    """Yield result lines."""
+    shape = (8, 20, 32) if quick else (256, 1024, 512)
+    spec = RELATIVE_LOSS.resolve(rivals.make_spec(*shape))
+    case = f"moderate, float32, {' x '.join(map(str, shape))}"
+    values = sweep.run(spec)["relative_loss"].values
+    with tempfile.TemporaryDirectory(prefix="sweep-benchmark-") as name:
+        folder = Path(name)
+        store, raw, alone = folder / "run.zarr", folder / "raw", folder / "alone.zarr"
+        sweep.run(spec, store=store).close()
+        plan, stored = stores.plan_of(store), stores.bytes_on_disk(store)
+        if not np.array_equal(sweep.run(spec, store=store)["relative_loss"].values, values):
+            raise ValueError("the store does not hold the values that were computed in memory")
+        blocks = [
+            (block, {"relative_loss": np.ascontiguousarray(values[plan.region("relative_loss", block)])})
+            for block in plan.blocks()
+        ]
+
+        def clear() -> None:
+            shutil.rmtree(store, ignore_errors=True)
+            shutil.rmtree(alone, ignore_errors=True)
+            raw.unlink(missing_ok=True)
+            stores.create(alone, RELATIVE_LOSS, spec, plan, device_kind())
+            os.sync()
+
+        def write_alone() -> None:
+            writer = stores.Writer(alone, plan)
+            for block, held in blocks:
+                writer.write(block, held)
+            writer.finish()
+
+        contenders = {
+            RUN: lambda: sweep.run(spec, store=store).close(),
+            WRITER: write_alone,
+            RAW: lambda: _write_raw(raw, values),
+        }
+        took = record.race(contenders, repeats=2 if quick else 11, warm_up=1, before=clear)
+    for contender, timing in took.items():
+        size = values.nbytes if contender == RAW else stored
+        yield record.timed(
+            case, contender, timing, points=values.size, bytes=values.nbytes, bytes_on_disk=size, blocks=len(plan)
+        )
+    yield record.compared(case, f"{RAW} / {RUN}", took[RAW], took[RUN], at_least=1.0)
+    yield record.compared(case, f"{RAW} / {WRITER}", took[RAW], took[WRITER])
+    yield record.judged(case, "size of the store / uncompressed floats", [stored / values.nbytes], "times")
+
+
+def _write_raw(path: Path, values: np.ndarray) -> None:
+    with open(path, "wb", buffering=0) as file:
+        left = memoryview(values).cast("B")
+        while left:
+            left = left[file.write(left[: 2**26]) :]
+        os.fsync(file.fileno())
+
+
+if __name__ == "__main__":
+    record.main("store", measure, __doc__)
