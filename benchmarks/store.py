@@ -19,6 +19,7 @@ import record
 import rivals
 
 import sweep
+from sweep import manifest
 from sweep import store as stores
 from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import device_kind
@@ -36,7 +37,7 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
         folder = Path(name)
         store, raw, alone = folder / "run.zarr", folder / "raw", folder / "alone.zarr"
         sweep.run(spec, store=store).close()
-        plan, stored = stores.plan_of(store), stores.bytes_on_disk(store)
+        plan, stored = manifest.plan_of(store), manifest.bytes_on_disk(store)
         if not np.array_equal(sweep.run(spec, store=store)["relative_loss"].values, values):
             raise ValueError("the store does not hold the values that were computed in memory")
         blocks = [

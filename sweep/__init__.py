@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sweep.equations import load
     from sweep.loop import Progress, run
+    from sweep.manifest import StoreError
     from sweep.model import Domain, Model, Output, Parameter, Stages
     from sweep.spec import Axis, Fixed, SpecError, SweepSpec
-    from sweep.store import StoreError
 
 __all__ = [
     "Axis",
@@ -33,7 +33,7 @@ _HOMES = {
     "spec": ("Axis", "Fixed", "SpecError", "SweepSpec"),
     "model": ("Domain", "Model", "Output", "Parameter", "Stages"),
     "loop": ("Progress", "run"),
-    "store": ("StoreError",),
+    "manifest": ("StoreError",),
     "equations": ("load",),
 }
 

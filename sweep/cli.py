@@ -221,11 +221,11 @@ def status(store: Path) -> None:
 
     Example: sweep status out.zarr
     """
-    from sweep import store as stores
+    from sweep import manifest
     from sweep.describe import describe_store
 
-    found, plan = stores.attributes(store), stores.plan_of(store)
-    _echo(describe_store(found, plan, stores.pending(store, plan), stores.bytes_on_disk(store)))
+    found, plan = manifest.attributes(store), manifest.plan_of(store)
+    _echo(describe_store(found, plan, manifest.pending(store, plan), manifest.bytes_on_disk(store)))
 
 
 @main.command()
@@ -325,12 +325,13 @@ def _bar() -> "Iterator[Callable[[Progress], None]]":
 
 def _open(path: Path) -> "xr.Dataset":
     """Open a store lazily, saying so when part of it is missing."""
+    from sweep import manifest
     from sweep import store as stores
     from sweep.describe import count
     from sweep.slices import readable
 
-    plan = stores.plan_of(path)
-    missing = stores.pending(path, plan)
+    plan = manifest.plan_of(path)
+    missing = manifest.pending(path, plan)
     if missing:
         click.echo(f"warning: {path}: {len(missing):,} of {count(len(plan), 'block')} not computed yet", err=True)
     with readable(str(path)):

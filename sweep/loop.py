@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from sweep import manifest
 from sweep import store as stores
 from sweep.equations import MODELS
 from sweep.evaluate import Evaluator, device_kind
@@ -156,12 +157,12 @@ def _run_into_store(
     device = device_kind()
     # A finished store is not locked: it may be on a file system that cannot be written.
     if not overwrite and stores.finished(path, model, spec, device):
-        for step in _steps(model, spec, stores.plan_of(path), [], lambda *_: [], list):
+        for step in _steps(model, spec, manifest.plan_of(path), [], lambda *_: [], list):
             report(step)
         return stores.dataset(path)
     with stores.locked(path):
         if stores.goes_on(path, model, spec, device, overwrite=overwrite):
-            plan = stores.plan_of(path)
+            plan = manifest.plan_of(path)
             _warn_of_memory(path, plan.memory(model.table_dims(spec)), memory)
             stores.complete(path, False)
             stores.mend_coordinates(path, spec)
@@ -169,7 +170,7 @@ def _run_into_store(
             plan = _plan(model, spec, memory)
             stores.create(path, model, spec, plan, device)
         writer = stores.Writer(path, plan)
-        for step in _steps(model, spec, plan, stores.pending(path, plan), writer.write, writer.finish):
+        for step in _steps(model, spec, plan, manifest.pending(path, plan), writer.write, writer.finish):
             report(step)
         stores.complete(path)
     return stores.dataset(path)

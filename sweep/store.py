@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.labels import dataset_attributes, variable_attributes
+from sweep.manifest import StoreError, attributes, intact, pending, plan_of
 from sweep.model import Model
 from sweep.plan import Block, Plan
 from sweep.spec import Axis, SweepSpec, differences
@@ -29,18 +30,8 @@ if TYPE_CHECKING:
 
 COORDINATE_CHUNK = 2**20
 LONGEST_INDEX = 10**7
-NEEDED = dict.fromkeys(
-    ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str
-)
-NEEDED |= {"complete": bool, "blocks": list, "chunks": list}
-BLOSC_HEADER = 16
-NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
 KEPT = "; stored blocks are kept, the same command goes on"
 IN_FLIGHT = 2  # blocks being written at once: enough to hide the disk behind the device, few enough for the budget
-
-
-class StoreError(OSError):
-    """A store that cannot be used; the message is one line naming the path, what is wrong and what to do."""
 
 
 @contextlib.contextmanager
@@ -76,38 +67,6 @@ def locked(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.unlink(lock)
         os.close(handle)
-
-
-def attributes(path: Path) -> dict[str, Any]:
-    """Attributes of a store.
-
-    Raises
-    ------
-    StoreError
-        When there is no store of ours at the path, or its attributes are damaged.
-    """
-    try:
-        with open(path / "zarr.json") as file:
-            found = json.load(file)["attributes"]
-        ours = isinstance(found, dict) and "fingerprint" in found and "spec" in found
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise StoreError(f"{path}: is not the store of a sweep" if path.exists() else f"{path}: does not exist")
-    with _intact(path):
-        for key, kind in NEEDED.items():
-            if not isinstance(found[key], kind):
-                raise TypeError(f"{key} is {found[key]!r:.60}")
-        for key in ("blocks", "chunks"):
-            if any(type(side) is not int for side in found[key]):
-                raise TypeError(f"{key} is {found[key]!r:.60}")
-        if found["dtype"] not in ("float32", "float64"):
-            raise ValueError(f"dtype is {found['dtype']!r:.60}")
-        held = json.loads(found["spec"])
-        for key, kind in (("model", str), ("loss", str | None), ("axes", dict), ("outputs", list)):
-            if not isinstance(held[key], kind):
-                raise TypeError(f"{key} of the spec is {held[key]!r:.60}")
-    return found
 
 
 def finished(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
@@ -243,7 +202,7 @@ def _wrong_coordinates(path: Path, spec: SweepSpec) -> Iterator[tuple[str, slice
     import zarr
 
     for name, axis in spec.axes.items():
-        with _intact(path):
+        with intact(path):
             array = zarr.open_array(path / name, mode="r")
         for piece in _pieces(axis):
             try:
@@ -324,19 +283,6 @@ def dataset(path: Path) -> "xr.Dataset":
     return xr.open_zarr(path, chunks=None, create_default_indexes=longest <= LONGEST_INDEX)
 
 
-def pending(path: Path, plan: Plan) -> list[int]:
-    """Numbers of the blocks of which a shard is missing or not whole."""
-    held = {}
-    for name, dims in plan.variables.items():
-        sides = zip(plan.along(name, plan.block_shape), plan.along(name, plan.chunk_shape), strict=True)
-        held[name] = _shards(path / name / "c", math.prod(b // c for b, c in sides) if dims else 0)
-
-    def missing(block: Block) -> bool:
-        return any(plan.along(name, block.index) not in held[name] for name in plan.owned(block))
-
-    return [block.number for block in plan.blocks() if missing(block)]
-
-
 def complete(path: Path, whole: bool = True) -> None:
     """Mark a store as complete, or as one with blocks to do, atomically."""
     with _io(path):
@@ -352,75 +298,6 @@ def complete(path: Path, whole: bool = True) -> None:
             os.fsync(file.fileno())
         fresh.replace(path / "zarr.json")
         _sync(path)
-
-
-def plan_of(path: Path) -> Plan:
-    """Read the plan of a store back from its metadata.
-
-    Raises
-    ------
-    StoreError
-        When there is no store of ours at the path, or its metadata are damaged.
-    """
-    found = attributes(path)
-    with _intact(path):
-        spec = json.loads(found["spec"])
-        arrays = {}
-        for name in (*spec["axes"], *spec["outputs"]):
-            with open(path / name / "zarr.json") as file:
-                arrays[name] = json.load(file)
-        plan = Plan(
-            shape={name: int(arrays[name]["shape"][0]) for name in spec["axes"]},
-            block_shape=tuple(map(int, found["blocks"])),
-            chunk_shape=tuple(map(int, found["chunks"])),
-            variables={
-                name: tuple(arrays[name]["dimension_names"] if arrays[name]["shape"] else ())
-                for name in spec["outputs"]
-            },
-            itemsize=np.dtype(found["dtype"]).itemsize,
-        )
-        if any(list(plan.lengths(name)) != arrays[name]["shape"] for name in plan.variables):
-            raise ValueError("the arrays differ in shape")
-        if not all(len(sides) == len(plan.shape) and min(sides) > 0 for sides in (plan.block_shape, plan.chunk_shape)):
-            raise ValueError(f"blocks of {plan.block_shape} in chunks of {plan.chunk_shape}")
-    return plan
-
-
-def bytes_on_disk(path: Path) -> int:
-    """Bytes of all files of a store."""
-    total = 0
-    for folder, _, files in os.walk(path):
-        for name in files:
-            with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that is writing
-                total += os.stat(os.path.join(folder, name)).st_size
-    return total
-
-
-def _shards(folder: Path, chunks: int) -> set[tuple[int, ...]]:
-    """Grid positions of the whole shards, of `chunks` chunks each, below a folder.
-
-    A variable without dimensions has one file, `folder` itself, which is one chunk and no shard.
-    """
-    if not chunks:
-        return {()} if folder.is_file() and folder.stat().st_size > BLOSC_HEADER else set()
-    found = set()
-    for where, _, files in os.walk(folder):
-        lead = Path(where).relative_to(folder).parts
-        names = (name for name in files if name.isdigit() and _whole(os.path.join(where, name), chunks))
-        found |= {tuple(map(int, (*lead, name))) for name in names}
-    return found
-
-
-def _whole(shard: str, chunks: int) -> bool:
-    """Whether the index at the end of a shard ends just after the chunks that it names: not so in one cut short."""
-    with contextlib.suppress(OSError), open(shard, "rb") as file:
-        data = os.fstat(file.fileno()).st_size - 16 * chunks - 4
-        if data > 0:
-            file.seek(data)
-            offsets, lengths = np.frombuffer(file.read(16 * chunks), "<u8").reshape(chunks, 2).T
-            held = offsets != NO_CHUNK
-            return bool(held.any() and lengths[held].all() and (offsets + lengths)[held].max() == data)
-    return False
 
 
 def _remove(path: Path) -> None:
@@ -450,19 +327,3 @@ def _io(path: Path, advice: str = "") -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise StoreError(f"{path}: cannot be written: {reason}{advice}") from None
-
-
-@contextlib.contextmanager
-def _intact(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in reading the metadata of a damaged store into one line."""
-    try:
-        yield
-    except KeyError as error:
-        reason = f"no {error.args[0]}"
-    except OSError as error:
-        reason = f"{Path(error.filename).relative_to(path)}: {error.strerror}"
-    except (ValueError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-    else:
-        return
-    raise StoreError(f"{path}: the metadata of this store are damaged ({reason}); remove it or use another path")

@@ -18,7 +18,7 @@ FILES = {
 FLOORS = [
     {"sweep.spec"},
     {"sweep.model", "sweep.plan"},
-    {"sweep.equations", "sweep.labels", "sweep.evaluate"},
+    {"sweep.equations", "sweep.labels", "sweep.evaluate", "sweep.manifest"},
     {"sweep.store"},
     {"sweep.loop"},
     {"sweep.describe", "sweep.netcdf", "sweep.slices", "sweep"},

@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 
 import sweep
-from sweep import evaluate
+from sweep import evaluate, manifest
 from sweep import store as stores
 from sweep.equations import RELATIVE_LOSS
 from sweep.loop import _plan
@@ -297,7 +297,7 @@ def test_run_computes_shards_that_were_cut_short_again(keep, whole):
     for shard in changed:
         size = shard.stat().st_size
         os.truncate(shard, size - 1 if keep < 0 else int(keep * size))
-    assert len(stores.pending(whole, stores.plan_of(whole))) == len(changed) > 1
+    assert len(manifest.pending(whole, manifest.plan_of(whole))) == len(changed) > 1
     sweep.run(make_spec(), store=whole)
     assert contents(whole) == before
 
@@ -334,9 +334,9 @@ def test_complete_store_of_another_equation_is_refused(whole):
 def test_complete_store_that_lost_a_block_is_incomplete_until_that_is_written(whole):
     shards(whole)[0].unlink()
     seen = []
-    sweep.run(make_spec(), store=whole, progress=lambda _: seen.append(stores.attributes(whole)["complete"]))
+    sweep.run(make_spec(), store=whole, progress=lambda _: seen.append(manifest.attributes(whole)["complete"]))
     assert not any(seen)
-    assert stores.attributes(whole)["complete"]
+    assert manifest.attributes(whole)["complete"]
 
 
 def test_overwrite_goes_on_with_part_of_the_same_sweep(tmp_path, whole):

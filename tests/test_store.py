@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import pytest
 
 import sweep
-from sweep import netcdf
-from sweep import store as stores
+from sweep import manifest, netcdf
+from sweep.manifest import StoreError
 from sweep.model import Model, Output, Parameter
 from sweep.plan import FIXED_BYTES, make_plan
 from sweep.spec import Axis, SpecError, SweepSpec
-from sweep.store import StoreError
 
 # Values that no compressor makes smaller, and one output that does not depend on x.
 NOISE = Model(
@@ -110,7 +109,7 @@ def test_plan_of_refuses_a_damaged_store_in_one_line(case, store):
     name, damage, part = DAMAGES[case]
     damage(store / name)
     with pytest.raises(StoreError) as error:
-        stores.plan_of(store)
+        manifest.plan_of(store)
     message = str(error.value)
     assert message.startswith(f"{store}: the metadata of this store are damaged (") and "\n" not in message
     assert part in message and message.endswith("; remove it or use another path")
@@ -120,12 +119,12 @@ def test_plan_of_refuses_a_damaged_store_in_one_line(case, store):
 def test_attributes_refuses_what_is_not_ours(content, tmp_path):
     (tmp_path / "zarr.json").write_text(content)
     with pytest.raises(StoreError, match=r": is not the store of a sweep$"):
-        stores.attributes(tmp_path)
+        manifest.attributes(tmp_path)
 
 
 def test_attributes_refuses_a_path_without_anything(tmp_path):
     with pytest.raises(StoreError, match=r"absent: does not exist$"):
-        stores.attributes(tmp_path / "absent")
+        manifest.attributes(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("case", ["array_missing", "blocks_missing", "shape_other"])
@@ -149,22 +148,22 @@ def test_run_computes_a_variable_without_axes_again_when_it_was_cut_short(tmp_pa
 def test_run_replaces_a_store_of_damaged_arrays_when_told_to(store):
     (store / "x/zarr.json").unlink()
     sweep.run(SPEC, model=NOISE, store=store, memory=MEMORY, overwrite=True)
-    assert stores.plan_of(store) == plan()
+    assert manifest.plan_of(store) == plan()
 
 
 def test_plan_of_reads_back_the_plan(store):
-    assert stores.plan_of(store) == plan() and len(plan()) > 1
+    assert manifest.plan_of(store) == plan() and len(plan()) > 1
 
 
 def test_bytes_on_disk_counts_every_file(store):
     (store / "more").write_bytes(bytes(1000))
-    before = stores.bytes_on_disk(store)
+    before = manifest.bytes_on_disk(store)
     (store / "more").unlink()
-    assert before - stores.bytes_on_disk(store) == 1000
+    assert before - manifest.bytes_on_disk(store) == 1000
 
 
 def test_bytes_on_disk_are_at_most_the_bytes_planned(store):
-    assert plan().nbytes / 2 < stores.bytes_on_disk(store) <= plan().stored_bytes
+    assert plan().nbytes / 2 < manifest.bytes_on_disk(store) <= plan().stored_bytes
 
 
 REFUSALS = {

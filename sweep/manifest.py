@@ -1,0 +1,158 @@
+"""What a store holds, read from its files: attributes, plan, and which shards are whole.
+
+The shard files are the manifest of a store: what exists whole is done. zarr, xarray and JAX have no part in this, so
+`sweep status` is quick.
+"""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweep.plan import Block, Plan
+
+NEEDED = dict.fromkeys(
+    ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str
+)
+NEEDED |= {"complete": bool, "blocks": list, "chunks": list}
+BLOSC_HEADER = 16
+NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
+
+
+class StoreError(OSError):
+    """A store that cannot be used; the message is one line naming the path, what is wrong and what to do."""
+
+
+def attributes(path: Path) -> dict[str, Any]:
+    """Attributes of a store.
+
+    Raises
+    ------
+    StoreError
+        When there is no store of ours at the path, or its attributes are damaged.
+    """
+    try:
+        with open(path / "zarr.json") as file:
+            found = json.load(file)["attributes"]
+        ours = isinstance(found, dict) and "fingerprint" in found and "spec" in found
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise StoreError(f"{path}: is not the store of a sweep" if path.exists() else f"{path}: does not exist")
+    with intact(path):
+        for key, kind in NEEDED.items():
+            if not isinstance(found[key], kind):
+                raise TypeError(f"{key} is {found[key]!r:.60}")
+        for key in ("blocks", "chunks"):
+            if any(type(side) is not int for side in found[key]):
+                raise TypeError(f"{key} is {found[key]!r:.60}")
+        if found["dtype"] not in ("float32", "float64"):
+            raise ValueError(f"dtype is {found['dtype']!r:.60}")
+        held = json.loads(found["spec"])
+        for key, kind in (("model", str), ("loss", str | None), ("axes", dict), ("outputs", list)):
+            if not isinstance(held[key], kind):
+                raise TypeError(f"{key} of the spec is {held[key]!r:.60}")
+    return found
+
+
+def plan_of(path: Path) -> Plan:
+    """Read the plan of a store back from its metadata.
+
+    Raises
+    ------
+    StoreError
+        When there is no store of ours at the path, or its metadata are damaged.
+    """
+    found = attributes(path)
+    with intact(path):
+        spec = json.loads(found["spec"])
+        arrays = {}
+        for name in (*spec["axes"], *spec["outputs"]):
+            with open(path / name / "zarr.json") as file:
+                arrays[name] = json.load(file)
+        plan = Plan(
+            shape={name: int(arrays[name]["shape"][0]) for name in spec["axes"]},
+            block_shape=tuple(map(int, found["blocks"])),
+            chunk_shape=tuple(map(int, found["chunks"])),
+            variables={
+                name: tuple(arrays[name]["dimension_names"] if arrays[name]["shape"] else ())
+                for name in spec["outputs"]
+            },
+            itemsize=np.dtype(found["dtype"]).itemsize,
+        )
+        if any(list(plan.lengths(name)) != arrays[name]["shape"] for name in plan.variables):
+            raise ValueError("the arrays differ in shape")
+        if not all(len(sides) == len(plan.shape) and min(sides) > 0 for sides in (plan.block_shape, plan.chunk_shape)):
+            raise ValueError(f"blocks of {plan.block_shape} in chunks of {plan.chunk_shape}")
+    return plan
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Bytes of all files of a store."""
+    total = 0
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that is writing
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
+
+
+def _shards(folder: Path, chunks: int) -> set[tuple[int, ...]]:
+    """Grid positions of the whole shards, of `chunks` chunks each, below a folder.
+
+    A variable without dimensions has one file, `folder` itself, which is one chunk and no shard.
+    """
+    if not chunks:
+        return {()} if folder.is_file() and folder.stat().st_size > BLOSC_HEADER else set()
+    found = set()
+    for where, _, files in os.walk(folder):
+        lead = Path(where).relative_to(folder).parts
+        names = (name for name in files if name.isdigit() and _whole(os.path.join(where, name), chunks))
+        found |= {tuple(map(int, (*lead, name))) for name in names}
+    return found
+
+
+def _whole(shard: str, chunks: int) -> bool:
+    """Whether the index at the end of a shard ends just after the chunks that it names: not so in one cut short."""
+    with contextlib.suppress(OSError), open(shard, "rb") as file:
+        data = os.fstat(file.fileno()).st_size - 16 * chunks - 4
+        if data > 0:
+            file.seek(data)
+            offsets, lengths = np.frombuffer(file.read(16 * chunks), "<u8").reshape(chunks, 2).T
+            held = offsets != NO_CHUNK
+            return bool(held.any() and lengths[held].all() and (offsets + lengths)[held].max() == data)
+    return False
+
+
+def pending(path: Path, plan: Plan) -> list[int]:
+    """Numbers of the blocks of which a shard is missing or not whole."""
+    held = {}
+    for name, dims in plan.variables.items():
+        sides = zip(plan.along(name, plan.block_shape), plan.along(name, plan.chunk_shape), strict=True)
+        held[name] = _shards(path / name / "c", math.prod(b // c for b, c in sides) if dims else 0)
+
+    def missing(block: Block) -> bool:
+        return any(plan.along(name, block.index) not in held[name] for name in plan.owned(block))
+
+    return [block.number for block in plan.blocks() if missing(block)]
+
+
+@contextlib.contextmanager
+def intact(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading the metadata of a damaged store into one line."""
+    try:
+        yield
+    except KeyError as error:
+        reason = f"no {error.args[0]}"
+    except OSError as error:
+        reason = f"{Path(error.filename).relative_to(path)}: {error.strerror}"
+    except (ValueError, TypeError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+    else:
+        return
+    raise StoreError(f"{path}: the metadata of this store are damaged ({reason}); remove it or use another path")
