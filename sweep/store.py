@@ -291,6 +291,9 @@ def complete(path: Path, whole: bool = True) -> None:
         if metadata["attributes"]["complete"] == whole:
             return
         metadata["attributes"]["complete"] = whole
+        # zarr lists the arrays in the order in which it happened to find them.
+        listed = metadata["consolidated_metadata"]["metadata"]
+        metadata["consolidated_metadata"]["metadata"] = {name: listed[name] for name in sorted(listed)}
         fresh = path / "zarr.json.__lock"
         with open(fresh, "w") as file:
             json.dump(metadata, file, indent=2)
