@@ -97,6 +97,15 @@ def test_run_has_the_same_bits_whatever_the_blocks(dtype):
         xr.testing.assert_identical(whole, sweep.run(spec, memory=memory))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_run_of_inverses_has_the_same_bits_whatever_the_blocks(dtype):
+    axes = AXES | {"target": {"start": 0.3, "stop": 0.99, "num": 37}, "time": {"start": 0.5, "stop": 20.0, "num": 75}}
+    spec = make_spec(("time_to_target", "fleet_for_target", "rate_for_target"), axes=axes, dtype=dtype)
+    memory = 75_000_000
+    assert len(_plan(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory)) > 1
+    xr.testing.assert_identical(sweep.run(spec), sweep.run(spec, memory=memory))
+
+
 def test_run_compiles_once_for_all_blocks():
     # The odd length makes a block shape that no other test has compiled.
     spec = make_spec(axes=AXES | {"time": {"start": 0.0, "stop": 20.0, "num": 1013}})
