@@ -116,7 +116,7 @@ def _ours(spec: SweepSpec) -> Work:
     evaluator = Evaluator(RELATIVE_LOSS, spec, plan)
 
     def work() -> jax.Array:
-        arrays = jax.block_until_ready(evaluator(plan.block(0)))
+        arrays = jax.block_until_ready(evaluator([plan.block(0)]))
         evaluator.reuse(arrays)
         return arrays[0]
 
@@ -132,7 +132,7 @@ def _ours_whole(spec: SweepSpec) -> Work:
         evaluator = Evaluator(RELATIVE_LOSS, spec, plan)
         if held:
             evaluator.reuse(held.pop())
-        held.append(jax.block_until_ready(evaluator(plan.block(0))))
+        held.append(jax.block_until_ready(evaluator([plan.block(0)])))
         return held[0][0]
 
     return work

@@ -37,7 +37,7 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
         folder = Path(name)
         store, raw, alone = folder / "run.zarr", folder / "raw", folder / "alone.zarr"
         sweep.run(spec, store=store).close()
-        plan, stored = manifest.plan_of(store), manifest.bytes_on_disk(store)
+        (plan,), stored = manifest.plans_of(store), manifest.bytes_on_disk(store)
         if not np.array_equal(sweep.run(spec, store=store)["relative_loss"].values, values):
             raise ValueError("the store does not hold the values that were computed in memory")
         blocks = [
@@ -49,7 +49,7 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
             shutil.rmtree(store, ignore_errors=True)
             shutil.rmtree(alone, ignore_errors=True)
             raw.unlink(missing_ok=True)
-            stores.create(alone, RELATIVE_LOSS, spec, plan, device_kind())
+            stores.create(alone, RELATIVE_LOSS, spec, [plan], device_kind())
             os.sync()
 
         def write_alone() -> None:

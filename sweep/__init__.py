@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sweep.loop import Progress, run
     from sweep.manifest import StoreError
     from sweep.model import Domain, Model, Output, Parameter, Stages
-    from sweep.spec import Axis, Fixed, SpecError, SweepSpec
+    from sweep.spec import Axis, Fixed, SpecError, Statistic, SweepSpec
 
 __all__ = [
     "Axis",
@@ -23,6 +23,7 @@ __all__ = [
     "Progress",
     "SpecError",
     "Stages",
+    "Statistic",
     "StoreError",
     "SweepSpec",
     "load",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "spec": ("Axis", "Fixed", "SpecError", "SweepSpec"),
+    "spec": ("Axis", "Fixed", "SpecError", "Statistic", "SweepSpec"),
     "model": ("Domain", "Model", "Output", "Parameter", "Stages"),
     "loop": ("Progress", "run"),
     "manifest": ("StoreError",),

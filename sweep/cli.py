@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from sweep.loop import Progress
-    from sweep.plan import Plan
     from sweep.spec import SweepSpec
 
 REFUSED, INTERRUPTED = 2, 130
@@ -169,11 +168,12 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
     """
     from sweep.describe import describe_sweep
     from sweep.equations import MODELS
+    from sweep.jobs import make_jobs
     from sweep.plan import default_memory
 
     spec = sweep.load(config, dtype)
-    budget = default_memory() if memory is None else memory
-    _echo(describe_sweep(spec, MODELS[spec.model], _plan(spec, memory), budget))
+    model, budget = MODELS[spec.model], default_memory() if memory is None else memory
+    _echo(describe_sweep(spec, model, make_jobs(model, spec, memory), budget))
 
 
 @main.command()
@@ -202,10 +202,13 @@ def run(
     spec = sweep.load(config, dtype)
     if file is not None:
         from sweep import netcdf
+        from sweep.equations import MODELS
+        from sweep.jobs import make_jobs
 
         if store is not None and store.resolve() == file.resolve():
             raise _Refusal(f"{file}: is given as --store and as --netcdf; use two paths")
-        netcdf.check(file, _plan(spec, None), memory=memory, overwrite=overwrite)
+        result = sum(job.plan.result_bytes for job in make_jobs(MODELS[spec.model], spec, None))
+        netcdf.check(file, result, memory=memory, overwrite=overwrite)
     dataset, last = _evaluate(spec, store, memory, overwrite)
     if file is not None:
         netcdf.write(dataset, file)
@@ -224,8 +227,9 @@ def status(store: Path) -> None:
     from sweep import manifest
     from sweep.describe import describe_store
 
-    found, plan = manifest.attributes(store), manifest.plan_of(store)
-    _echo(describe_store(found, plan, manifest.pending(store, plan), manifest.bytes_on_disk(store)))
+    found, plans = manifest.attributes(store), manifest.plans_of(store)
+    missing = [manifest.pending(store, plan) for plan in plans]
+    _echo(describe_store(found, plans, missing, manifest.partials(store), manifest.bytes_on_disk(store)))
 
 
 @main.command()
@@ -264,15 +268,6 @@ def plot(
     dataset = _open(source) if source.is_dir() else _evaluate(sweep.load(source), None, None, False)[0]
     figures.save(figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=places), path)
     click.echo(path)
-
-
-def _plan(spec: "SweepSpec", memory: int | None) -> "Plan":
-    """Cut a sweep as a run into a store would."""
-    from sweep.equations import MODELS
-    from sweep.plan import make_plan
-
-    model, itemsize = MODELS[spec.model], {"float32": 4, "float64": 8}[spec.dtype]
-    return make_plan(spec.shape, model.variables(spec), itemsize=itemsize, tables=model.table_dims(spec), memory=memory)
 
 
 def _evaluate(
@@ -330,10 +325,11 @@ def _open(path: Path) -> "xr.Dataset":
     from sweep.describe import count
     from sweep.slices import readable
 
-    plan = manifest.plan_of(path)
-    missing = manifest.pending(path, plan)
+    plans = manifest.plans_of(path)
+    missing = sum(len(manifest.pending(path, plan)) for plan in plans)
     if missing:
-        click.echo(f"warning: {path}: {len(missing):,} of {count(len(plan), 'block')} not computed yet", err=True)
+        total = count(sum(map(len, plans)), "block")
+        click.echo(f"warning: {path}: {missing:,} of {total} not computed yet", err=True)
     with readable(str(path)):
         return stores.dataset(path)
 

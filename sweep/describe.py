@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep.jobs import Job
+from sweep.labels import statistic_of, variable_attributes
 from sweep.model import Model
 from sweep.plan import Plan
 from sweep.spec import Axis, SweepSpec
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from sweep.loop import Progress
 
 
-def describe_sweep(spec: SweepSpec, model: Model, plan: Plan, memory: int) -> Iterator[str]:
+def describe_sweep(spec: SweepSpec, model: Model, jobs: Sequence[Job], memory: int) -> Iterator[str]:
     """Everything known of a sweep before it runs.
 
     Parameters
@@ -28,7 +30,7 @@ def describe_sweep(spec: SweepSpec, model: Model, plan: Plan, memory: int) -> It
         Resolved against the model.
     model : Model
         The model it names.
-    plan : Plan
+    jobs : sequence of Job
         Of a run into a store.
     memory : int
         Budget in bytes, half of which a result in memory may take.
@@ -49,42 +51,69 @@ def describe_sweep(spec: SweepSpec, model: Model, plan: Plan, memory: int) -> It
     idle = [name for name in spec.fixed if name not in needed]
     if idle:
         yield f"  not needed by these outputs: {', '.join(idle)}"
-    yield from ("", "outputs", *_table(_output_rows(plan, model, spec.dtype)), "")
-    blocks = f"{count(len(plan), 'block')} of {' x '.join(f'{n:,}' for n in plan.block_shape)}"
-    held = f"{in_bytes(plan.result_bytes)} in memory"
-    if plan.result_bytes > memory // 2:
+    if spec.statistics:
+        rows = sorted(row for job in jobs for row in _statistic_rows(spec, model, job))
+        yield from ("", "statistics", *_table(row[1:] for row in rows), "")
+    else:
+        yield from ("", "outputs", *_table(_output_rows(jobs[0].plan, model, spec.dtype)), "")
+    plans = [job.plan for job in jobs]
+    result = sum(plan.result_bytes for plan in plans)
+    held = f"{in_bytes(result)} in memory"
+    if result > memory // 2:
         held += f" (over half of the budget of {in_bytes(memory)}, so it needs --store)"
-    disk = f"at most {in_bytes(plan.stored_bytes)} on disk, {in_bytes(shutil.disk_usage('.').free)} free here"
-    yield from _facts([("points", f"{plan.points:,} in {blocks}"), ("bytes", f"{held}; {disk}")])
+    stored = in_bytes(sum(plan.stored_bytes for plan in plans))
+    disk = f"at most {stored} on disk, {in_bytes(shutil.disk_usage('.').free)} free here"
+    yield from _facts([("points", "; ".join(map(_work, jobs))), ("bytes", f"{held}; {disk}")])
 
 
-def describe_store(found: Mapping[str, Any], plan: Plan, missing: Sequence[int], stored: int) -> Iterator[str]:
+def _work(job: Job) -> str:
+    """Say how many points a job evaluates, and how they are cut."""
+    points, found = f"{job.points:,}", job.reduces
+    sides = " x ".join(f"{n:,}" for n in job.plan.block_shape) or "one number"
+    if found is None:
+        return f"{points} in {count(len(job.plan), 'block')} of {sides}"
+    parts = f" in {found.parts:,} parts each" if found.parts > 1 else ""
+    return f"{points}, reduced to {count(len(job.plan), 'tile')} of {sides}{parts}, for {', '.join(found.names)}"
+
+
+def describe_store(
+    found: Mapping[str, Any],
+    plans: Sequence[Plan],
+    missing: Sequence[Sequence[int]],
+    begun: Mapping[tuple[int, int], tuple[int, Any]],
+    stored: int,
+) -> Iterator[str]:
     """How far a store is and what it holds.
 
     Parameters
     ----------
     found : mapping
         Its attributes.
-    plan : Plan
+    plans : sequence of Plan
         Read back from it.
-    missing : sequence of int
-        Numbers of the blocks that are not stored.
+    missing : sequence of sequence of int
+        Of each plan, the numbers of the blocks that are not stored.
+    begun : mapping
+        Of tiles in progress, how many parts have been reduced.
     stored : int
         Bytes it takes on disk.
     """
     spec = json.loads(found["spec"])
-    left = sum(plan.block(number).points for number in missing)
-    state = "complete" if not missing else "not complete; the run that began it goes on with the same command"
-    if not missing and not found["complete"]:
+    total, left = sum(map(len, plans)), sum(map(len, missing))
+    state = "complete" if not left else "not complete; the run that began it goes on with the same command"
+    if not left and not found["complete"]:
         state = "every block is stored; run it once more to mark it complete"
-    done = len(plan) - len(missing)
     # Rounded down, so that 100 % means all.
-    percent = math.floor(1000 * (plan.points - left) / plan.points) / 10
+    points = sum(plan.points for plan in plans)
+    undone = sum(plan.block(number).points for plan, numbers in zip(plans, missing, strict=True) for number in numbers)
+    percent = math.floor(1000 * (points - undone) / points) / 10
+    parts = sum(parts for parts, _ in begun.values())
     yield from _facts(
         [
             ("state", state),
-            ("blocks", f"{done:,} of {len(plan):,}, {percent:g} %"),
-            ("points", f"{plan.points - left:,} of {plan.points:,}"),
+            ("blocks", f"{total - left:,} of {total:,}, {percent:g} %"),
+            ("begun", f"{count(len(begun), 'tile')}, {count(parts, 'part')} reduced" if begun else ""),
+            ("results" if "statistics" in spec else "points", f"{points - undone:,} of {points:,}"),
             ("on disk", in_bytes(stored)),
             ("title", found["title"]),
             ("model", f"{spec['model']}, fingerprint {found['fingerprint']}"),
@@ -99,8 +128,8 @@ def describe_store(found: Mapping[str, Any], plan: Plan, missing: Sequence[int],
     )
     axes = {name: Axis(**axis) for name, axis in spec["axes"].items()}
     yield from ("", "axes", *_table((name, _span(axis)) for name, axis in axes.items()))
-    rows = ((name, _shape(dims, plan.lengths(name))) for name, dims in plan.variables.items())
-    yield from ("", "outputs", *_table(rows))
+    rows = ((name, _shape(dims, plan.lengths(name))) for plan in plans for name, dims in plan.variables.items())
+    yield from ("", "statistics" if "statistics" in spec else "outputs", *_table(rows))
 
 
 def describe_result(dataset: "xr.Dataset") -> Iterator[str]:
@@ -165,6 +194,23 @@ def _output_rows(plan: Plan, model: Model, dtype: str) -> Iterator[tuple[str, ..
         lengths = plan.lengths(name)
         size = in_bytes(plan.itemsize * math.prod(lengths))
         yield name, _shape(dims, lengths), f"{dtype}, {size}", _unit(model.output(name).unit)
+
+
+def _statistic_rows(spec: SweepSpec, model: Model, job: Job) -> Iterator[tuple[int, str, str, str, str]]:
+    """Position in the file, name, what it is, shape and unit of each variable of a job."""
+    order = list(spec.statistics)
+    for name, dims in job.plan.variables.items():
+        attributes = variable_attributes(model, spec, name)
+        bound = attributes.get("relative_error_bound")
+        what = f"{attributes['long_name']}, over {', '.join(job.reduces.over)}"
+        what += f" (within {bound:g} of the values)" if bound else ""
+        yield (
+            order.index(statistic_of(spec, name)),
+            name,
+            what,
+            _shape(dims, job.plan.lengths(name)),
+            _unit(attributes["units"]),
+        )
 
 
 def _facts(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

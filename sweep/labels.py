@@ -1,12 +1,26 @@
 """The metadata of a result: names, units and everything needed to know what was computed and how."""
 
 import json
+import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sweep.model import Model
+from sweep.passes import QUANTILE, ROW_POINTS
 from sweep.spec import SweepSpec
 
+# CF's word for a statistic (cell_methods) and ours for its long name.
+METHODS = {
+    "variance": ("variance", "variance"),
+    "std": ("standard_deviation", "standard deviation"),
+    "min": ("minimum", "smallest value"),
+    "max": ("maximum", "largest value"),
+    "argmin": ("argmin", "smallest value"),
+    "argmax": ("argmax", "largest value"),
+    "quantiles": ("quantile", "quantile"),
+    "share": ("mean", "share"),
+    "histogram": ("histogram", "number of points in each bin"),
+}
 LIBRARIES = ("relative-loss-sweep", "jax", "jaxlib", "numpy")
 
 
@@ -35,17 +49,80 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
     return attributes
 
 
-def variable_attributes(model: Model, spec: SweepSpec, name: str) -> dict[str, str]:
-    """CF attributes of one output or coordinate."""
-    if name not in spec.axes:
+def variable_attributes(model: Model, spec: SweepSpec, name: str) -> dict[str, Any]:
+    """CF attributes of one variable of the result: an output, a coordinate or a statistic."""
+    if name in spec.axes:
+        parameter, axis = model.parameter(name), spec.axes[name]
+        attributes = {"long_name": parameter.long_name, "units": parameter.unit}
+        attributes["spacing"] = (axis.spacing or "linear") if axis.values is None else "listed"
+        return attributes | ({"source": axis.source} if axis.source else {})
+    if not spec.statistics:
         output = model.output(name)
         return {"long_name": output.long_name, "units": output.unit}
-    parameter, axis = model.parameter(name), spec.axes[name]
-    attributes = {"long_name": parameter.long_name, "units": parameter.unit}
-    attributes["spacing"] = (axis.spacing or "linear") if axis.values is None else "listed"
-    if axis.source:
-        attributes["source"] = axis.source
+    if name == QUANTILE:
+        return {"long_name": "probability of not exceeding the quantile", "units": "1", "spacing": "listed"}
+    for key, statistic in spec.statistics.items():
+        if name == f"{key}_bin":
+            output = model.output(statistic.output)
+            edges = [float(edge) for edge in statistic.edges.coordinates()]
+            text = f"middle of a bin of {output.long_name}; attribute edges has the ends"
+            return {"long_name": text, "units": output.unit, "spacing": "listed", "edges": edges}
+    key = statistic_of(spec, name)
+    return _of_statistic(model, spec, key, name.removeprefix(key).removeprefix("_"))
+
+
+def statistic_of(spec: SweepSpec, variable: str) -> str:
+    """Name the statistic that a variable is, or belongs to."""
+    if variable in spec.statistics:
+        return variable
+    return next(key for key in spec.statistics if variable in {f"{key}_{dim}" for dim in spec.axes})
+
+
+def _of_statistic(model: Model, spec: SweepSpec, key: str, dim: str) -> dict[str, Any]:
+    """Attributes of a statistic, or of where along an axis its extreme is."""
+    statistic = spec.statistics[key]
+    kind = statistic.statistic
+    over = [axis for axis in spec.axes if axis in statistic.over]
+    reduced = math.prod(len(spec.axes[axis]) for axis in over)
+    output = model.output(statistic.outputs[0])
+    what, unit, method, words = output.long_name, output.unit, kind, kind
+    if kind in METHODS:
+        method, words = METHODS[kind]
+    if kind == "variance" and unit != "1":
+        unit = f"({unit})2"
+    elif kind == "share":
+        what, unit, method = f"points where {statistic.where.strip()}", "1", f"mean where {statistic.where.strip()}"
+    elif kind == "histogram":
+        unit = "1"
+    elif dim:
+        words, unit = f"{dim} at the {words}", model.parameter(dim).unit
+    attributes = {
+        "long_name": f"{words} of {what}",
+        "units": unit,
+        "cell_methods": f"{' '.join(f'{axis}:' for axis in over)} {method}",
+        "reduced_points": reduced,
+        "reduced": "; ".join(_span(model, spec, axis) for axis in over),
+    }
+    if kind == "quantiles":
+        from kernels.statistics import SKETCH_ERROR
+
+        exact = reduced <= ROW_POINTS
+        attributes["method"] = (
+            "exact order statistics, interpolated linearly (Hyndman and Fan 1996, type 7)"
+            if exact
+            else "order statistics of counts by the leading bits of float32, interpolated linearly"
+        )
+        attributes["relative_error_bound"] = 0.0 if exact else SKETCH_ERROR
     return attributes
+
+
+def _span(model: Model, spec: SweepSpec, name: str) -> str:
+    """Describe an axis that is reduced: its range, spacing, unit and source."""
+    axis, unit = spec.axes[name], model.parameter(name).unit
+    spacing = "listed" if axis.values is not None else "log-spaced" if axis.is_log else "evenly spaced"
+    low, high = axis.bounds()
+    text = f"{name} = {low:.10g} to {high:.10g} {unit}, {len(axis)} {spacing}, each counting alike"
+    return text + (f" ({axis.source})" if axis.source else "")
 
 
 def versions() -> dict[str, str]:

@@ -1,25 +1,33 @@
-"""The one loop: evaluate the next block on the device while the one before is stored."""
+"""The one loop: evaluate the next blocks on the devices while those before are stored."""
 
+import contextlib
 import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
 from sweep import manifest
 from sweep import store as stores
 from sweep.equations import MODELS
-from sweep.evaluate import Evaluator, device_kind
+from sweep.evaluate import device_count, device_kind, is_out_of_memory
+from sweep.grid import Grid
+from sweep.jobs import Job, make_jobs
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
-from sweep.plan import Block, Plan, default_memory, make_plan
+from sweep.passes import Pass, Unit, result_axes, result_dtype, result_names
+from sweep.plan import Block, Plan, default_memory
+from sweep.reduce import Partial, finished, make_reducer, merge
 from sweep.spec import SpecError, SweepSpec, unknown
+
+BETWEEN = 2.0  # seconds between two times that a tile in progress is kept
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,9 @@ class Progress:
     Attributes
     ----------
     blocks, total_blocks : int
-        Blocks that are done, earlier runs included, and all blocks.
+        Blocks that are done, earlier runs included, and all blocks; of statistics, tiles of the result.
     points, total_points : int
-        The same in grid points.
+        The same in grid points; of statistics, in points evaluated, once for each pass over the grid.
     new_points, new_bytes : int
         Points and bytes of values made by this run.
     seconds : float
@@ -78,8 +86,9 @@ def run(
     Returns
     -------
     xarray.Dataset
-        One variable per output, over the axes that it depends on, with ``units`` and ``long_name``; the spec, its
-        fingerprint, versions, device and equation in the attributes. With a store it is read lazily, and an axis of
+        One variable per output, over the axes that it depends on, or per statistic, over those that it keeps, with
+        ``units`` and ``long_name``; the spec, its fingerprint, versions, device and equation in the attributes. With a
+        store it is read lazily, and an axis of
         more than 1e7 points has no index.
 
     Raises
@@ -110,38 +119,29 @@ def run(
     return _run_into_store(model, spec, path, memory, overwrite, report)
 
 
-def _plan(model: Model, spec: SweepSpec, memory: int | None, reserved: int = 0) -> Plan:
-    return make_plan(
-        spec.shape,
-        model.variables(spec),
-        itemsize=np.dtype(spec.dtype).itemsize,
-        tables=model.table_dims(spec),
-        memory=memory,
-        reserved=reserved,
-    )
-
-
 def _run_in_memory(model: Model, spec: SweepSpec, memory: int | None, report: Callable[[Progress], None]) -> xr.Dataset:
     budget = default_memory() if memory is None else memory
-    result = _plan(model, spec, None).result_bytes
+    result = sum(job.plan.result_bytes for job in make_jobs(model, spec, None))
     if result > budget // 2:
         raise SpecError(
             f"memory: the result takes {result:,} bytes, more than half of the budget of {budget:,}; "
             "give a store, a larger budget or shorter axes"
         )
-    plan = _plan(model, spec, budget, reserved=result)
-    arrays = {name: np.empty(plan.lengths(name), spec.dtype) for name in plan.variables}
-
-    def keep(block: Block, values: dict[str, np.ndarray]) -> list[Block]:
-        for name, piece in values.items():
-            arrays[name][plan.region(name, block)] = piece
-        return [block]
-
-    for step in _steps(model, spec, plan, range(len(plan)), keep, list):
+    jobs = make_jobs(model, spec, budget, reserved=result, devices=device_count())
+    arrays = {
+        name: np.empty(job.plan.lengths(name), result_dtype(spec, name)) for job in jobs for name in job.plan.variables
+    }
+    for step in _steps(
+        model, spec, jobs, [range(len(job.plan)) for job in jobs], lambda job: _Memory(job.plan, arrays)
+    ):
         report(step)
+    dims = {name: dims for job in jobs for name, dims in job.plan.variables.items()}
     return xr.Dataset(
-        {name: (plan.variables[name], arrays[name], variable_attributes(model, spec, name)) for name in plan.variables},
-        {name: (name, axis.coordinates(), variable_attributes(model, spec, name)) for name, axis in spec.axes.items()},
+        {name: (dims[name], arrays[name], variable_attributes(model, spec, name)) for name in result_names(spec)},
+        {
+            name: (name, axis.coordinates(), variable_attributes(model, spec, name))
+            for name, axis in result_axes(model, spec).items()
+        },
         dataset_attributes(model, spec, device_kind()),
     )
 
@@ -157,23 +157,30 @@ def _run_into_store(
     device = device_kind()
     # A finished store is not locked: it may be on a file system that cannot be written.
     if not overwrite and stores.finished(path, model, spec, device):
-        for step in _steps(model, spec, manifest.plan_of(path), [], lambda *_: [], list):
-            report(step)
+        jobs = make_jobs(model, spec, None, plans=manifest.plans_of(path))
+        _drive(_steps(model, spec, jobs, [[] for _ in jobs], lambda job: _Disk(path, job)), report)
         return stores.dataset(path)
     with stores.locked(path):
         if stores.goes_on(path, model, spec, device, overwrite=overwrite):
-            plan = manifest.plan_of(path)
-            _warn_of_memory(path, plan.memory(model.table_dims(spec)), memory)
+            jobs = make_jobs(model, spec, None, plans=manifest.plans_of(path))
+            needed = [job.plan.memory(model.table_dims(spec)) for job in jobs if job.reduces is None]
+            _warn_of_memory(path, device_count() * max(needed, default=0), memory)
             stores.complete(path, False)
-            stores.mend_coordinates(path, spec)
+            stores.mend_coordinates(path, model, spec)
         else:
-            plan = _plan(model, spec, memory)
-            stores.create(path, model, spec, plan, device)
-        writer = stores.Writer(path, plan)
-        for step in _steps(model, spec, plan, manifest.pending(path, plan), writer.write, writer.finish):
-            report(step)
+            jobs = make_jobs(model, spec, memory, devices=device_count())
+            stores.create(path, model, spec, [job.plan for job in jobs], device)
+        todo = [manifest.pending(path, job.plan) for job in jobs]
+        _drive(_steps(model, spec, jobs, todo, lambda job: _Disk(path, job)), report)
         stores.complete(path)
     return stores.dataset(path)
+
+
+def _drive(steps: Iterator[Progress], report: Callable[[Progress], None]) -> None:
+    """Report every step; on an interrupt the steps end before this does."""
+    with contextlib.closing(steps):
+        for step in steps:
+            report(step)
 
 
 def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
@@ -186,53 +193,203 @@ def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
         warnings.warn(message, UserWarning, stacklevel=4)
 
 
+class _Memory:
+    """Where results go that are held in memory.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the blocks that are written.
+    arrays : dict of str to numpy.ndarray
+        What they are written into.
+    """
+
+    def __init__(self, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
+        self._plan, self._arrays = plan, arrays
+
+    def write(self, block: Block, values: dict[str, np.ndarray]) -> list[Block]:
+        """Write a block, and return those that have become safe."""
+        for name, piece in values.items():
+            self._arrays[name][self._plan.region(name, block)] = piece
+        return [block]
+
+    def finish(self) -> list[Block]:
+        """Wait for all blocks, and return those that have become safe."""
+        return []
+
+    def load(self, tile: int) -> tuple[int, Partial]:
+        """How many parts of a tile have been reduced, and to what."""
+        return 0, {}
+
+    def keep(self, tile: int, parts: int, partial: Partial) -> None:
+        """Keep what the first parts of a tile have been reduced to."""
+
+
+class _Disk:
+    """Where results go that are stored; the methods are those of :class:`_Memory`.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    job : Job
+        What is written.
+    """
+
+    def __init__(self, path: Path, job: Job) -> None:
+        writer, partials = stores.Writer(path, job.plan), stores.Partials(path, job.number)
+        self.load, self.keep = partials.load, partials.keep
+        self._drop = partials.drop if job.reduces is not None else lambda tile: None
+        self._writer = writer
+
+    def write(self, block: Block, values: dict[str, np.ndarray]) -> list[Block]:
+        return self._landed(self._writer.write(block, values))
+
+    def finish(self) -> list[Block]:
+        return self._landed(self._writer.finish())
+
+    def _landed(self, blocks: list[Block]) -> list[Block]:
+        for block in blocks:
+            self._drop(block.number)
+        return blocks
+
+
+@dataclass
+class _Tally:
+    """Counts what is done; the fields are those of :class:`Progress`, with what earlier runs did apart."""
+
+    began: float
+    total_blocks: int
+    total_points: int
+    blocks: int
+    before: int
+    points: int = 0
+    nbytes: int = 0
+
+    def now(self) -> Progress:
+        """Give the state of the run."""
+        done, seconds = self.before + self.points, time.perf_counter() - self.began
+        return Progress(self.blocks, self.total_blocks, done, self.total_points, self.points, self.nbytes, seconds)
+
+    def land(self, plan: Plan, blocks: Sequence[Block]) -> Iterator[Progress]:
+        """Count blocks that are safe."""
+        for block in blocks:
+            self.blocks += 1
+            for name in plan.owned(block):
+                self.nbytes += plan.itemsize * math.prod(s.stop - s.start for s in plan.region(name, block))
+            yield self.now()
+
+
 def _steps(
     model: Model,
     spec: SweepSpec,
-    plan: Plan,
-    todo: range | list[int],
-    keep: Callable[[Block, dict[str, np.ndarray]], list[Block]],
-    finish: Callable[[], list[Block]],
+    jobs: Sequence[Job],
+    todo: Sequence[Sequence[int]],
+    sink_of: Callable[[Job], _Memory | _Disk],
 ) -> Iterator[Progress]:
-    """Evaluate the blocks to do; each is kept while the next is evaluated; yield as blocks become safe."""
-    began = time.perf_counter()
-    evaluator = Evaluator(model, spec, plan)
-    left = sum(plan.block(n).points for n in todo) if len(todo) < len(plan) else plan.points
-    blocks = len(plan) - len(todo)
-    points = nbytes = 0
+    """Do the blocks to do of all jobs, one job after the other; yield as results become safe."""
+    total = sum(job.points for job in jobs)
+    left = sum(job.points_of(job.plan.block(n)) for job, numbers in zip(jobs, todo, strict=True) for n in numbers)
+    blocks = sum(len(job.plan) for job in jobs)
+    tally = _Tally(time.perf_counter(), blocks, total, blocks - sum(map(len, todo)), total - left)
+    yield tally.now()
+    for job, numbers in zip(jobs, todo, strict=True):
+        if not numbers:
+            continue
+        sink = sink_of(job)
+        if job.reduces is None:
+            steps = _evaluate(model, spec, job.plan, numbers, sink, tally)
+        else:
+            steps = _reduce(model, spec, job.reduces, numbers, sink, tally)
+        try:
+            yield from steps
+        except BaseException:
+            # What is being written would be written on after the store is no longer locked.
+            with contextlib.suppress(Exception):
+                sink.finish()
+            raise
+        yield from tally.land(job.plan, sink.finish())
 
-    def now() -> Progress:
-        done = plan.points - left
-        return Progress(blocks, len(plan), done + points, plan.points, points, nbytes, time.perf_counter() - began)
 
-    def land(landed: list[Block]) -> Iterator[Progress]:
-        nonlocal blocks, points, nbytes
-        for block in landed:
-            blocks, points = blocks + 1, points + block.points
-            for name in plan.owned(block):
-                nbytes += plan.itemsize * math.prod(s.stop - s.start for s in plan.region(name, block))
-            yield now()
+def _evaluate(
+    model: Model, spec: SweepSpec, plan: Plan, numbers: Sequence[int], sink: _Memory | _Disk, tally: _Tally
+) -> Iterator[Progress]:
+    """Evaluate blocks of a grid; each is written while the next is evaluated."""
+    for block, values in _made(Grid(model, spec, plan), map(plan.block, numbers)):
+        landed = sink.write(block, values)
+        values.clear()  # its buffers are used again
+        tally.points += block.points
+        yield from tally.land(plan, landed)
 
-    def settle(block: Block, arrays: tuple[jax.Array, ...]) -> list[Block]:
-        owned = plan.owned(block)
-        values = {
-            name: evaluator.values(name, array, block)
-            for name, array in zip(plan.variables, arrays, strict=True)
-            if name in owned
-        }
-        landed = keep(block, values)
-        values.clear()
-        evaluator.reuse(arrays)
-        return landed
 
-    yield now()
-    ahead: tuple[Block, tuple[jax.Array, ...]] | None = None
-    for number in todo:
-        block = plan.block(number)
-        arrays = evaluator(block)
+def _reduce(
+    model: Model, spec: SweepSpec, found: Pass, numbers: Sequence[int], sink: _Memory | _Disk, tally: _Tally
+) -> Iterator[Progress]:
+    """Reduce tiles part by part; what a tile has been reduced to is kept now and then."""
+    kept = time.perf_counter()
+    held: dict[int, Partial] = {}
+
+    def units() -> Iterator[Unit]:
+        for tile in map(found.plan.block, numbers):
+            done, partial = sink.load(tile.number)
+            if done:
+                held[tile.number] = partial
+            for unit in found.units(tile):
+                if unit.number >= done:
+                    yield unit
+                else:
+                    tally.before += unit.points * found.cells(tile)
+
+    for unit, partial in _made(make_reducer(model, spec, found), units()):
+        tile = unit.tile
+        merged = merge(held.pop(tile.number), partial) if tile.number in held else partial
+        tally.points += unit.points * found.cells(tile)
+        if unit.number + 1 == found.parts:
+            yield from tally.land(found.plan, sink.write(tile, finished(spec, found, merged, tile)))
+            continue
+        held[tile.number] = merged
+        if time.perf_counter() > kept + BETWEEN:
+            sink.keep(tile.number, unit.number + 1, merged)
+            kept = time.perf_counter()
+        yield tally.now()
+
+
+def _made(worker: Any, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield what a worker makes of each item; the next items are started before those before are waited for.
+
+    A worker that finds a device without memory for them is halved, until it does: the results are the same.
+    """
+    devices = device_count()
+    ahead: tuple[Any, list[Any], Any] | None = None
+    while batch := list(islice(items, devices)):
+        now = worker, batch, _attempt(worker.start, batch)
         if ahead is not None:
-            yield from land(settle(*ahead))
-        ahead = block, arrays
+            smaller = yield from _finished(*ahead)
+            worker = smaller if smaller is not ahead[0] else worker
+        ahead = now
     if ahead is not None:
-        yield from land(settle(*ahead))
-    yield from land(finish())
+        yield from _finished(*ahead)
+
+
+def _finished(worker: Any, batch: list[Any], started: Any) -> Generator[tuple[Any, Any], None, Any]:
+    made = None if started is None else _attempt(worker.finish, started)
+    while made is None:
+        smaller = worker.halved()
+        if smaller is None:
+            raise SpecError("the device has no memory for a single point; end what else runs on it")
+        worker = smaller
+        started = _attempt(worker.start, batch)
+        made = None if started is None else _attempt(worker.finish, started)
+    yield from zip(batch, made, strict=True)
+    worker.release(started)
+    return worker
+
+
+def _attempt(function: Callable[[Any], Any], argument: Any) -> Any:
+    """Call a function; None where a device has no memory for it."""
+    try:
+        return function(argument)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None

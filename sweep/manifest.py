@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from sweep.plan import Block, Plan
 NEEDED = dict.fromkeys(
     ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str
 )
-NEEDED |= {"complete": bool, "blocks": list, "chunks": list}
+NEEDED |= {"complete": bool}
+PARTIAL = ".partial"  # folder of what has been reduced so far, one file a tile
 BLOSC_HEADER = 16
 NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
 
@@ -48,9 +49,6 @@ def attributes(path: Path) -> dict[str, Any]:
         for key, kind in NEEDED.items():
             if not isinstance(found[key], kind):
                 raise TypeError(f"{key} is {found[key]!r:.60}")
-        for key in ("blocks", "chunks"):
-            if any(type(side) is not int for side in found[key]):
-                raise TypeError(f"{key} is {found[key]!r:.60}")
         if found["dtype"] not in ("float32", "float64"):
             raise ValueError(f"dtype is {found['dtype']!r:.60}")
         held = json.loads(found["spec"])
@@ -60,8 +58,8 @@ def attributes(path: Path) -> dict[str, Any]:
     return found
 
 
-def plan_of(path: Path) -> Plan:
-    """Read the plan of a store back from its metadata.
+def plans_of(path: Path) -> list[Plan]:
+    """Read the plans of a store back from its metadata: one of a grid, one of each pass of a sweep of statistics.
 
     Raises
     ------
@@ -70,26 +68,48 @@ def plan_of(path: Path) -> Plan:
     """
     found = attributes(path)
     with intact(path):
+        if "passes" in found:
+            return [_plan(path, described) for described in found["passes"]]
         spec = json.loads(found["spec"])
-        arrays = {}
-        for name in (*spec["axes"], *spec["outputs"]):
-            with open(path / name / "zarr.json") as file:
-                arrays[name] = json.load(file)
-        plan = Plan(
-            shape={name: int(arrays[name]["shape"][0]) for name in spec["axes"]},
-            block_shape=tuple(map(int, found["blocks"])),
-            chunk_shape=tuple(map(int, found["chunks"])),
-            variables={
-                name: tuple(arrays[name]["dimension_names"] if arrays[name]["shape"] else ())
-                for name in spec["outputs"]
-            },
-            itemsize=np.dtype(found["dtype"]).itemsize,
-        )
-        if any(list(plan.lengths(name)) != arrays[name]["shape"] for name in plan.variables):
-            raise ValueError("the arrays differ in shape")
-        if not all(len(sides) == len(plan.shape) and min(sides) > 0 for sides in (plan.block_shape, plan.chunk_shape)):
-            raise ValueError(f"blocks of {plan.block_shape} in chunks of {plan.chunk_shape}")
+        grid = {"axes": list(spec["axes"]), "variables": spec["outputs"]}
+        return [_plan(path, grid | {key: found[key] for key in ("blocks", "chunks")})]
+
+
+def _plan(path: Path, described: Mapping[str, Any]) -> Plan:
+    arrays = {}
+    for name in (*described["axes"], *described["variables"]):
+        with open(path / name / "zarr.json") as file:
+            arrays[name] = json.load(file)
+    for key in ("blocks", "chunks"):
+        if not isinstance(described[key], list) or any(type(side) is not int for side in described[key]):
+            raise TypeError(f"{key} is {described[key]!r:.60}")
+    plan = Plan(
+        shape={name: int(arrays[name]["shape"][0]) for name in described["axes"]},
+        block_shape=tuple(described["blocks"]),
+        chunk_shape=tuple(described["chunks"]),
+        variables={
+            name: tuple(arrays[name]["dimension_names"] if arrays[name]["shape"] else ())
+            for name in described["variables"]
+        },
+        itemsize=max((np.dtype(arrays[name]["data_type"]).itemsize for name in described["variables"]), default=8),
+    )
+    if any(list(plan.lengths(name)) != arrays[name]["shape"] for name in plan.variables):
+        raise ValueError("the arrays differ in shape")
+    sides = (plan.block_shape, plan.chunk_shape)
+    if not all(len(each) == len(plan.shape) and min(each, default=1) > 0 for each in sides):
+        raise ValueError(f"blocks of {plan.block_shape} in chunks of {plan.chunk_shape}")
     return plan
+
+
+def partials(path: Path) -> dict[tuple[int, int], tuple[int, Path]]:
+    """Parts that have been reduced of tiles in progress, by pass and tile, and the file that holds them."""
+    found: dict[tuple[int, int], tuple[int, Path]] = {}
+    for file in sorted((path / PARTIAL).glob("*.npz")):
+        with contextlib.suppress(ValueError):
+            number, tile, parts = map(int, file.stem.split("-"))
+            if parts > found.get((number, tile), (0, file))[0]:
+                found[number, tile] = parts, file
+    return found
 
 
 def bytes_on_disk(path: Path) -> int:

@@ -191,6 +191,13 @@ class Model:
                 )
             for value in axis.bounds():
                 self._check_value(f'axis "{name}"', name, value, spec.dtype)
+        for key, statistic in spec.statistics.items():
+            depends = {name for output in statistic.outputs for name in self.output(output).parameters}
+            for name in statistic.over:
+                if name not in depends:
+                    raise SpecError(
+                        f"statistics.{key}.over: {' and '.join(statistic.outputs)} does not depend on {name}; drop it"
+                    )
         for name, fixed in spec.fixed.items():
             self._check_value(f"fixed.{name}", name, fixed.value, spec.dtype)
         filled = {}

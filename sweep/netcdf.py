@@ -7,22 +7,22 @@ from typing import Any
 
 import xarray as xr
 
-from sweep.plan import Plan, default_memory
+from sweep.plan import default_memory
 from sweep.spec import SpecError
 
-OF_A_STORE = ("complete", "blocks", "chunks")  # attributes that say how a store is laid out
+OF_A_STORE = ("complete", "blocks", "chunks", "passes")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")
 
 
-def check(path: Path, plan: Plan, *, memory: int | None = None, overwrite: bool = False) -> None:
+def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool = False) -> None:
     """Refuse, before anything is computed, a file that could not be written afterwards.
 
     Parameters
     ----------
     path : Path
         The file that :func:`write` is to write.
-    plan : Plan
-        Of the sweep whose result it is to hold; the result must fit into half of the budget.
+    result : int
+        Bytes of the result that it is to hold, which must fit into half of the budget.
     memory : int, optional
         Budget in bytes; half of the machine's memory by default.
     overwrite : bool
@@ -52,9 +52,9 @@ def check(path: Path, plan: Plan, *, memory: int | None = None, overwrite: bool 
     except OSError as error:
         raise SpecError(f"{path}: cannot be written: {error.strerror}") from None
     budget = default_memory() if memory is None else memory
-    if plan.result_bytes > budget // 2:
+    if result > budget // 2:
         raise SpecError(
-            f"{path}: NetCDF is written from memory, and the result takes {plan.result_bytes:,} bytes, more than half "
+            f"{path}: NetCDF is written from memory, and the result takes {result:,} bytes, more than half "
             f"of the budget of {budget:,}; give a store instead, a larger budget or shorter axes"
         )
 

@@ -194,7 +194,7 @@ def make_plan(
     points = BLOCK_BYTES // itemsize // (1 if full == 1 else -(-full // 2))
     costs = []
     while points >= VECTOR:
-        plan = Plan(dict(shape), *_cut(lengths, points), dict(variables), itemsize)
+        plan = Plan(dict(shape), *boxes(lengths, points), dict(variables), itemsize)
         costs.append(reserved + plan.memory(tables))
         if costs[-1] <= memory:
             return plan
@@ -204,13 +204,24 @@ def make_plan(
     raise SpecError(f"memory: {given} hold not even a block of {VECTOR} points; give at least {least}")
 
 
-def _cut(lengths: tuple[int, ...], points: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def boxes(lengths: tuple[int, ...], points: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Cut each axis into equal blocks of about `points` points in all, and these into whole chunks."""
+    if not lengths:
+        return (), ()
     block = [-(-n // -(-n // side)) for n, side in zip(lengths, _box(lengths, points, 512), strict=True)]
     chunk = [_divide(b, side) for b, side in zip(block, _box(block, CHUNK_POINTS, 128), strict=True)]
     if chunk[-1] > VECTOR:
         chunk[-1] = -(-chunk[-1] // VECTOR) * VECTOR
     return tuple(-(-b // c) * c for b, c in zip(block, chunk, strict=True)), tuple(chunk)
+
+
+def rows(lengths: Sequence[int], points: int) -> tuple[int, ...]:
+    """Sides of a box of at most `points` points that follow each other when the last axis is the fastest."""
+    sides: list[int] = []
+    for length in reversed(lengths):
+        sides.insert(0, min(length, max(1, points)))
+        points //= sides[0]
+    return tuple(sides)
 
 
 def _divide(length: int, side: int) -> int:

@@ -7,11 +7,13 @@ checked by :meth:`sweep.model.Model.resolve`.
 import hashlib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from pydantic import (
@@ -26,7 +28,9 @@ from pydantic import (
 )
 
 Loss = Literal["total", "excess"]
+MOST_EDGES = 10_001
 DType = Literal["float32", "float64"]
+Kind = Literal["mean", "variance", "std", "min", "max", "argmin", "argmax", "quantiles", "share", "histogram"]
 
 
 class SpecError(ValueError):
@@ -155,14 +159,31 @@ class Axis(_Frozen):
         stop = len(self) if stop is None else stop
         if self.values is not None:
             return np.asarray(self.values[start:stop], dtype=np.float64)
-        index = np.arange(start, stop)
-        fraction = index / (self.num - 1)
+        return self.at(np.arange(start, stop))
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        """Values at any indices, the same bits as :meth:`coordinates`.
+
+        Parameters
+        ----------
+        index : numpy.ndarray
+            Whole numbers from 0 to the number of points - 1, any shape, unchecked.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, the shape of `index`.
+        """
+        if self.values is not None:
+            return np.asarray(self.values, dtype=np.float64)[index]
+        row = np.ravel(index)  # NumPy rounds the power of a number by itself in another way than that of a row
+        fraction = row / (self.num - 1)
         if self.is_log:
             # numpy's power is within an ulp; a sum of logs would lose several.
             points = self.start * (self.stop / self.start) ** fraction
         else:
             points = self.start + (self.stop - self.start) * fraction
-        return np.where(index == self.num - 1, self.stop, points)
+        return np.where(row == self.num - 1, self.stop, points).reshape(np.shape(index))
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the values, the default spacing spelled out."""
@@ -183,6 +204,105 @@ class Fixed(_Frozen):
     source: str = ""
 
 
+class Condition(NamedTuple):
+    """A comparison of an output with a number, such as ``relative_loss < 0.5``."""
+
+    output: str
+    sign: str
+    bound: float
+
+
+class Statistic(_Frozen):
+    """What a sweep keeps of an output instead of its values: one number for all points along some axes.
+
+    Every grid point counts alike, so the mean along a logarithmic axis is one over logarithms.
+
+    Attributes
+    ----------
+    statistic : str
+        "mean", "variance" and "std" (of the points themselves: divided by their number), "min", "max", "argmin",
+        "argmax" (the values of the axes where the output is least or largest, the first point of several),
+        "quantiles", "share" (of the points where a condition holds) or "histogram" (counts).
+    over : tuple of str
+        Axes along which the statistic is taken.
+    output : str
+        The output it is taken of; for a share the condition names it.
+    probabilities : tuple of float
+        Of the quantiles, increasing, in [0, 1].
+    where : str
+        Condition of a share: comparisons such as ``relative_loss < 0.5``, joined by ``and``.
+    edges : Axis
+        Of the bins of a histogram, increasing; a bin holds its lower edge, the last one both. Values outside are not
+        counted.
+    """
+
+    statistic: Kind
+    over: Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
+    output: str | None = None
+    probabilities: Annotated[tuple[float, ...] | None, BeforeValidator(_list)] = None
+    where: str | None = None
+    edges: Axis | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needs = {"quantiles": "probabilities", "share": "where", "histogram": "edges"}
+        for kind, key in needs.items():
+            given = getattr(self, key) is not None
+            if given and kind != self.statistic:
+                raise ValueError(f'{key}: belongs to statistic = "{kind}", got it with "{self.statistic}"; drop it')
+            if not given and kind == self.statistic:
+                raise ValueError(f'{key}: is required by statistic = "{kind}"')
+        if (self.output is None) != (self.statistic == "share"):
+            if self.output is None:
+                raise ValueError(f'output: is required by statistic = "{self.statistic}"')
+            raise ValueError("output: the condition of a share names its outputs; drop it")
+        for name in self.over:
+            if self.over.count(name) > 1:
+                raise ValueError(f'over: names "{name}" twice')
+        found = self.probabilities or ()
+        if self.probabilities == () or not all(0.0 <= p <= 1.0 for p in found):
+            raise ValueError(f"probabilities: must be one number or more in [0, 1], got {_short(list(found))}")
+        if not all(a < b for a, b in pairwise(found)):
+            raise ValueError(f"probabilities: must be increasing, got {_short(list(found))}")
+        if self.edges is not None and (
+            len(self.edges) < 2
+            or len(self.edges) > MOST_EDGES
+            or self.edges.coordinates(0, 2)[0] > self.edges.coordinates(0, 2)[1]
+        ):
+            raise ValueError(
+                f"edges: must be 2 to {MOST_EDGES:,} increasing numbers, got {_short(self.edges.canonical())}"
+            )
+        _ = self.conditions
+        return self
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The comparisons of a share."""
+        found = []
+        for part in re.split(r"\band\b", self.where) if self.where is not None else ():
+            match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
+            try:
+                found.append(Condition(match[1], match[2], float(match[3])))
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {_short(self.where)}"
+                ) from None
+        return tuple(found)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The outputs it is taken of."""
+        return (self.output,) if self.output is not None else tuple(dict.fromkeys(c.output for c in self.conditions))
+
+    def canonical(self) -> dict[str, Any]:
+        """Give what decides the numbers."""
+        found = {"statistic": self.statistic, "over": list(self.over), "output": self.output}
+        found |= {"probabilities": self.probabilities and list(self.probabilities)}
+        found |= {"where": self.where and " and ".join(f"{c.output} {c.sign} {c.bound!r}" for c in self.conditions)}
+        found |= {"edges": self.edges and self.edges.canonical()}
+        return {key: value for key, value in found.items() if value is not None}
+
+
 def _fixed(value: Any) -> Any:
     return {"value": value} if not isinstance(value, dict | Fixed) else value
 
@@ -197,11 +317,13 @@ class SweepSpec(_Frozen):
     loss : {"total", "excess"}
         Which loss the power law is on, so which kind of exponent belongs in it (model.md section 1).
     outputs : tuple of str
-        Names of the outputs to evaluate.
+        Names of the outputs to evaluate; those of the statistics if not given.
     axes : dict of str to Axis
         Swept parameters; their order is the order of the dimensions.
     fixed : dict of str to Fixed
         Parameters held at one value. The model's defaults fill in the rest.
+    statistics : dict of str to Statistic
+        What to keep of the outputs, by the names of the variables of the result; if empty, all values.
     dtype : {"float32", "float64"}
         Precision of evaluation and storage.
     title : str
@@ -210,13 +332,10 @@ class SweepSpec(_Frozen):
 
     model: str = "relative_loss"
     loss: Loss | None = None
-    outputs: Annotated[
-        tuple[str, ...],
-        BeforeValidator(_list),
-        Field(min_length=1),
-    ]
+    outputs: Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)] = ()
     axes: Annotated[dict[str, Axis], Field(min_length=1), AfterValidator(_ReadOnly)]
     fixed: Annotated[dict[str, Annotated[Fixed, BeforeValidator(_fixed)]], AfterValidator(_ReadOnly)] = _ReadOnly()
+    statistics: Annotated[dict[str, Statistic], AfterValidator(_ReadOnly)] = _ReadOnly()
     dtype: DType = "float32"
     title: str = ""
     _path: str = PrivateAttr(default="")
@@ -229,11 +348,39 @@ class SweepSpec(_Frozen):
         for name in self.outputs:
             if self.outputs.count(name) > 1:
                 raise ValueError(f'outputs names "{name}" twice; name each output once')
+        used = tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.outputs))
+        if not self.outputs:
+            if not used:
+                raise ValueError("outputs: is required, or [statistics] of them")
+            object.__setattr__(self, "outputs", used)
+        for name in self.outputs if used else ():
+            if name not in used:
+                raise ValueError(f'outputs: no statistic is of "{name}", and only statistics are kept; drop it')
+        for key, statistic in self.statistics.items():
+            self._check_statistic(key, statistic)
         return self
+
+    def _check_statistic(self, key: str, statistic: Statistic) -> None:
+        if not key.isidentifier() or key in ("quantile", *self.axes):
+            raise ValueError(f'statistics: "{key}" cannot be the name of a variable beside the axes; use another')
+        made = {f"{key}_{dim}" for dim in self.axes} if "arg" in statistic.statistic else {f"{key}_bin"}
+        for name in sorted(made & {*self.statistics, *self.axes}):
+            raise ValueError(f'statistics: "{key}" makes a variable "{name}", which is given too; rename one')
+        for name in statistic.outputs:
+            if name not in self.outputs:
+                raise ValueError(f'statistics.{key}: "{name}" is not among the outputs ({", ".join(self.outputs)})')
+        for name in statistic.over:
+            if name not in self.axes:
+                raise ValueError(f"statistics.{key}.over: {unknown('axis', name, self.axes)}")
+        quantiles = [s.probabilities for s in self.statistics.values() if s.probabilities is not None]
+        if any(found != quantiles[0] for found in quantiles):
+            raise ValueError("statistics: quantiles share one axis of probabilities; give all the same")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy with some fields replaced, unchecked; the copy cannot be changed either."""
-        update = {key: _ReadOnly(v) if key in ("axes", "fixed") else v for key, v in (update or {}).items()}
+        update = {
+            key: _ReadOnly(v) if key in ("axes", "fixed", "statistics") else v for key, v in (update or {}).items()
+        }
         return super().model_copy(update=update, deep=deep)
 
     @property
@@ -256,6 +403,8 @@ class SweepSpec(_Frozen):
             "axes": {k: v.canonical() for k, v in self.axes.items()},
             "fixed": {k: self.fixed[k].value for k in sorted(self.fixed)},
         }
+        if self.statistics:
+            content["statistics"] = {k: v.canonical() for k, v in self.statistics.items()}
         return json.loads(json.dumps(content))
 
     def fingerprint(self) -> str:
@@ -330,6 +479,7 @@ _EXPECTED = {
     "tuple_type": "a list",
 }
 _ALLOWED = {"loss": '"total" or "excess"', "dtype": '"float32" or "float64"', "spacing": '"linear" or "log"'}
+_ALLOWED["statistic"] = ", ".join(f'"{kind}"' for kind in get_args(Kind))
 
 
 def _one_line(error: ValidationError, owner: type[BaseModel]) -> str:
@@ -343,7 +493,7 @@ def _one_line(error: ValidationError, owner: type[BaseModel]) -> str:
     if kind == "value_error":
         message = message.removeprefix("Value error, ")
         # An axis or a value within a sweep has made its own line, which lacks where it stands.
-        if message.split(":")[0].split(".")[0] in (*Axis.model_fields, *Fixed.model_fields):
+        if message.split(":")[0].split(".")[0] in (*Axis.model_fields, *Fixed.model_fields, *Statistic.model_fields):
             return f"{key}.{message}" if key else message
         if len(where) == 2 and where[0] == "axes" and not message.startswith("unknown key"):
             return f'axis "{where[1]}": {message}'

@@ -13,15 +13,17 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.manifest import StoreError, attributes, intact, pending, plan_of
+from sweep.manifest import PARTIAL, StoreError, attributes, intact, partials, pending, plans_of
 from sweep.model import Model
+from sweep.passes import result_axes, result_dtype
 from sweep.plan import Block, Plan
 from sweep.spec import Axis, SweepSpec, differences
 
@@ -74,7 +76,7 @@ def finished(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
     if not path.exists() or not attributes(path)["complete"]:
         return False
     refuse_other(path, model, spec, device)
-    return not pending(path, plan_of(path)) and not any(_wrong_coordinates(path, spec))
+    return not _unfinished(path) and not any(_wrong_coordinates(path, model, spec))
 
 
 def goes_on(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: bool) -> bool:
@@ -94,7 +96,7 @@ def goes_on(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite
         return False
     try:
         refuse_other(path, model, spec, device)
-        plan_of(path)
+        plans_of(path)
     except StoreError:
         return False
     return True
@@ -114,7 +116,7 @@ def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None
         raise StoreError(f"{path}: holds a different sweep: {difference}; {advice}")
     here = dataset_attributes(model, spec, device)
     keys = ["equation"]
-    if not there["complete"] or pending(path, plan_of(path)):
+    if not there["complete"] or _unfinished(path):
         keys += ["device", *(key for key in here if key.startswith("version_"))]
     for key in keys:
         if here[key] != there.get(key):
@@ -123,7 +125,11 @@ def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None
             )
 
 
-def create(path: Path, model: Model, spec: SweepSpec, plan: Plan, device: str) -> None:
+def _unfinished(path: Path) -> bool:
+    return any(pending(path, plan) for plan in plans_of(path))
+
+
+def create(path: Path, model: Model, spec: SweepSpec, plans: Sequence[Plan], device: str) -> None:
     """Write the metadata and coordinates of a store; it appears at `path` whole or not at all.
 
     A store of a sweep at `path` is replaced once the new one is ready; anything else there is refused.
@@ -133,7 +139,7 @@ def create(path: Path, model: Model, spec: SweepSpec, plan: Plan, device: str) -
     fresh, old = (path.parent / f".{path.name}.new-{secrets.token_hex(4)}" for _ in range(2))
     with _io(path):
         try:
-            _write_template(fresh, model, spec, plan, device)
+            _write_template(fresh, model, spec, plans, device)
             for folder, _, files in os.walk(fresh):
                 for name in [*files, "."]:
                     _sync(Path(folder, name))
@@ -146,17 +152,18 @@ def create(path: Path, model: Model, spec: SweepSpec, plan: Plan, device: str) -
             _remove(old)
 
 
-def _write_template(path: Path, model: Model, spec: SweepSpec, plan: Plan, device: str) -> None:
+def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[Plan], device: str) -> None:
     import zarr
 
-    described = {
-        **dataset_attributes(model, spec, device),
-        "complete": False,
-        "blocks": list(plan.block_shape),
-        "chunks": list(plan.chunk_shape),
-    }
+    described = {**dataset_attributes(model, spec, device), "complete": False}
+    cuts = [{"blocks": list(plan.block_shape), "chunks": list(plan.chunk_shape)} for plan in plans]
+    if spec.statistics:
+        held = [{"axes": list(plan.shape), "variables": list(plan.variables)} for plan in plans]
+        described["passes"] = [names | cut for names, cut in zip(held, cuts, strict=True)]
+    else:
+        described |= cuts[0]
     group = zarr.open_group(path, mode="w", zarr_format=3, attributes=described)
-    for name, axis in spec.axes.items():
+    for name, axis in result_axes(model, spec).items():
         group.create_array(
             name,
             shape=(len(axis),),
@@ -168,11 +175,11 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plan: Plan, devic
         )
         for piece in _pieces(axis):
             group[name][piece] = axis.coordinates(piece.start, piece.stop)
-    for name, dims in plan.variables.items():
+    for plan, name, dims in ((each, *item) for each in plans for item in each.variables.items()):
         group.create_array(
             name,
             shape=plan.lengths(name),
-            dtype=spec.dtype,
+            dtype=result_dtype(spec, name),
             shards=plan.along(name, plan.block_shape) if dims else None,
             chunks=plan.along(name, plan.chunk_shape),
             compressors=zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
@@ -186,22 +193,22 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plan: Plan, devic
         zarr.consolidate_metadata(path)
 
 
-def mend_coordinates(path: Path, spec: SweepSpec) -> None:
+def mend_coordinates(path: Path, model: Model, spec: SweepSpec) -> None:
     """Write again the coordinates that are missing, unreadable or wrong; they follow from the spec."""
     import zarr
 
     with _io(path):
-        for name, piece in _wrong_coordinates(path, spec):
+        for name, piece in _wrong_coordinates(path, model, spec):
             # What cannot be read would be read again to be written.
             (path / name / "c" / str(piece.start // COORDINATE_CHUNK)).unlink(missing_ok=True)
             array = zarr.open_array(path / name, mode="r+")
-            array[piece] = spec.axes[name].coordinates(piece.start, piece.stop)
+            array[piece] = result_axes(model, spec)[name].coordinates(piece.start, piece.stop)
 
 
-def _wrong_coordinates(path: Path, spec: SweepSpec) -> Iterator[tuple[str, slice]]:
+def _wrong_coordinates(path: Path, model: Model, spec: SweepSpec) -> Iterator[tuple[str, slice]]:
     import zarr
 
-    for name, axis in spec.axes.items():
+    for name, axis in result_axes(model, spec).items():
         with intact(path):
             array = zarr.open_array(path / name, mode="r")
         for piece in _pieces(axis):
@@ -275,11 +282,64 @@ class Writer:
         return landed
 
 
+class Partials:
+    """What has been reduced so far of the tiles of one pass, kept in a store so that a run which is killed goes on.
+
+    Parameters
+    ----------
+    path : Path
+        A store made by :func:`create`, locked by this process.
+    number : int
+        Position of the pass.
+    """
+
+    def __init__(self, path: Path, number: int) -> None:
+        self._path, self._number = path, number
+        self._found = {tile: kept for (pass_, tile), kept in partials(path).items() if pass_ == number}
+        with _io(path):
+            held = {file for _, file in self._found.values()}
+            for file in (path / PARTIAL).glob(f"{number}-*"):
+                if file not in held:
+                    file.unlink(missing_ok=True)
+
+    def load(self, tile: int) -> tuple[int, dict[str, np.ndarray]]:
+        """How many parts of a tile have been reduced, and to what."""
+        if tile in self._found:
+            parts, file = self._found[tile]
+            with contextlib.suppress(OSError, ValueError, zipfile.BadZipFile, EOFError), np.load(file) as arrays:
+                return parts, dict(arrays)
+        return 0, {}
+
+    def keep(self, tile: int, parts: int, arrays: dict[str, np.ndarray]) -> None:
+        """Keep what the first parts of a tile have been reduced to, instead of what was kept before."""
+        with _io(self._path, KEPT):
+            folder = self._path / PARTIAL
+            folder.mkdir(exist_ok=True)
+            file = folder / f"{self._number}-{tile}-{parts}.npz"
+            fresh = file.with_suffix(".new")
+            with open(fresh, "wb") as opened:
+                np.savez(opened, **arrays)
+                opened.flush()
+                os.fsync(opened.fileno())
+            fresh.replace(file)
+            _sync(folder)
+            old = self._found.get(tile)
+            self._found[tile] = parts, file
+            if old is not None and old[1] != file:
+                old[1].unlink(missing_ok=True)
+
+    def drop(self, tile: int) -> None:
+        """Forget a tile whose results are stored."""
+        with _io(self._path, KEPT):
+            if tile in self._found:
+                self._found.pop(tile)[1].unlink(missing_ok=True)
+
+
 def dataset(path: Path) -> "xr.Dataset":
     """Open a store lazily; an axis of more than `LONGEST_INDEX` points has no index, which would hold it in memory."""
     import xarray as xr
 
-    longest = max(plan_of(path).shape.values())
+    longest = max((n for plan in plans_of(path) for n in plan.shape.values()), default=1)
     return xr.open_zarr(path, chunks=None, create_default_indexes=longest <= LONGEST_INDEX)
 
 
@@ -291,6 +351,8 @@ def complete(path: Path, whole: bool = True) -> None:
         if metadata["attributes"]["complete"] == whole:
             return
         metadata["attributes"]["complete"] = whole
+        if whole:
+            _remove(path / PARTIAL)
         # zarr lists the arrays in the order in which it happened to find them.
         listed = metadata["consolidated_metadata"]["metadata"]
         metadata["consolidated_metadata"]["metadata"] = {name: listed[name] for name in sorted(listed)}

@@ -19,7 +19,7 @@ import sweep
 from sweep import evaluate, manifest
 from sweep import store as stores
 from sweep.equations import RELATIVE_LOSS
-from sweep.loop import _plan
+from sweep.jobs import make_jobs
 from tests import cases, reference
 
 AXES = {
@@ -93,7 +93,7 @@ def test_run_has_the_same_bits_whatever_the_blocks(dtype):
     spec = make_spec((*FORWARD, *COSTS), dtype=dtype)
     whole = sweep.run(spec)
     for memory in (80_000_000, 100_000_000):
-        assert len(_plan(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory - 10_000_000)) > 1
+        assert len(make_jobs(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory - 10_000_000)[0].plan) > 1
         xr.testing.assert_identical(whole, sweep.run(spec, memory=memory))
 
 
@@ -102,14 +102,14 @@ def test_run_of_inverses_has_the_same_bits_whatever_the_blocks(dtype):
     axes = AXES | {"target": {"start": 0.3, "stop": 0.99, "num": 37}, "time": {"start": 0.5, "stop": 20.0, "num": 75}}
     spec = make_spec(("time_to_target", "fleet_for_target", "rate_for_target"), axes=axes, dtype=dtype)
     memory = 75_000_000
-    assert len(_plan(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory)) > 1
+    assert len(make_jobs(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory)[0].plan) > 1
     xr.testing.assert_identical(sweep.run(spec), sweep.run(spec, memory=memory))
 
 
 def test_run_compiles_once_for_all_blocks():
     # The odd length makes a block shape that no other test has compiled.
     spec = make_spec(axes=AXES | {"time": {"start": 0.0, "stop": 20.0, "num": 1013}})
-    compiled = evaluate._compiled(jax.default_backend())
+    compiled = evaluate.compiled(evaluate.stage, ("finish", "names", "model"), jax.default_backend(), 1)
     before = compiled._cache_size()
     sweep.run(spec, memory=120_000_000)
     assert compiled._cache_size() == before + 1
@@ -306,7 +306,7 @@ def test_run_computes_shards_that_were_cut_short_again(keep, whole):
     for shard in changed:
         size = shard.stat().st_size
         os.truncate(shard, size - 1 if keep < 0 else int(keep * size))
-    assert len(manifest.pending(whole, manifest.plan_of(whole))) == len(changed) > 1
+    assert len(manifest.pending(whole, *manifest.plans_of(whole))) == len(changed) > 1
     sweep.run(make_spec(), store=whole)
     assert contents(whole) == before
 

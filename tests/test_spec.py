@@ -43,15 +43,15 @@ INVALID = {
     "title": ({"title": 3}, "title: must be a string, got 3"),
     "unknown_key": (
         {"output": ["y"]},
-        'unknown key "output"; did you mean outputs? allowed: model, loss, outputs, axes, fixed, dtype, title',
+        'unknown key "output"; did you mean outputs? allowed: model, loss, outputs, axes, fixed, statistics, dtype, title',
     ),
     "key_called_self": (
         {"self": 1},
-        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, dtype, title',
+        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, dtype, title',
     ),
     "key_of_two_lines": (
         {"a\nb": 1},
-        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, dtype, title',
+        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, dtype, title',
     ),
     "name_of_two_lines": (
         {"axes": {"a\n\x1b": {"values": []}}},
@@ -140,7 +140,7 @@ def test_spec_refuses_in_one_line(case):
 
 @pytest.mark.parametrize("key", ["outputs", "axes"])
 def test_spec_requires(key):
-    with pytest.raises(SpecError, match=f"^{key}: is required$"):
+    with pytest.raises(SpecError, match=f"^{key}: is required"):
         SweepSpec(**{name: value for name, value in BASE.items() if name != key})
 
 

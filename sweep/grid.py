@@ -1,0 +1,107 @@
+"""Evaluate blocks of a full grid, whole or, once a device has had no memory for that, in pieces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import jax
+import numpy as np
+
+from sweep.evaluate import Evaluator
+from sweep.model import Model
+from sweep.plan import Block, Plan
+from sweep.spec import SweepSpec
+
+Started = tuple[Sequence[Block], tuple[jax.Array, ...] | None]
+
+
+@dataclass
+class Grid:
+    """Evaluates the blocks of a plan.
+
+    Attributes
+    ----------
+    model : Model
+        What to evaluate.
+    spec : SweepSpec
+        Resolved against the model.
+    plan : Plan
+        Made for the spec.
+    piece : tuple of int
+        Sides of the pieces that are evaluated at once; those of a block at first.
+    """
+
+    model: Model
+    spec: SweepSpec
+    plan: Plan
+    piece: tuple[int, ...] = ()
+    _evaluator: Evaluator = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make the evaluator of the pieces."""
+        self.piece = self.piece or self.plan.block_shape
+        self._evaluator = Evaluator(self.model, self.spec, replace(self.plan, block_shape=self.piece))
+
+    def halved(self) -> "Grid | None":
+        """Give a grid whose pieces are half as large; None where they are single points."""
+        sides = halve(self.piece)
+        return None if sides is None else replace(self, piece=sides)
+
+    def start(self, blocks: Sequence[Block]) -> Started:
+        """Start the evaluation of as many blocks as there are devices, or fewer; pieces wait for :meth:`finish`."""
+        return blocks, self._evaluator(blocks) if self.piece == self.plan.block_shape else None
+
+    def finish(self, started: Started) -> list[dict[str, np.ndarray]]:
+        """Wait for what was started; values of the variables that each block stores, perhaps views of buffers."""
+        blocks, arrays = started
+        if arrays is None:
+            return [self._in_pieces(block) for block in blocks]
+        return [self._values(block, block, arrays, number) for number, block in enumerate(blocks)]
+
+    def release(self, started: Started) -> None:
+        """Take back the buffers of what was finished, of which no view is left."""
+        if started[1] is not None:
+            self._evaluator.reuse(started[1])
+
+    def _values(
+        self, owner: Block, block: Block, arrays: tuple[jax.Array, ...], number: int = 0
+    ) -> dict[str, np.ndarray]:
+        owned = self.plan.owned(owner)
+        return {
+            name: self._evaluator.values(name, array, block, number)
+            for name, array in zip(self.plan.variables, arrays, strict=True)
+            if name in owned
+        }
+
+    def _in_pieces(self, block: Block) -> dict[str, np.ndarray]:
+        made: dict[str, np.ndarray] = {}
+        for start, stop in boxes_of(block.start, block.stop, self.piece):
+            piece = Block(0, (), start, stop)
+            arrays = self._evaluator([piece])
+            for name, values in self._values(block, piece, arrays).items():
+                whole = self.plan.region(name, block)
+                if name not in made:
+                    made[name] = np.empty([s.stop - s.start for s in whole], values.dtype)
+                place = zip(self.plan.region(name, piece), whole, strict=True)
+                made[name][tuple(slice(p.start - w.start, p.stop - w.start) for p, w in place)] = values
+            self._evaluator.reuse(arrays)
+        return made
+
+
+def halve(sides: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Halve the longest side of a box; None where all are 1."""
+    if max(sides, default=1) == 1:
+        return None
+    longest = sides.index(max(sides))
+    return tuple(-(-n // 2) if i == longest else n for i, n in enumerate(sides))
+
+
+def boxes_of(
+    start: Sequence[int], stop: Sequence[int], sides: tuple[int, ...]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Cut a box into boxes of at most some sides, the last axis fastest: first and one past the last index of each."""
+    lengths = {str(i): b - a for i, (a, b) in enumerate(zip(start, stop, strict=True))}
+    found = []
+    for block in Plan(lengths, sides, sides, {}, 1).blocks():
+        ends = (block.start, block.stop)
+        found.append(tuple(tuple(a + b for a, b in zip(start, at, strict=True)) for at in ends))
+    return found

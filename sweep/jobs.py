@@ -1,0 +1,85 @@
+"""What a sweep asks for, as jobs: blocks of all values, or tiles of each pass of statistics. No arrays, no files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sweep.model import Model
+from sweep.passes import Pass, make_passes
+from sweep.plan import Block, Plan, default_memory, make_plan
+from sweep.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """Blocks of results, of one kind.
+
+    Attributes
+    ----------
+    number : int
+        Position among the jobs of a sweep.
+    plan : Plan
+        Of the results.
+    reduces : Pass or None
+        The pass that makes them; None where they are the values themselves.
+    """
+
+    number: int
+    plan: Plan
+    reduces: Pass | None = None
+
+    @property
+    def points(self) -> int:
+        """Points that are evaluated."""
+        return self.plan.points if self.reduces is None else self.reduces.points
+
+    def points_of(self, block: Block) -> int:
+        """Points that are evaluated for one block."""
+        return block.points if self.reduces is None else self.reduces.cells(block) * self.reduces.reduced
+
+
+def make_jobs(
+    model: Model,
+    spec: SweepSpec,
+    memory: int | None,
+    *,
+    reserved: int = 0,
+    devices: int = 1,
+    plans: Sequence[Plan] | None = None,
+) -> list[Job]:
+    """Cut a sweep into blocks of results: one job for all values, or one for each pass of statistics.
+
+    Parameters
+    ----------
+    model : Model
+        The model of the spec.
+    spec : SweepSpec
+        Resolved against it.
+    memory : int, optional
+        Budget in bytes; half of the machine's by default.
+    reserved : int
+        Bytes of the budget which are spoken for, such as the result in memory.
+    devices : int
+        How many share the budget, each of which works on a block of its own.
+    plans : sequence of Plan, optional
+        Those of a store, to go on with it.
+    """
+    budget = ((default_memory() if memory is None else memory) - reserved) // devices
+    if spec.statistics:
+        passes = make_passes(spec, model, budget)
+        if plans is not None:
+            passes = [replace(found, plan=plan) for found, plan in zip(passes, plans, strict=True)]
+        return [Job(number, found.plan, found) for number, found in enumerate(passes)]
+    if plans is None:
+        plans = [
+            make_plan(
+                spec.shape,
+                model.variables(spec),
+                itemsize=np.dtype(spec.dtype).itemsize,
+                tables=model.table_dims(spec),
+                memory=budget + reserved,
+                reserved=reserved,
+            )
+        ]
+    return [Job(0, plans[0])]
