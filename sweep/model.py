@@ -91,6 +91,10 @@ class Stages:
     finish: Callable[..., Mapping[str, "Array"]]
 
 
+def _no_caveats(spec: SweepSpec) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Model:
     """A pure JAX function of named parameters, with the units and domains of its inputs and outputs.
@@ -129,7 +133,7 @@ class Model:
     outputs: tuple[Output, ...]
     function: Callable[..., Mapping[str, "Array"]] = field(repr=False)
     stages: Callable[[SweepSpec], Stages] | None = field(default=None, repr=False)
-    caveats: Callable[[SweepSpec], list[str]] = field(default=lambda spec: [], repr=False)
+    caveats: Callable[[SweepSpec], list[str]] = field(default=_no_caveats, repr=False)
     needs_loss: bool = False
 
     def __post_init__(self) -> None:

@@ -43,7 +43,8 @@ INVALID = {
     "title": ({"title": 3}, "title: must be a string, got 3"),
     "unknown_key": (
         {"output": ["y"]},
-        'unknown key "output"; did you mean outputs? allowed: model, loss, outputs, axes, fixed, statistics, dtype, title',
+        'unknown key "output"; did you mean outputs? '
+        "allowed: model, loss, outputs, axes, fixed, statistics, dtype, title",
     ),
     "key_called_self": (
         {"self": 1},

@@ -1,0 +1,163 @@
+"""The lazy dataset: ``xr.open_dataset("configs/billion.toml", engine="sweep")`` evaluates what is indexed.
+
+What is heavy is imported in the functions that need it: xarray loads this module whenever it looks for an engine.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.core.indexing import ExplicitIndexer
+
+from sweep.indexing import LONG, Box, Lazy, RangeIndex, refuse_more_than_memory, requested
+
+if TYPE_CHECKING:
+    from sweep.model import Model
+    from sweep.spec import SweepSpec
+
+
+class SweepBackend(BackendEntrypoint):
+    """The engine "sweep" of xarray: a config opens as the dataset of its run, of which nothing is computed yet."""
+
+    description = "Sweeps of the relative-loss equation (TOML), evaluated where they are indexed"
+
+    def open_dataset(
+        self,
+        filename_or_obj: "str | os.PathLike[Any] | SweepSpec",
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        dtype: str | None = None,
+        model: "Model | None" = None,
+    ) -> xr.Dataset:
+        """Open a config, or a spec made in Python.
+
+        Parameters
+        ----------
+        filename_or_obj : path or SweepSpec
+            What :func:`sweep.load` reads, or what :func:`sweep.run` takes.
+        drop_variables : str or iterable of str, optional
+            Outputs and axes to leave out.
+        dtype : {"float32", "float64"}, optional
+            Precision of evaluation, instead of the config's.
+        model : Model, optional
+            A model of your own; by default the shipped one that the spec names.
+
+        Returns
+        -------
+        xarray.Dataset
+            The variables, coordinates and attributes of a run of all values, though the config have statistics, but
+            for `device`: what evaluates is not known yet.
+            Values have the bits of :func:`sweep.run`. Ranges of more than 1e6 points have a :class:`RangeIndex`.
+            With ``chunks={}`` a chunk has the size of a block of a run; points are found faster without chunks.
+
+        Raises
+        ------
+        SpecError
+            One line: a config that cannot be read or run as written; later, a request of more than half of the
+            machine's memory.
+
+        Warns
+        -----
+        UserWarning
+            For a pairing of numbers and loss convention that is usually a mistake.
+        """
+        from sweep.labels import dataset_attributes, variable_attributes
+
+        spec, model, where = _resolve(filename_or_obj, dtype, model)
+        for caveat in model.caveats(spec):
+            warnings.warn(f"{where}{caveat}", UserWarning, stacklevel=3)
+        dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        dims = {name: over for name, over in model.variables(spec).items() if name not in dropped}
+        dataset = xr.Dataset({name: _variable(model, spec, name) for name in dims})
+        used = [name for name in spec.axes if name not in dropped]
+        for name in used:
+            axis, attributes = spec.axes[name], variable_attributes(model, spec, name)
+            if axis.values is not None or len(axis) <= LONG:
+                dataset = dataset.assign_coords({name: (name, axis.coordinates(), attributes)})
+            else:
+                dataset = dataset.assign_coords(xr.Coordinates.from_xindex(RangeIndex(axis, name)))
+                dataset[name].attrs.update(attributes)
+        attributes = dataset_attributes(model, spec, "")
+        del attributes["device"]
+        dataset.attrs = attributes
+        dataset.encoding["source"] = spec.path
+        return dataset
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether this is the path of a TOML file."""
+        return isinstance(filename_or_obj, str | os.PathLike) and str(filename_or_obj).endswith(".toml")
+
+
+def _resolve(
+    source: "str | os.PathLike[Any] | SweepSpec", dtype: str | None, model: "Model | None"
+) -> "tuple[SweepSpec, Model, str]":
+    """Check a spec or a config against its model; the text begins every message about it."""
+    from sweep.equations import MODELS
+    from sweep.spec import DType, SpecError, SweepSpec, read, unknown
+
+    if not isinstance(source, SweepSpec | str | os.PathLike):
+        raise SpecError(f'engine "sweep" opens the path of a config or a SweepSpec, got {type(source).__name__}')
+    where = "" if isinstance(source, SweepSpec) else f"{os.fspath(source)}: "
+    spec = source if isinstance(source, SweepSpec) else read(os.fspath(source))
+    try:
+        if dtype is not None:
+            if dtype not in get_args(DType):
+                raise SpecError(f'dtype: must be "float32" or "float64", got "{dtype}"')
+            spec = spec.model_copy(update={"dtype": dtype})
+        if model is None and spec.model not in MODELS:
+            raise SpecError(unknown("model", spec.model, MODELS))
+        model = model or MODELS[spec.model]
+        # Statistics are those of a run; here are the values that they are taken of.
+        return model.resolve(spec).model_copy(update={"statistics": {}}), model, where
+    except SpecError as error:
+        raise SpecError(f"{where}{error}") from None
+
+
+def _variable(model: "Model", spec: "SweepSpec", name: str) -> xr.Variable:
+    from sweep.labels import variable_attributes
+    from sweep.plan import make_plan
+
+    values = _Values(model, spec, name)
+    lengths = dict(zip(values.dims, values.shape, strict=True))
+    encoding = {}
+    if lengths:
+        # The chunks of `chunks={}`; xarray warns of others only along the axes that are named here.
+        sides = make_plan(lengths, {name: values.dims}, itemsize=values.dtype.itemsize).block_shape
+        cut = {dim: side for (dim, n), side in zip(lengths.items(), sides, strict=True) if side < n}
+        encoding = {"preferred_chunks": cut} if cut else {}
+    return xr.Variable(values.dims, Lazy(values), variable_attributes(model, spec, name), encoding)
+
+
+class _Values(BackendArray):
+    """One output over the axes it depends on, of which only what is indexed is evaluated.
+
+    It holds nothing of JAX, so that it can be pickled.
+    """
+
+    def __init__(self, model: "Model", spec: "SweepSpec", name: str) -> None:
+        self._model, self._name = model, name
+        self._spec = spec.model_copy(update={"outputs": (name,)})
+        self.dims = model.variables(spec)[name]
+        self.shape = tuple(len(spec.axes[dim]) for dim in self.dims)
+        self.dtype = np.dtype(spec.dtype)
+
+    def __getitem__(self, key: ExplicitIndexer) -> np.ndarray:
+        shape, cut = requested(key, self.shape)
+        refuse_more_than_memory(self._name, shape, self.dtype)
+        from sweep.points import at
+
+        axes = [self._spec.axes[dim] for dim in self.dims]
+        # Where there are more points than an axis has, its coordinate is computed once.
+        most = min(math.prod(shape), LONG)
+        held = [axis.coordinates() if len(axis) <= most else None for axis in axes]
+
+        def coordinates(box: Box) -> dict[str, np.ndarray]:
+            found = zip(self.dims, axes, held, cut(box), strict=True)
+            return {dim: axis.at(i) if whole is None else whole[i] for dim, axis, whole, i in found}
+
+        return at(self._model, self._spec, self._name, shape, coordinates)
