@@ -35,6 +35,7 @@ from sweep.spec import Condition, SweepSpec
 
 Partial = dict[str, np.ndarray]
 
+MOMENTS = ("count", "mean", "excess", "squares")
 GROUP = 16  # steps evaluated together: their sum is added to the rest at once
 COMPARE = {
     "<": lambda value, low, high: value < low,
@@ -81,7 +82,6 @@ def _accumulate(
     *,
     finish: Any,
     wanted: tuple[tuple[str, Wanted], ...],
-    stepped: int,
     cells: tuple[int, ...],
     group: int,
     rest: bool,
@@ -92,10 +92,12 @@ def _accumulate(
     done, lengths = given["done"], given["lengths"]
 
     def values(step: jax.Array) -> dict[str, jax.Array]:
-        places, left = [], step
-        for axis in reversed(range(stepped)):
-            places.insert(0, left % lengths[axis])
-            left = left // lengths[axis]
+        # Unsigned, so that XLA has no negative index to look for at every cell.
+        places, left = [], step.astype(jnp.uint32)
+        for length in reversed(lengths[1:]):
+            places.insert(0, lax.rem(left, length.astype(jnp.uint32)))
+            left = lax.div(left, length.astype(jnp.uint32))
+        places = [left, *places] if lengths else []
         inputs = {name: _at(array, places) for name, array in given["inputs"].items()}
         found = take(finish(**inputs), names, model)
         return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, found, strict=True)}
@@ -107,7 +109,7 @@ def _accumulate(
             for key, w in wanted
         }
 
-    steps = math.prod([*lengths]) if stepped else jnp.ones_like(done)
+    steps = math.prod(lengths, start=jnp.ones_like(done))
     groups = steps // group
     states = lax.fori_loop(0, groups, lambda i, states: add(states, i * group, group), dict(states))
     if rest:
@@ -118,7 +120,8 @@ def _accumulate(
 def _at(array: jax.Array, places: Sequence[jax.Array]) -> jax.Array:
     """What an input is at a step; a constant has no axes."""
     for place in places if array.ndim else ():
-        array = array[0] if array.shape[0] == 1 else lax.dynamic_index_in_dim(array, place, 0, keepdims=False)
+        start = (place, *(jnp.zeros_like(place) for _ in array.shape[1:]))
+        array = array[0] if array.shape[0] == 1 else lax.dynamic_slice(array, start, (1, *array.shape[1:]))[0]
     return array
 
 
@@ -142,9 +145,8 @@ def merge(first: Partial, second: Partial) -> Partial:
         name, _, field = key.rpartition(".")
         a, b = first, second
         if field == "mean":
-            pieces = [np.stack([x[f"{name}.{f}"] for x in (a, b)], axis=-1) for f in ("count", "mean", "squares")]
-            found = running.merge_moments(*pieces)
-            merged |= {f"{name}.{f}": value for f, value in zip(("count", "mean", "squares"), found, strict=True)}
+            found = running.merge_moments(*(np.stack([x[f"{name}.{f}"] for x in (a, b)], axis=-1) for f in MOMENTS))
+            merged |= {f"{name}.{f}": value for f, value in zip(MOMENTS, found, strict=True)}
         elif field == "least":
             pieces = [np.stack([x[f"{name}.{f}"] for x in (a, b)], axis=-1) for f in ("least", "place")]
             merged |= dict(zip((f"{name}.least", f"{name}.place"), running.merge_least(*pieces), strict=True))
@@ -328,7 +330,6 @@ class Stepper:
                     together(given),
                     finish=stages_of(self._model, self._sub).finish,
                     wanted=tuple(self._wanted.items()),
-                    stepped=len(self._stepped),
                     cells=cells,
                     group=self._group,
                     rest=any(n % self._group for n in steps),
@@ -366,14 +367,16 @@ class Stepper:
         made: Partial = {}
         for key, wanted in self._wanted.items():
             arrays = (on_host(array, device, device_count()) for array in states[key])
-            arrays = [a.reshape(tuple(self._cells.values()))[within].transpose(order).reshape(-1, side) for a in arrays]
+            arrays = (a.reshape(tuple(self._cells.values()))[within].transpose(order) for a in arrays)
+            # NumPy sums in another order where the memory is in another one, which the sides of the box decide.
+            arrays = [np.ascontiguousarray(a).reshape(-1, side) for a in arrays]
             if wanted.running == "COUNT":
                 made[f"{key}.total"] = arrays[0].sum(axis=1, dtype=np.int64)
             elif wanted.running in ("MEAN", "MOMENTS"):
                 mean, excess, *squares = (a.astype(np.float64) for a in arrays)
                 squares = squares[0] - squares[1] if squares else np.zeros_like(mean)
-                found = running.merge_moments(np.full((1, side), float(steps)), mean - excess, squares)
-                made |= {f"{key}.{f}": value for f, value in zip(("count", "mean", "squares"), found, strict=True)}
+                found = running.merge_moments(np.full((1, side), float(steps)), mean, excess, squares)
+                made |= {f"{key}.{f}": value for f, value in zip(MOMENTS, found, strict=True)}
             else:
                 places = self._places(unit, ends, arrays[1] if len(arrays) > 1 else np.zeros(arrays[0].shape, np.int64))
                 found = running.merge_least(arrays[0].astype(np.float64), places)
@@ -395,7 +398,7 @@ class Stepper:
         return place
 
 
-STATIC = ("finish", "wanted", "stepped", "cells", "group", "rest", "model")
+STATIC = ("finish", "wanted", "cells", "group", "rest", "model")
 
 
 def _assembled(unit: Unit, boxes: Sequence[Box], partials: Sequence[Partial]) -> Partial:

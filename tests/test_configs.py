@@ -18,6 +18,8 @@ POINTS = {
     "baseline": (10**6, 2 * 10**7),
     "baseline_excess": (10**6, 2 * 10**7),
     "billion": (10**9, 10**9),
+    "loss_bands": (10**9, 1.01 * 10**9),
+    "trillion": (10**12, 10**12),
     "smoke": (1, 10**5 - 1),
 }
 NUMBER = re.compile(r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")

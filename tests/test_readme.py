@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import sweep
 from sweep.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -37,9 +39,30 @@ def test_readme_command_works(line, monkeypatch):
     assert CliRunner().invoke(main, line.split()).exit_code == 0
 
 
+def _reading_examples() -> list[str]:
+    """Blocks of the README that open something with xarray, the lazy dataset first."""
+    return [
+        re.sub("^    ", "", block, flags=re.M)
+        for block in re.findall(r"^(    import xarray as xr\n(?:    .*\n)+)", README, re.M)
+    ]
+
+
 def test_readme_reading_example_works(tmp_path):
     main_job = [sys.executable, "-m", "sweep", "run", ROOT / "configs" / "baseline.toml", "--store", "baseline.zarr"]
     subprocess.run(main_job, cwd=tmp_path, check=True, env={"PYTHONPATH": str(ROOT)})
-    (block,) = re.findall(r"^(    import xarray as xr\n(?:    .*\n)+)", README, re.M)
-    code = "import matplotlib; matplotlib.use('agg')\n" + re.sub("^    ", "", block, flags=re.M)
+    code = "import matplotlib; matplotlib.use('agg')\n" + _reading_examples()[1]
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+
+
+def test_readme_lazy_example_works():
+    code = _reading_examples()[0] + "assert 0 < float(data.relative_loss[0, 0, 0, -1]) < 1"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True)
+
+
+def test_readme_statistics_are_a_config():
+    (written,) = re.findall(r"```toml\n(.*?)```", README, re.S)
+    statistics = tomllib.loads(written)["statistics"]
+    trillion = sweep.load(ROOT / "configs" / "trillion.toml")
+    spec = trillion.model_copy(update={"statistics": {k: sweep.Statistic(**v) for k, v in statistics.items()}})
+    spec = sweep.SweepSpec(**{**dict(spec), "outputs": ("relative_loss", "total_cost")})
+    assert set(spec.statistics) == {"expected", "band", "chance"}
