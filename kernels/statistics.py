@@ -75,15 +75,23 @@ def _add_moments(state: State, values: Sequence[Array], done: Array) -> State:
     mean, excess, squares, squares_excess = state
     values = [_unfused(value) for value in values]
     here = _in_pairs(values) / len(values)
+    apart = [value - here for value in values]
+    # What the rounding of their mean left out: where values differ little, their variance is not much more than that.
+    left = _in_pairs(apart) / len(values)
+    left = jnp.where(jnp.isfinite(left), left, 0.0)
     before = done.astype(mean.dtype)
     share = len(values) / (before + len(values))
-    moved = _moved(mean, excess, here)
-    within = _in_pairs([special.unfused((value - here) * (value - here)) for value in values])
-    between = special.unfused(moved * moved * (before * share))
-    return (
-        *_increased(mean, excess, _unfused(moved * share)),
-        *_increased(squares, squares_excess, within + between),
-    )
+    moved = _moved(mean, jnp.zeros_like(mean), here)
+    within = _in_pairs([special.unfused(a * a) for a in apart]) - special.unfused(left * left * len(values))
+    far = moved + (excess + left)
+    between = special.unfused(far * far * (before * share))
+    # The excess must be right beside the deviations, not only beside the mean.
+    change, kept = _unfused(moved * share), special.unfused(excess * (1.0 - share)) - special.unfused(left * share)
+    grown = mean + change
+    kept = jnp.where(jnp.isfinite(grown), kept + ((grown - mean) - change), 0.0)
+    mean = grown - kept
+    excess = jnp.where(jnp.isfinite(grown), kept + (mean - grown), 0.0)
+    return mean, excess, *_increased(squares, squares_excess, within + between)
 
 
 def _add_least(state: State, values: Sequence[Array], _: Array) -> State:
@@ -126,14 +134,15 @@ COUNT = Running(lambda shape, dtype: (jnp.zeros(shape, jnp.int32),), _add_count)
 
 
 def merge_moments(
-    count: np.ndarray, mean: np.ndarray, squares: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean and sum of squared deviations of the union of pieces (Chan, Golub and LeVeque 1979).
+    count: np.ndarray, mean: np.ndarray, excess: np.ndarray, squares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean, excess and sum of squared deviations of the union of pieces (Chan, Golub and LeVeque 1979).
 
     Parameters
     ----------
-    count, mean, squares : numpy.ndarray
-        float64, of each piece, along the last axis; the counts may have fewer axes.
+    count, mean, excess, squares : numpy.ndarray
+        float64, of each piece, along the last axis; the counts may have fewer axes. Each mean is too large by its
+        excess.
 
     Returns
     -------
@@ -142,11 +151,18 @@ def merge_moments(
     """
     count = np.broadcast_to(count, mean.shape).astype(np.float64)
     total = count.sum(axis=-1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         level = np.where(np.isfinite(mean[..., :1]), mean[..., :1], 0.0)
-        merged = level[..., 0] + (count * (mean - level)).sum(axis=-1) / total
-        spread = (squares + count * np.square(mean - merged[..., None])).sum(axis=-1)
-    return total, merged, spread
+        apart = (mean - level) - excess
+        moved = (count * apart).sum(axis=-1) / total
+        left = (count * (apart - moved[..., None])).sum(axis=-1) / total
+        moved = moved + np.where(np.isfinite(left), left, 0.0)
+        merged = level[..., 0] + moved
+        # Knuth's sum of two: what the rounding of the mean added.
+        added = merged - level[..., 0]
+        excess = (added - moved) - (level[..., 0] - (merged - added))
+        spread = (squares + count * np.square(apart - moved[..., None])).sum(axis=-1)
+    return total, merged, np.where(np.isfinite(excess), excess, 0.0), spread
 
 
 def merge_least(least: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +194,8 @@ def row_quantiles(rows: np.ndarray, probabilities: Sequence[float]) -> np.ndarra
     """
     n = rows.shape[1]
     below, rest = _ranks(n, probabilities)
-    undefined = np.isnan(rows).any(axis=1) if np.isnan(rows.sum()) else None
+    with np.errstate(invalid="ignore", over="ignore"):
+        undefined = np.isnan(rows).any(axis=1) if np.isnan(rows.sum()) else None
     wanted = sorted(set(below))
     _select(rows, 0, n, wanted)
     # What follows a selected value is the least of those up to the next one that is selected.
@@ -201,7 +218,7 @@ def _interpolated(low: Sequence[np.ndarray], high: Sequence[np.ndarray], rest: S
     for a, b, r in zip(low, high, rest, strict=True):
         a, b = a.astype(np.float64), b.astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            columns.append(np.where((a == b) | (r == 0.0), a, a * (1.0 - r) + b * r))
+            columns.append(np.where((a == b) | (r == 0.0), a, np.clip(a * (1.0 - r) + b * r, a, b)))
     return np.stack(columns, axis=-1)
 
 
@@ -244,8 +261,9 @@ def row_counts(rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def least_at(bounds: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Smallest numbers of a type that are >= the bounds, which are float64."""
-    rounded = bounds.astype(dtype)
-    return np.where(rounded < bounds, np.nextafter(rounded, np.inf, dtype=dtype), rounded).astype(dtype)
+    with np.errstate(over="ignore"):
+        rounded = bounds.astype(dtype)
+        return np.where(rounded < bounds, np.nextafter(rounded, np.inf, dtype=dtype), rounded).astype(dtype)
 
 
 def most_at(bounds: np.ndarray, dtype: np.dtype) -> np.ndarray:

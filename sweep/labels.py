@@ -100,6 +100,7 @@ def _of_statistic(model: Model, spec: SweepSpec, key: str, dim: str) -> dict[str
         "long_name": f"{words} of {what}",
         "units": unit,
         "cell_methods": f"{' '.join(f'{axis}:' for axis in over)} {method}",
+        "outputs": ", ".join(statistic.outputs),
         "reduced_points": reduced,
         "reduced": "; ".join(_span(model, spec, axis) for axis in over),
     }

@@ -52,7 +52,9 @@ def take(
     most = {x: MOST_POINTS, rows: MOST_LINES} if y is None else {x: MOST_CELLS, rows: MOST_CELLS}
     drawn, notes = _select(variable, most, at)
     notes += _gaps(drawn, bool(dataset.attrs.get("complete")), "; ".join(notes), hatched=y is not None)
-    notes += _fixed(dataset, str(variable.name))
+    if "reduced" in variable.attrs:
+        notes.append(f"Over: {variable.attrs['reduced']}")
+    notes += _fixed(dataset, variable)
     notes += [f"{word}: {dataset.attrs[k]}" for k, word in ORIGIN.items() if dataset.attrs.get(k) not in (None, "none")]
     return drawn, notes
 
@@ -198,10 +200,11 @@ def _gaps(drawn: xr.DataArray, complete: bool, where: str, *, hatched: bool) -> 
     return [f"{word}: {why}; {mask.sum():,} of {mask.size:,} points" for word, why, mask in found if mask.any()]
 
 
-def _fixed(dataset: xr.Dataset, output: str) -> list[str]:
-    """List the fixed parameters that an output depends on; all of them when its model is not a shipped one."""
+def _fixed(dataset: xr.Dataset, variable: xr.DataArray) -> list[str]:
+    """List the fixed parameters that a variable depends on; all of them when its model is not a shipped one."""
     model = MODELS.get(dataset.attrs.get("model"))
-    needs = {name for o in (model.outputs if model else ()) if o.name == output for name in o.parameters}
+    outputs = variable.attrs.get("outputs", str(variable.name)).split(", ")
+    needs = {name for o in (model.outputs if model else ()) if o.name in outputs for name in o.parameters}
     found = []
     for name, value in json.loads(dataset.attrs.get("spec", "{}")).get("fixed", {}).items():
         unit = re.search(rf"(?:^|; ){re.escape(name)} = \S+ (.*?)(?= \(|; |$)", dataset.attrs.get("fixed", ""))
