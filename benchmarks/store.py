@@ -2,9 +2,10 @@
 
 0.54 GB of real relative losses in float32. The rival writes one file from an array that is already there and syncs it;
 it has no coordinates, no metadata and cannot go on after a kill. Ours is once `sweep.run(spec, store=...)`, which
-computes the values too, and once the writer alone, given the values block by block. All write to a new path every
-time; what was written is removed and the filesystem synced between the turns, untimed. Disks are noisy: look at p10
-to p90.
+computes the values too, once the writer alone, given the values block by block, and once the evaluation alone, whose
+blocks are thrown away: where they overlap, a run takes the time of the slower of the two and not their sum. All write
+to a new path every time; what was written is removed and the filesystem synced between the turns, untimed. Disks are
+noisy: look at p10 to p90.
 """
 
 import os
@@ -23,8 +24,10 @@ from sweep import manifest
 from sweep import store as stores
 from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import device_kind
+from sweep.grid import Grid
 
 RUN, WRITER, RAW = "sweep.run, into a store", "the writer alone", "raw write + fsync"
+EVALUATION, SUM, SLOWER = "the evaluation alone", "evaluation + writer", "the slower of evaluation and writer"
 
 
 def measure(quick: bool) -> Iterator[dict[str, Any]]:
@@ -58,19 +61,32 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
                 writer.write(block, held)
             writer.finish()
 
+        def evaluate_alone() -> None:
+            grid = Grid(RELATIVE_LOSS, spec, plan)
+            ahead = grid.start([plan.block(0)])
+            for block in [*list(plan.blocks())[1:], None]:
+                now = grid.start([block]) if block else None
+                grid.finish(ahead)
+                grid.release(ahead)
+                ahead = now
+
         contenders = {
             RUN: lambda: sweep.run(spec, store=store).close(),
             WRITER: write_alone,
+            EVALUATION: evaluate_alone,
             RAW: lambda: _write_raw(raw, values),
         }
         took = record.race(contenders, repeats=2 if quick else 11, warm_up=1, before=clear)
     for contender, timing in took.items():
-        size = values.nbytes if contender == RAW else stored
+        size = {RAW: values.nbytes, EVALUATION: 0}.get(contender, stored)
         yield record.timed(
             case, contender, timing, points=values.size, bytes=values.nbytes, bytes_on_disk=size, blocks=len(plan)
         )
     yield record.compared(case, f"{RAW} / {RUN}", took[RAW], took[RUN], at_least=1.0)
     yield record.compared(case, f"{RAW} / {WRITER}", took[RAW], took[WRITER])
+    parts = list(zip(took[EVALUATION].seconds, took[WRITER].seconds, strict=True))
+    yield record.compared(case, f"{RUN} / {SUM}", took[RUN], record.Timing(tuple(a + b for a, b in parts)))
+    yield record.compared(case, f"{RUN} / {SLOWER}", took[RUN], record.Timing(tuple(max(pair) for pair in parts)))
     yield record.judged(case, "size of the store / uncompressed floats", [stored / values.nbytes], "times")
 
 
