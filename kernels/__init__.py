@@ -1,6 +1,7 @@
 """Pure JAX kernels of the relative-loss equation and its inverses; needs jax and numpy, nothing else."""
 
 from kernels.inverse import fleet_for_target, rate_for_target, time_to_target
+from kernels.nondominated import is_nondominated, pareto_rank
 from kernels.relative_loss import (
     compute_ratio,
     effective_years,
@@ -13,7 +14,9 @@ __all__ = [
     "compute_ratio",
     "effective_years",
     "fleet_for_target",
+    "is_nondominated",
     "log_relative_excess_loss",
+    "pareto_rank",
     "rate_for_target",
     "relative_excess_loss",
     "relative_loss",
