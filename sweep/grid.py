@@ -8,7 +8,7 @@ import numpy as np
 
 from sweep.evaluate import Evaluator
 from sweep.model import Model
-from sweep.plan import Block, Plan
+from sweep.plan import Block, Plan, boxes_of, halve
 from sweep.spec import SweepSpec
 
 Started = tuple[Sequence[Block], tuple[jax.Array, ...] | None]
@@ -85,23 +85,3 @@ class Grid:
                 made[name][tuple(slice(p.start - w.start, p.stop - w.start) for p, w in place)] = values
             self._evaluator.reuse(arrays)
         return made
-
-
-def halve(sides: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Halve the longest side of a box; None where all are 1."""
-    if max(sides, default=1) == 1:
-        return None
-    longest = sides.index(max(sides))
-    return tuple(-(-n // 2) if i == longest else n for i, n in enumerate(sides))
-
-
-def boxes_of(
-    start: Sequence[int], stop: Sequence[int], sides: tuple[int, ...]
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Cut a box into boxes of at most some sides, the last axis fastest: first and one past the last index of each."""
-    lengths = {str(i): b - a for i, (a, b) in enumerate(zip(start, stop, strict=True))}
-    found = []
-    for block in Plan(lengths, sides, sides, {}, 1).blocks():
-        ends = (block.start, block.stop)
-        found.append(tuple(tuple(a + b for a, b in zip(start, at, strict=True)) for at in ends))
-    return found

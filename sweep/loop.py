@@ -22,10 +22,12 @@ from sweep.grid import Grid
 from sweep.jobs import Job, make_jobs
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
-from sweep.passes import Pass, Unit, result_axes, result_dtype, result_names
+from sweep.partials import Partial, finished, merge, names_of
+from sweep.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
 from sweep.plan import Block, Plan, default_memory
-from sweep.reduce import Partial, finished, make_reducer, merge
+from sweep.rows import Rows
 from sweep.spec import SpecError, SweepSpec, unknown
+from sweep.steps import Stepper
 
 BETWEEN = 2.0  # seconds between two times that a tile in progress is kept
 
@@ -332,6 +334,8 @@ def _reduce(
     def units() -> Iterator[Unit]:
         for tile in map(found.plan.block, numbers):
             done, partial = sink.load(tile.number)
+            if not 0 < done < found.parts or set(partial) != names_of(spec, found):
+                done = 0
             if done:
                 held[tile.number] = partial
             for unit in found.units(tile):
@@ -340,7 +344,9 @@ def _reduce(
                 else:
                     tally.before += unit.points * found.cells(tile)
 
-    for unit, partial in _made(make_reducer(model, spec, found), units()):
+    sides = dict(zip(found.plan.shape, found.plan.block_shape, strict=True))
+    reducer = (Rows if found.kind == ROWS else Stepper)(model, spec, found, tuple(sides[dim] for dim in found.kept))
+    for unit, partial in _made(reducer, units()):
         tile = unit.tile
         merged = merge(held.pop(tile.number), partial) if tile.number in held else partial
         tally.points += unit.points * found.cells(tile)
@@ -376,7 +382,7 @@ def _finished(worker: Any, batch: list[Any], started: Any) -> Generator[tuple[An
     while made is None:
         smaller = worker.halved()
         if smaller is None:
-            raise SpecError("the device has no memory for a single point; end what else runs on it")
+            raise SpecError("the device has no memory for the smallest piece of this sweep; end what else runs on it")
         worker = smaller
         started = _attempt(worker.start, batch)
         made = None if started is None else _attempt(worker.finish, started)

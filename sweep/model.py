@@ -202,6 +202,13 @@ class Model:
                     raise SpecError(
                         f"statistics.{key}.over: {' and '.join(statistic.outputs)} does not depend on {name}; drop it"
                     )
+            for condition in statistic.conditions:
+                least = float(np.finfo(spec.dtype).tiny)
+                if 0.0 < abs(condition.bound) < least:
+                    raise SpecError(
+                        f"statistics.{key}.where: {condition.bound:g} is nearer to 0 than {spec.dtype} numbers are "
+                        f"({least:.2g}); compare with 0"
+                    )
         for name, fixed in spec.fixed.items():
             self._check_value(f"fixed.{name}", name, fixed.value, spec.dtype)
         filled = {}

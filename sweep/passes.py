@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.model import Model
-from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, rows
+from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, boxes_of, rows
 from sweep.spec import Axis, SpecError, Statistic, SweepSpec
 
 TILE = 2**17  # cells evaluated side by side: their running statistics stay in the cache
@@ -126,6 +126,12 @@ class Pass:
             yield Unit(tile, block.number, block.start, block.stop)
 
 
+def tile_boxes(found: Pass, tile: Block, sides: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Cut a tile along the axes that are kept."""
+    ends = dict(zip(found.plan.shape, zip(tile.start, tile.stop, strict=True), strict=True))
+    return boxes_of([ends[dim][0] for dim in found.kept], [ends[dim][1] for dim in found.kept], sides)
+
+
 def make_passes(spec: SweepSpec, model: Model, memory: int) -> tuple[Pass, ...]:
     """Group the statistics of a resolved spec, those that are fed step by step first, and cut each group.
 
@@ -193,7 +199,7 @@ def result_axes(model: Model, spec: SweepSpec) -> dict[str, Axis]:
             found[QUANTILE] = Axis(values=statistic.probabilities)
         if statistic.edges:
             edges = statistic.edges.coordinates()
-            found[f"{name}_bin"] = Axis(values=tuple((edges[:-1] + edges[1:]) / 2.0))
+            found[f"{name}_bin"] = Axis(values=tuple(edges[:-1] / 2.0 + edges[1:] / 2.0))
     return found
 
 

@@ -204,6 +204,26 @@ def make_plan(
     raise SpecError(f"memory: {given} hold not even a block of {VECTOR} points; give at least {least}")
 
 
+def halve(sides: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Halve the longest side of a box; None where all are 1."""
+    if max(sides, default=1) == 1:
+        return None
+    longest = sides.index(max(sides))
+    return tuple(-(-n // 2) if i == longest else n for i, n in enumerate(sides))
+
+
+def boxes_of(
+    start: Sequence[int], stop: Sequence[int], sides: tuple[int, ...]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Cut a box into boxes of at most some sides, the last axis fastest: first and one past the last index of each."""
+    lengths = {str(i): b - a for i, (a, b) in enumerate(zip(start, stop, strict=True))}
+    found = []
+    for block in Plan(lengths, sides, sides, {}, 1).blocks():
+        ends = (block.start, block.stop)
+        found.append(tuple(tuple(a + b for a, b in zip(start, at, strict=True)) for at in ends))
+    return found
+
+
 def boxes(lengths: tuple[int, ...], points: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Cut each axis into equal blocks of about `points` points in all, and these into whole chunks."""
     if not lengths:

@@ -112,11 +112,14 @@ def numbers(values: Iterable[float], digits: int = 4) -> list[str]:
 def _variable(dataset: xr.Dataset, output: str | None) -> xr.DataArray:
     """Find the output to draw, unloaded."""
     numeric = [str(name) for name, variable in dataset.data_vars.items() if variable.dtype.kind in "fiub"]
-    listed = [name for name in json.loads(dataset.attrs.get("spec", "{}")).get("outputs", []) if name in numeric]
+    spec = json.loads(dataset.attrs.get("spec", "{}"))
+    keys = [*spec.get("outputs", []), *spec.get("statistics", {})]
+    listed = [name for key in keys for name in numeric if name == key or name.startswith(f"{key}_")]
     names = list(dict.fromkeys(listed + numeric))
     if output not in names and (output is not None or not names):
         raise SpecError(unknown("output", output, names) if output else "the dataset holds no output to draw")
-    variable = dataset[output or names[0]]
+    drawable = [name for name in names if dataset[name].dims] or names
+    variable = dataset[output or drawable[0]]
     if not variable.dims:
         value = quantities([float(variable)], variable)[0]
         raise SpecError(f"{variable.name} is one number in this sweep, {value}: no axis changes it")

@@ -215,7 +215,9 @@ class Condition(NamedTuple):
 class Statistic(_Frozen):
     """What a sweep keeps of an output instead of its values: one number for all points along some axes.
 
-    Every grid point counts alike, so the mean along a logarithmic axis is one over logarithms.
+    Every grid point counts alike, so the mean along a logarithmic axis is one over logarithms. Squares are held in the
+    type of the sweep: in float32 a deviation beyond 1e19 makes variance and std infinite or NaN, one below 1e-19 counts
+    as none.
 
     Attributes
     ----------
@@ -264,14 +266,14 @@ class Statistic(_Frozen):
             raise ValueError(f"probabilities: must be one number or more in [0, 1], got {_short(list(found))}")
         if not all(a < b for a, b in pairwise(found)):
             raise ValueError(f"probabilities: must be increasing, got {_short(list(found))}")
-        if self.edges is not None and (
-            len(self.edges) < 2
-            or len(self.edges) > MOST_EDGES
-            or self.edges.coordinates(0, 2)[0] > self.edges.coordinates(0, 2)[1]
-        ):
-            raise ValueError(
-                f"edges: must be 2 to {MOST_EDGES:,} increasing numbers, got {_short(self.edges.canonical())}"
-            )
+        if self.edges is not None:
+            edges = self.edges.coordinates(0, MOST_EDGES + 1)
+            if not 2 <= len(self.edges) <= MOST_EDGES or edges[0] > edges[1]:
+                got = _short(self.edges.canonical())
+                raise ValueError(f"edges: must be 2 to {MOST_EDGES:,} increasing numbers, got {got}")
+            middles = edges[:-1] / 2.0 + edges[1:] / 2.0
+            if not np.all(middles[:-1] < middles[1:]):
+                raise ValueError("edges: are too close for float64 to hold the middles of the bins apart")
         _ = self.conditions
         return self
 
@@ -296,7 +298,7 @@ class Statistic(_Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the numbers."""
-        found = {"statistic": self.statistic, "over": list(self.over), "output": self.output}
+        found = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
         found |= {"probabilities": self.probabilities and list(self.probabilities)}
         found |= {"where": self.where and " and ".join(f"{c.output} {c.sign} {c.bound!r}" for c in self.conditions)}
         found |= {"edges": self.edges and self.edges.canonical()}
@@ -353,11 +355,11 @@ class SweepSpec(_Frozen):
             if not used:
                 raise ValueError("outputs: is required, or [statistics] of them")
             object.__setattr__(self, "outputs", used)
+        for key, statistic in self.statistics.items():
+            self._check_statistic(key, statistic)
         for name in self.outputs if used else ():
             if name not in used:
                 raise ValueError(f'outputs: no statistic is of "{name}", and only statistics are kept; drop it')
-        for key, statistic in self.statistics.items():
-            self._check_statistic(key, statistic)
         return self
 
     def _check_statistic(self, key: str, statistic: Statistic) -> None:

@@ -1,0 +1,107 @@
+"""Look at all values of a cell in a row, on the host: quantiles by selection, histograms by sorting."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from kernels import statistics as running
+from sweep.evaluate import Evaluator
+from sweep.model import Model
+from sweep.partials import Box, Partial, assembled, joined, merge
+from sweep.passes import Pass, Unit, tile_boxes
+from sweep.plan import Block, Plan, boxes_of, halve
+from sweep.spec import SweepSpec
+
+
+class Rows:
+    """Looks at all values of a cell in a row: quantiles and histograms, by selection and sorting on the host.
+
+    Parameters
+    ----------
+    model, spec, found, box
+        As for :class:`sweep.steps.Stepper`; a pass of the kind "rows".
+    """
+
+    def __init__(self, model: Model, spec: SweepSpec, found: Pass, box: tuple[int, ...]) -> None:
+        self._model, self._spec, self._pass, self._box = model, spec, found, box
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        order = (*found.kept, *found.over)
+        block = (*box, *found.piece)
+        outputs = tuple(dict.fromkeys(self._spec.statistics[name].output for name in self._pass.names))
+        axes = {dim: self._spec.axes[dim] for dim in order}
+        self._sub = self._spec.model_copy(update={"axes": axes, "outputs": outputs})
+        shape = {dim: self._pass.shape[dim] for dim in order}
+        itemsize = np.dtype(self._spec.dtype).itemsize
+        self._plan = Plan(shape, block, block, dict.fromkeys(outputs, order), itemsize)
+        self._evaluator = Evaluator(self._model, self._sub, self._plan)
+
+    def halved(self) -> "Rows | None":
+        """Give one that takes half as many cells at once; None where that is one already."""
+        sides = halve(self._box)
+        return None if sides is None else Rows(self._model, self._spec, self._pass, sides)
+
+    def release(self, started: Any) -> None:
+        """Nothing is held of what was finished."""
+
+    def start(self, units: Sequence[Unit]) -> Any:
+        """Start the evaluation of the first pieces of as many units as there are devices, or fewer."""
+        jobs = []
+        for unit in units:
+            pieces = boxes_of(unit.start, unit.stop, self._pass.piece)
+            jobs.append([(box, piece) for box in tile_boxes(self._pass, unit.tile, self._box) for piece in pieces])
+        return units, jobs, self._launch(jobs, 0)
+
+    def finish(self, started: Any) -> list[Partial]:
+        """Give the partial of each unit."""
+        units, jobs, arrays = started
+        found: list[dict[Box, Partial]] = [{} for _ in units]
+        for number in range(max(map(len, jobs))):
+            ahead = self._launch(jobs, number + 1) if number + 1 < max(map(len, jobs)) else None
+            for i, own in enumerate(jobs):
+                if number < len(own):
+                    box, piece = own[number]
+                    made = self._look(box, piece, arrays, i)
+                    found[i][box] = merge(found[i][box], made) if box in found[i] else made
+            self._evaluator.reuse(arrays)
+            arrays = ahead
+        return [assembled(list(f), list(f.values())) for f in found]
+
+    def _launch(self, jobs: Sequence[Sequence[tuple[Box, Box]]], number: int) -> tuple[jax.Array, ...]:
+        return self._evaluator([self._block(*own[min(number, len(own) - 1)]) for own in jobs])
+
+    def _block(self, box: Box, piece: Box) -> Block:
+        return Block(0, (), *((*a, *b) for a, b in zip(box, piece, strict=True)))
+
+    def _look(self, box: Box, piece: Box, arrays: tuple[jax.Array, ...], device: int) -> Partial:
+        """Reduce the values of one piece; each thread takes some of the cells."""
+        cells = math.prod(b - a for a, b in zip(*box, strict=True))
+        values = {
+            output: self._evaluator.values(output, array, self._block(box, piece), device).reshape(cells, -1)
+            for output, array in zip(self._plan.variables, arrays, strict=True)
+        }
+        spans = np.array_split(np.arange(cells), min(cells, 4 * (os.cpu_count() or 1)))
+        made = list(self._pool.map(lambda span: self._reduce(values, slice(span[0], span[-1] + 1)), spans))
+        found: Partial = {}
+        for name in self._pass.names:
+            if f"{name}.sketches" in made[0]:
+                found |= joined(name, [s for some in made for s in some[f"{name}.sketches"]])
+        keys = [key for key in made[0] if not key.endswith(".sketches")]
+        return found | {key: np.concatenate([some[key] for some in made]) for key in keys}
+
+    def _reduce(self, values: Mapping[str, np.ndarray], rows: slice) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for name in self._pass.names:
+            statistic = self._spec.statistics[name]
+            held = values[statistic.output][rows]
+            if statistic.edges is not None:
+                made[f"{name}.total"] = running.row_counts(held.copy(), statistic.edges.coordinates())
+            elif self._pass.is_exact:
+                made[f"{name}.quantiles"] = running.row_quantiles(held.copy(), statistic.probabilities)
+            else:
+                made[f"{name}.sketches"] = [running.sketch(row) for row in held]
+        return made

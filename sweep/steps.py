@@ -1,0 +1,251 @@
+"""Feed running statistics on the devices, step by step: values are reduced where they are made and never kept."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from kernels import statistics as running
+from sweep.evaluate import RANK, Inputs, compiled, device_count, on_host, stages_of, take, together
+from sweep.model import Model
+from sweep.partials import MOMENTS, Box, Partial, Wanted, assembled, wanted
+from sweep.passes import Pass, Unit, tile_boxes
+from sweep.plan import Block, Plan, boxes_of, halve
+from sweep.spec import SweepSpec
+
+GROUP = 16  # steps evaluated together: their sum is added to the rest at once
+COMPARE = {
+    "<": lambda value, low, high: value < low,
+    ">=": lambda value, low, high: value >= low,
+    "<=": lambda value, low, high: value <= high,
+    ">": lambda value, low, high: value > high,
+}
+STATIC = ("finish", "wanted", "cells", "group", "rest", "model")
+
+
+def _accumulate(
+    states: Mapping[str, running.State],
+    given: Mapping[str, Any],
+    *,
+    finish: Any,
+    wanted: tuple[tuple[str, Wanted], ...],
+    cells: tuple[int, ...],
+    group: int,
+    rest: bool,
+    model: str,
+) -> dict[str, running.State]:
+    """Feed the steps of one piece to the running statistics: whole groups, and the rest one by one."""
+    names = tuple(dict.fromkeys(output for _, w in wanted for output in (w.output, *(c.output for c in w.conditions))))
+    done, lengths = given["done"], given["lengths"]
+
+    def values(step: jax.Array) -> dict[str, jax.Array]:
+        # Unsigned, so that XLA has no negative index to look for at every cell.
+        places, left = [], step.astype(jnp.uint32)
+        for length in reversed(lengths[1:]):
+            places.insert(0, lax.rem(left, length.astype(jnp.uint32)))
+            left = lax.div(left, length.astype(jnp.uint32))
+        places = [left, *places] if lengths else []
+        inputs = {name: _at(array, places) for name, array in given["inputs"].items()}
+        found = take(finish(**inputs), names, model)
+        return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, found, strict=True)}
+
+    def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
+        made = [values(first + number) for number in range(count)]
+        return {
+            key: getattr(running, w.running).add(states[key], [_fed(w, of) for of in made], done + first)
+            for key, w in wanted
+        }
+
+    steps = math.prod(lengths, start=jnp.ones_like(done))
+    groups = steps // group
+    states = lax.fori_loop(0, groups, lambda i, states: add(states, i * group, group), dict(states))
+    if rest:
+        states = lax.fori_loop(groups * group, steps, lambda i, states: add(states, i, 1), states)
+    return states
+
+
+def _at(array: jax.Array, places: Sequence[jax.Array]) -> jax.Array:
+    """What an input is at a step; a constant has no axes."""
+    for place in places if array.ndim else ():
+        start = (place, *(jnp.zeros_like(place) for _ in array.shape[1:]))
+        array = array[0] if array.shape[0] == 1 else lax.dynamic_slice(array, start, (1, *array.shape[1:]))[0]
+    return array
+
+
+def _fed(wanted: Wanted, made: Mapping[str, jax.Array]) -> jax.Array:
+    if not wanted.conditions:
+        return -made[wanted.output] if wanted.negative else made[wanted.output]
+    holds = None
+    for condition in wanted.conditions:
+        value, bound = made[condition.output], np.asarray([condition.bound])
+        # Compared as float64 would compare them: the bound may lie between two numbers of the type.
+        low, high = (round_(bound, value.dtype)[0] for round_ in (running.least_at, running.most_at))
+        found = COMPARE[condition.sign](value, low, high)
+        holds = found if holds is None else holds & found
+    return holds
+
+
+class Stepper:
+    """Feeds running statistics: the cells of a tile side by side, the points that are reduced one after the other.
+
+    Parameters
+    ----------
+    model : Model
+        What to evaluate.
+    spec : SweepSpec
+        Resolved against the model.
+    found : Pass
+        A pass of the kind "running".
+    box : tuple of int
+        Cells that are taken at once, along each axis that is kept.
+    """
+
+    def __init__(self, model: Model, spec: SweepSpec, found: Pass, box: tuple[int, ...]) -> None:
+        self._model, self._spec, self._pass, self._box = model, spec, found, box
+        self._wanted = wanted(spec, found.names)
+        self._part = dict(zip(found.over, found.part, strict=True))
+        self._piece = dict(zip(found.over, found.piece, strict=True))
+        self._stepped = [dim for dim in found.over if dim not in found.lanes]
+        self._group = min(GROUP, 1 << (math.prod(self._part[d] for d in self._stepped).bit_length() - 1))
+        # Axes that are stepped come first, then the cells, the longest last for the registers.
+        sides = dict(zip(self._pass.kept, box, strict=True))
+        sides |= {dim: self._part[dim] for dim in self._pass.lanes}
+        self._cells = dict(sorted(sides.items(), key=lambda item: item[1]))
+        block = tuple(self._piece[dim] for dim in self._stepped) + tuple(self._cells.values())
+        order = (*self._stepped, *self._cells)
+        outputs = tuple(dict.fromkeys(o for name in self._pass.names for o in self._spec.statistics[name].outputs))
+        axes = {dim: self._spec.axes[dim] for dim in order}
+        self._sub = self._spec.model_copy(update={"axes": axes, "outputs": outputs})
+        plan = Plan(
+            {dim: self._pass.shape[dim] for dim in order}, block, block, {}, np.dtype(self._spec.dtype).itemsize
+        )
+        with jax.enable_x64(self._spec.dtype == "float64"):
+            self._inputs = [
+                Inputs(self._model, self._sub, plan, device, apart=len(self._stepped)) for device in jax.local_devices()
+            ]
+
+    def halved(self) -> "Stepper | None":
+        """Give one that takes half as many cells at once; None where that is one already."""
+        sides = halve(self._box)
+        return None if sides is None else Stepper(self._model, self._spec, self._pass, sides)
+
+    def release(self, started: Any) -> None:
+        """Nothing is held of what was finished."""
+
+    def start(self, units: Sequence[Unit]) -> Any:
+        """Start the evaluation of as many units as there are devices, or fewer; :meth:`finish` waits for it."""
+        boxes = [tile_boxes(self._pass, unit.tile, self._box) for unit in units]
+        rounds = []
+        for number in range(max(map(len, boxes))):
+            jobs = [(unit, box[min(number, len(box) - 1)]) for unit, box in zip(units, boxes, strict=True)]
+            rounds.append((jobs, self._launch([*jobs, *[jobs[-1]] * (device_count() - len(jobs))])))
+        return units, boxes, rounds
+
+    def finish(self, started: Any) -> list[Partial]:
+        """Give the partial of each unit."""
+        units, boxes, rounds = started
+        found: list[list[Partial]] = [[] for _ in units]
+        for number, (jobs, states) in enumerate(rounds):
+            for i, (unit, box) in enumerate(jobs):
+                if number < len(boxes[i]):
+                    found[i].append(self._partial(unit, box, states, i))
+        return [assembled(b, f) for b, f in zip(boxes, found, strict=True)]
+
+    def _launch(self, jobs: Sequence[tuple[Unit, Box]]) -> Mapping[str, running.State]:
+        pieces = [self._pieces(unit) for unit, _ in jobs]
+        shape = tuple(self._cells.values())
+        lead = max(1, len(shape) - RANK + 1)
+        cells = (math.prod(shape[:lead]), *shape[lead:])
+        with jax.enable_x64(self._spec.dtype == "float64"):
+            fresh = {
+                key: getattr(running, w.running).start(cells, np.dtype(self._spec.dtype))
+                for key, w in self._wanted.items()
+            }
+            states = together([self._put(fresh, number) for number in range(len(jobs))])
+            for number in range(max(map(len, pieces))):
+                given, steps = [], []
+                for device, ((unit, box), own) in enumerate(zip(jobs, pieces, strict=True)):
+                    start, stop = own[min(number, len(own) - 1)]
+                    lengths = (
+                        [b - a for a, b in zip(start, stop, strict=True)] if number < len(own) else [0] * len(start)
+                    )
+                    done = sum(math.prod(b - a for a, b in zip(*piece, strict=True)) for piece in own[:number])
+                    steps.append(math.prod(lengths))
+                    numbers = {"done": np.int32(done), "lengths": tuple(map(np.int32, lengths))}
+                    block = self._block(unit, box, start, stop)
+                    given.append({"inputs": self._inputs[device](block), **self._put(numbers, device)})
+                states = compiled(_accumulate, STATIC, jax.default_backend(), device_count())(
+                    states,
+                    together(given),
+                    finish=stages_of(self._model, self._sub).finish,
+                    wanted=tuple(self._wanted.items()),
+                    cells=cells,
+                    group=self._group,
+                    rest=any(n % self._group for n in steps),
+                    model=self._model.name,
+                )
+        return states
+
+    def _put(self, tree: Any, device: int) -> Any:
+        if device_count() == 1:
+            return jax.tree.map(jnp.asarray, tree)
+        return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[None], jax.local_devices()[device]), tree)
+
+    def _pieces(self, unit: Unit) -> list[Box]:
+        """Cut the stepped axes of a unit; steps follow each other in the order of the spec, the last axis fastest."""
+        ends = dict(zip(self._pass.over, zip(unit.start, unit.stop, strict=True), strict=True))
+        sides = tuple(self._piece[dim] for dim in self._stepped)
+        return boxes_of([ends[dim][0] for dim in self._stepped], [ends[dim][1] for dim in self._stepped], sides)
+
+    def _ends(self, unit: Unit, box: Box) -> dict[str, tuple[int, int]]:
+        """First and one past the last index along each axis."""
+        ends = dict(zip(self._pass.over, zip(unit.start, unit.stop, strict=True), strict=True))
+        return ends | dict(zip(self._pass.kept, zip(*box, strict=True), strict=True))
+
+    def _block(self, unit: Unit, box: Box, start: tuple[int, ...], stop: tuple[int, ...]) -> Block:
+        ends = self._ends(unit, box)
+        cells = [ends[dim] for dim in self._cells]
+        return Block(0, (), (*start, *(a for a, _ in cells)), (*stop, *(b for _, b in cells)))
+
+    def _partial(self, unit: Unit, box: Box, states: Mapping[str, running.State], device: int) -> Partial:
+        ends = self._ends(unit, box)
+        steps = math.prod(ends[dim][1] - ends[dim][0] for dim in self._stepped)
+        order = [list(self._cells).index(dim) for dim in (*self._pass.kept, *self._pass.lanes)]
+        within = tuple(slice(0, ends[dim][1] - ends[dim][0]) for dim in self._cells)
+        side = math.prod(ends[dim][1] - ends[dim][0] for dim in self._pass.lanes)
+        made: Partial = {}
+        for key, w in self._wanted.items():
+            arrays = (on_host(array, device, device_count()) for array in states[key])
+            arrays = (a.reshape(tuple(self._cells.values()))[within].transpose(order) for a in arrays)
+            # NumPy sums in another order where the memory is in another one, which the sides of the box decide.
+            arrays = [np.ascontiguousarray(a).reshape(-1, side) for a in arrays]
+            if w.running == "COUNT":
+                made[f"{key}.total"] = arrays[0].sum(axis=1, dtype=np.int64)
+            elif w.running in ("MEAN", "MOMENTS"):
+                mean, excess, *squares = (a.astype(np.float64) for a in arrays)
+                squares = squares[0] - squares[1] if squares else np.zeros_like(mean)
+                found = running.merge_moments(np.full((1, side), float(steps)), mean, excess, squares)
+                made |= {f"{key}.{f}": value for f, value in zip(MOMENTS, found, strict=True)}
+            else:
+                places = self._places(unit, ends, arrays[1] if len(arrays) > 1 else np.zeros(arrays[0].shape, np.int64))
+                found = running.merge_least(arrays[0].astype(np.float64), places)
+                made |= dict(zip((f"{key}.least", f"{key}.place"), found, strict=True))
+        return made
+
+    def _places(self, unit: Unit, ends: Mapping[str, tuple[int, int]], steps: np.ndarray) -> np.ndarray:
+        """Where among the reduced points each lane was at a step, the last axis fastest."""
+        lengths = [ends[dim][1] - ends[dim][0] for dim in self._stepped]
+        index = (
+            dict(zip(self._stepped, np.unravel_index(steps.astype(np.int64), lengths), strict=True)) if lengths else {}
+        )
+        sides = [ends[dim][1] - ends[dim][0] for dim in self._pass.lanes]
+        lanes = np.unravel_index(np.arange(math.prod(sides)), sides) if sides else ()
+        index |= {dim: lane[None, :] for dim, lane in zip(self._pass.lanes, lanes, strict=True)}
+        place = np.zeros(steps.shape, np.int64)
+        for dim, first in zip(self._pass.over, unit.start, strict=True):
+            place = place * self._pass.shape[dim] + index[dim] + first
+        return place
