@@ -1,0 +1,163 @@
+"""The optimal split of a budget between accelerators now, accelerators later and research, for a map of scenarios.
+
+For a fixed research share the mean loss is convex in the purchases; over the research share it is not. So that share
+is scanned, with one Newton step a place, and the loss is descended into from the most promising place, and from the
+next valley where its loss is close. The descent is Newton's method on a mean power of c, which is nearly linear in the
+shares, with a quadratic model over the simplex solved by block pivoting: it ends at exact zeros, on average in 4 steps
+from the scan. An evaluation with more nodes certifies; what it does not certify is solved again with them, and with
+more rounds of pivoting, without which a few scenarios in 1e4 at 8 dates, and a third of them at 64, cycle between
+active sets. Lanes that are finished are gathered out. The second derivatives cost little more than the first, for c is
+two numbers carried from date to date.
+
+It is not one of optax's optimisers because they were measured to be slower by two orders, and certify nothing. On 200
+random scenarios with 8 dates, from the scan's starts, the share with a regret of at most 1e-6, and the time each: Adam
+on softmax logits at its best rate 98 % after 1000 steps, 1.1 ms; L-BFGS on them 96 % after 100 steps, some 3 ms;
+mirror descent (exponentiated gradient) 98 % after 3000 steps, 3.3 ms; projected gradient at most 81 %, 4.2 ms. All of
+them move the research share and the purchases by a gradient that differs in size by orders. This method: all of them
+in 4 steps, some 0.03 ms with scan and certification (jax 0.10, optax 0.2.8, 2 cores).
+
+The problem is that of :mod:`kernels.allocation`. Arrays have scenarios along the last axis, of N or, in a chunk, B.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from kernels.allocation import FEW_DATES, SOFTWARE, default_nodes
+from kernels.mean_split import pose
+from kernels.research_scan import scan
+from kernels.simplex_newton import certify, descend
+from kernels.split_sensitivity import sensitivity
+from kernels.splits import CONVERGED, FAILED, PARAMETERS, STALLED, Sensitivity, Split
+from kernels.terminal_split import least_terminal
+
+__all__ = ["CONVERGED", "FAILED", "PARAMETERS", "STALLED", "Sensitivity", "Split", "optimal_split", "sensitivity"]
+
+SCANNED, COARSE = 2, 6  # nodes between two dates, to choose a basin and to descend in it, and more for few dates
+ROUNDS, REPAIR_ROUNDS = 2, 5  # of block pivoting in a descent, and in one with many nodes; more for many dates
+SPRINTS = (3, 3, 4, 6, 8, 12, 24)  # steps before the unfinished are gathered anew
+CHUNK = 128  # scenarios that are solved together
+MARGIN = 5e-3  # of the loss, within which a second basin is descended into
+TOLERANCE, CERTIFIED = 1e-9, 1e-7  # of the loss: the gap at which a descent ends, and the largest that is certified
+
+
+def lanes_of(tree: object, index: Array) -> object:
+    """The lanes of an index, which may reach beyond the last, of every array (..., N)."""
+    return jax.tree.map(lambda v: jnp.take(v, index, axis=-1, mode="clip"), tree)
+
+
+def gathered(active: Array, work: Callable[[Array], tuple[Array, ...]], out: tuple[Array, ...]) -> tuple[Array, ...]:
+    """`out` (..., N) with the results of `work` on the lanes that are active, gathered into chunks.
+
+    So lanes that need no more work hold up no others.
+    """
+    size = active.shape[0]
+    chunk = min(CHUNK, size)
+    order = jnp.nonzero(active, size=size + chunk, fill_value=size)[0]
+
+    def body(i: Array, out: tuple[Array, ...]) -> tuple[Array, ...]:
+        index = lax.dynamic_slice(order, (i * chunk,), (chunk,))
+        return tuple(o.at[..., index].set(v, mode="drop") for o, v in zip(out, work(index), strict=True))
+
+    return lax.fori_loop(0, (jnp.sum(active) + chunk - 1) // chunk, body, out)
+
+
+def optimal_split(
+    scenario: Mapping[str, Array], *, dates: int, objective: str = "mean", software: str = "live"
+) -> Split:
+    """Split of each budget that makes its objective least, over purchases at some dates and research.
+
+    Parameters
+    ----------
+    scenario : mapping of str to jax.Array, shape (N,)
+        Every name of `PARAMETERS`, with units and meanings as in :func:`kernels.allocation.mean_loss`, float64 (the
+        caller enables 64-bit); the terminal objective takes no notice of the discount rate.
+    dates : int
+        Dates of purchase K, 1 to 64.
+    objective : {"mean", "terminal"}
+        Discounted mean of the relative excess loss, or the logarithm of that at the horizon.
+    software : {"live", "locked"}
+        As in :func:`kernels.allocation.log_compute_ratio`.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        For another objective or software, a number of dates outside 1 to 64, or arrays that are not float64.
+    """
+    if objective not in ("mean", "terminal"):
+        raise ValueError(f'objective: must be "mean" or "terminal", got "{objective}"')
+    if software not in SOFTWARE:
+        raise ValueError(f'software: must be "live" or "locked", got "{software}"')
+    if not 1 <= dates <= 64:
+        raise ValueError(f"dates: must be 1 to 64, got {dates}")
+    given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
+    for name, value in given.items():
+        if value.dtype != np.float64:
+            raise ValueError(f"{name}: must be float64, got {value.dtype}; solve under jax.enable_x64(True)")
+    solve = _least_mean if objective == "mean" else least_terminal
+    return solve(given, dates=dates, live=software == "live")
+
+
+@partial(jax.jit, static_argnames=("dates", "live"))
+def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool) -> Split:
+    """Scan the research share coarsely, descend in the best basins, certify, and repair what is not certified."""
+    size = scenario["budget"].shape[0]
+    chunk = min(CHUNK, size)
+    blocks = -(-size // chunk)
+    padded = jax.tree.map(lambda v: jnp.concatenate([v, jnp.broadcast_to(v[-1:], (blocks * chunk - size,))]), scenario)
+    by_block = jax.tree.map(lambda v: v.reshape(blocks, chunk), padded)
+    starts, lows, brackets = lax.map(
+        lambda s: scan(pose(s, dates, SCANNED + FEW_DATES // dates // 4), dates, live), by_block
+    )
+    join = lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], blocks * chunk)[..., :size]  # noqa: E731
+    starts, lows, brackets = join(starts), join(lows), join(brackets)
+    both = jax.tree.map(lambda v: jnp.concatenate([v, v]), scenario)
+    x = jnp.concatenate([starts[0], starts[1]], axis=-1)
+    active = jnp.concatenate([jnp.ones(size, bool), lows[1] <= lows[0] * (1.0 + MARGIN)])
+    coarse, fine = COARSE + FEW_DATES // dates, default_nodes(dates)
+    found = _descend_all(both, _unknown(x, active), live, coarse, TOLERANCE, ROUNDS + dates // 12)
+    second = found[1][size:] < found[1][:size]
+    x = jnp.where(second[None], found[0][:, size:], found[0][:, :size])
+    # Many more nodes certify; what they do not is solved again with them, and with more care for the active set.
+    start = _unknown(x, jnp.ones(size, bool))
+    sure = gathered(
+        ~start[4],
+        lambda index: certify(pose(lanes_of(scenario, index), dates, fine), lanes_of(x, index), live, CERTIFIED),
+        start,
+    )
+    x, f, bounds, more, done = _descend_all(scenario, sure, live, fine, CERTIFIED, REPAIR_ROUNDS + dates // 3)
+    steps = found[3][:size] + found[3][size:] + more
+    sound = jnp.isfinite(f) & jnp.all(jnp.isfinite(bounds), axis=0) & (f > 0.0)
+    status = jnp.where(sound, jnp.where(done, CONVERGED, STALLED), FAILED).astype(jnp.int32)
+    return Split(x[:-1], x[-1], f, bounds[0], bounds[1], brackets, steps, status)
+
+
+def _unknown(x: Array, active: Array) -> tuple[Array, ...]:
+    """What :func:`kernels.simplex_newton.descend` returns, before it is known; what is not active is done."""
+    lanes = active.shape[0]
+    return x, jnp.full(lanes, jnp.inf), jnp.full((2, lanes), jnp.inf), jnp.zeros(lanes, jnp.int32), ~active
+
+
+def _descend_all(
+    scenario: dict[str, Array], start: tuple[Array, ...], live: bool, nodes: int, tolerance: float, rounds: int
+) -> tuple[Array, ...]:
+    """Descents of all lanes that are not done, in sprints after which those that are unfinished are gathered anew."""
+    dates = start[0].shape[0] - 1
+
+    def sprint(number: Array, out: tuple[Array, ...]) -> tuple[Array, ...]:
+        def work(index: Array) -> tuple[Array, ...]:
+            p = pose(lanes_of(scenario, index), dates, nodes)
+            found = descend(p, lanes_of(out[0], index), live, jnp.asarray(SPRINTS)[number], tolerance, rounds)
+            return *found[:3], lanes_of(out[3], index) + found[3], found[4]
+
+        return gathered(~out[4], work, out)
+
+    return lax.fori_loop(0, len(SPRINTS), sprint, start)

@@ -1,0 +1,69 @@
+"""What the optimal split of a budget is asked with and answered by: parameters, results and their status."""
+
+from typing import NamedTuple
+
+from jax import Array
+
+CONVERGED, STALLED, FAILED = 0, 1, 2
+PARAMETERS = (
+    "budget",
+    "horizon",
+    "hardware_rate",
+    "software_rate",
+    "research_gain",
+    "research_scale",
+    "depreciation",
+    "installed_fleet",
+    "discount_rate",
+    "scaling_exponent",
+    "reference_years",
+)
+
+
+class Split(NamedTuple):
+    """The optimal split of each of N scenarios.
+
+    Attributes
+    ----------
+    shares : jax.Array, shape (K, N)
+        Shares of the budget spent on accelerators at each date [1]; 0 exactly where nothing is to be bought.
+    research_share : jax.Array, shape (N,)
+        Share spent on research [1]; 0 exactly where none is.
+    objective : jax.Array, shape (N,)
+        Mean loss [1], or the logarithm of the loss at the horizon [1].
+    frank_wolfe_gap : jax.Array, shape (N,)
+        Bound on the regret over the purchases with the research share as it is, in the unit of the objective: a proof,
+        up to rounding and quadrature, as the loss is convex in them. 0 for the terminal objective, which is searched
+        date by date.
+    regret_bound : jax.Array, shape (N,)
+        What is gained at most if the research share is free too, *were the loss convex* in the purchases and in the
+        software rate together, which it need not be: it tells how well the basin's bottom is reached, and is no proof.
+        That no other basin is lower rests on the scan of the research share. For the terminal objective it is how far
+        the loss differs across the last bracket, with the same reservation.
+    bracket : jax.Array, shape (2, N)
+        Scanned research shares around the most promising place; the optimum may be elsewhere, after the descent or in a
+        second basin.
+    iterations : jax.Array, shape (N,)
+        Steps of the descent.
+    status : jax.Array, shape (N,)
+        int32. CONVERGED (0): the regret bound is within 1e-7 of the objective (of the loss, for the terminal
+        objective); STALLED (1): it is not, and the split is the best that was found; FAILED (2): a number overflowed
+        or the scenario is outside its domain, and nothing holds.
+    """
+
+    shares: Array
+    research_share: Array
+    objective: Array
+    frank_wolfe_gap: Array
+    regret_bound: Array
+    bracket: Array
+    iterations: Array
+    status: Array
+
+
+class Sensitivity(NamedTuple):
+    """Derivatives of an optimal split by one parameter, the set of zero shares staying what it is."""
+
+    shares: Array  # (K, N)
+    research_share: Array  # (N,)
+    objective: Array  # (N,)
