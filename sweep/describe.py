@@ -1,5 +1,6 @@
 """Sweeps, stores, results and runs in words: lines of text for a terminal, which the caller prints."""
 
+import itertools
 import json
 import math
 import shutil
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep.front_loading import MOVED, STRATEGIES
 from sweep.jobs import Job
 from sweep.labels import statistic_of, variable_attributes
 from sweep.model import Model
@@ -143,6 +145,85 @@ def describe_result(dataset: "xr.Dataset") -> Iterator[str]:
         span += f" ({undefined:,} of {values.size:,} undefined)" if undefined else ""
         rows.append((str(name), _shape(map(str, variable.dims), variable.shape), span, _unit(variable.attrs["units"])))
     yield from _table(rows)
+
+
+def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
+    """Optimal splits: each as a sentence where they are few, else the range of what they are."""
+    dims = tuple(map(str, dataset["objective"].dims))
+    certified = int((dataset["status"] == 0).sum())
+    of = f"{certified:,} of {dataset['objective'].size:,} certified"
+    if dataset["objective"].size <= 8:
+        for point in itertools.product(*(range(dataset.sizes[dim]) for dim in dims)):
+            yield from _split(dataset.isel(dict(zip(dims, point, strict=True))), dims)
+    else:
+        names = ["front_load_share", "later_share", "research_share", "objective"]
+        rows = [(name, _range(dataset[name].values)) for name in names]
+        rows += [(f"regret of {s}", _range(dataset["strategy_regret"].sel(strategy=s).values)) for s in STRATEGIES]
+        yield from _table(rows)
+    yield f"{of}: the regret, estimated with the research share free within its basin, is at most 1e-7"
+
+
+def _split(found: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
+    """One optimal split in words."""
+    where = ", ".join(f"{dim} = {float(found[dim]):.4g} {_unit(found[dim].attrs['units'])}".rstrip() for dim in dims)
+    shares, dates = found["shares"].values, found["purchase_date"].values
+    later = [f"{100 * w:.3g} % at {t:.3g} years" for w, t in zip(shares[1:], dates[1:], strict=True) if w > 0.0]
+    text = f"spend {100 * float(found['front_load_share']):.3g} % on accelerators now, "
+    text += f"{100 * float(found['later_share']):.3g} % later" + (f" ({', '.join(later)}), " if later else ", ")
+    text += f"{100 * float(found['research_share']):.3g} % on efficiency research; "
+    text += f"{found['objective'].attrs['long_name']} {float(found['objective']):.4g}"
+    against = (f"{s} by {float(found['strategy_regret'].sel(strategy=s)):.3g}" for s in STRATEGIES)
+    facts = [("", text), ("beats", ", ".join(against))]
+    if "front_load_share_sensitivity" in found:
+        facts.append(("holds for", _holds(found)))
+    if int(found["status"]):
+        facts.append(("warning", f"not certified: the regret may be {float(found['regret_bound']):.3g}"))
+    yield f"{where}:"
+    yield from _facts(facts)
+
+
+def _holds(found: "xr.Dataset") -> str:
+    """Ranges of the rates within which, to first order, neither the share of now nor of research moves by much."""
+    spec = json.loads(found.attrs["spec"])
+    ranges = []
+    for name in ("hardware_rate", "software_rate"):
+        value = spec["fixed"][name] if name in spec["fixed"] else float(found[name])
+        by = [found[f"{share}_sensitivity"].sel(parameter=name) for share in ("front_load_share", "research_share")]
+        slope = max(abs(float(each)) for each in by)
+        reach = MOVED / slope if slope > MOVED / 100.0 else math.inf
+        ranges.append(f"{name} {value - reach:.3g} to {value + reach:.3g}" if math.isfinite(reach) else f"any {name}")
+    return f"{' or '.join(ranges)}, to first order: no share moves by more than {100 * MOVED:g} % of the budget"
+
+
+def _range(values: np.ndarray) -> str:
+    low, middle, high = np.nanmin(values), np.nanmedian(values), np.nanmax(values)
+    return f"{low:.4g} to {high:.4g}, median {middle:.4g}"
+
+
+def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[str]:
+    """Points of a frontier, one a line: objectives and what else was asked for, then the axes, then the knee."""
+    from sweep.slices import numbers
+
+    by = [name for name in dataset.attrs["by"].split(", ") if name in dataset.coords]
+    shown = [name for name in dataset.data_vars if f"{name}_index" not in dataset or name not in by]
+    shown = [name for name in shown if not (str(name).endswith("_index") or name in ("is_knee", "hypervolume"))]
+    names = list(dict.fromkeys((*by, *map(str, shown), *map(str, dataset.coords))))
+    rows = dataset.isel(point=slice(most_rows))
+    if rows.sizes["point"]:
+        columns = [[name, _unit(rows[name].attrs.get("units", "1")), *numbers(rows[name].values)] for name in names]
+        marks = ["", "", *("knee" if knee else "" for knee in rows.is_knee.values)]
+        yield from _table(zip(*columns, marks, strict=True))
+    if dataset.sizes["point"] > most_rows:
+        yield f"  ... and {count(dataset.sizes['point'] - most_rows, 'point')} more"
+    found = dataset.attrs
+    text = f"{found['points_nondominated']:,} of {count(found['points_considered'], 'point')} on the frontier"
+    text += f", {found['points_feasible']:,} where {found['where']}" if found["where"] != "none" else ""
+    if "epsilon" in found and dataset.sizes["point"] < found["points_nondominated"]:
+        text += (
+            f"; {dataset.sizes['point']:,} kept, none left out is better by more than "
+            f"{found['epsilon']:.2g} of an objective's range"
+        )
+    yield text
 
 
 def describe_step(now: "Progress") -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from sweep.front_loading import FRONT_LOADING
 from sweep.model import Domain, Model, Output, Parameter, Stages
 from sweep.spec import DType, SpecError, SweepSpec, read, unknown
 
@@ -351,7 +352,7 @@ RELATIVE_LOSS = Model(
     needs_loss=True,
 )
 
-MODELS = {RELATIVE_LOSS.name: RELATIVE_LOSS}
+MODELS = {model.name: model for model in (RELATIVE_LOSS, FRONT_LOADING)}
 
 
 def load(path: str | Path, dtype: str | None = None) -> SweepSpec:

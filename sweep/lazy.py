@@ -112,6 +112,7 @@ def _resolve(
         if model is None and spec.model not in MODELS:
             raise SpecError(unknown("model", spec.model, MODELS))
         model = model or MODELS[spec.model]
+        model.refuse_to_evaluate()
         # Statistics are those of a run; here are the values that they are taken of.
         return model.resolve(spec).model_copy(update={"statistics": {}}), model, where
     except SpecError as error:

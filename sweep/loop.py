@@ -110,6 +110,7 @@ def run(
         if spec.model not in MODELS:
             raise SpecError(unknown("model", spec.model, MODELS))
         model = MODELS[spec.model]
+    model.refuse_to_evaluate()
     spec = model.resolve(spec)
     for caveat in model.caveats(spec):
         warnings.warn(caveat, UserWarning, stacklevel=2)
@@ -317,7 +318,7 @@ def _evaluate(
     model: Model, spec: SweepSpec, plan: Plan, numbers: Sequence[int], sink: _Memory | _Disk, tally: _Tally
 ) -> Iterator[Progress]:
     """Evaluate blocks of a grid; each is written while the next is evaluated."""
-    for block, values in _made(Grid(model, spec, plan), map(plan.block, numbers)):
+    for block, values in made(Grid(model, spec, plan), map(plan.block, numbers)):
         landed = sink.write(block, values)
         values.clear()  # its buffers are used again
         tally.points += block.points
@@ -346,7 +347,7 @@ def _reduce(
 
     sides = dict(zip(found.plan.shape, found.plan.block_shape, strict=True))
     reducer = (Rows if found.kind == ROWS else Stepper)(model, spec, found, tuple(sides[dim] for dim in found.kept))
-    for unit, partial in _made(reducer, units()):
+    for unit, partial in made(reducer, units()):
         tile = unit.tile
         merged = merge(held.pop(tile.number), partial) if tile.number in held else partial
         tally.points += unit.points * found.cells(tile)
@@ -360,7 +361,7 @@ def _reduce(
         yield tally.now()
 
 
-def _made(worker: Any, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+def made(worker: Any, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
     """Yield what a worker makes of each item; the next items are started before those before are waited for.
 
     A worker that finds a device without memory for them is halved, until it does: the results are the same.

@@ -107,7 +107,8 @@ class Model:
         In the order in which they are listed to users.
     function : callable
         ``function(**parameters) -> {output: array}``: elementwise on arrays that broadcast. It may return more outputs
-        than are wanted; what is not wanted is not computed. Parameters that no wanted output needs may be NaN.
+        than are wanted; what is not wanted is not computed. Parameters that no wanted output needs may be NaN. None for
+        the model that :func:`sweep.optimise` solves.
     stages : callable or None
         ``stages(spec) -> Stages``: the same outputs in two stages, for a grid; without it `function` is used.
     caveats : callable
@@ -131,7 +132,7 @@ class Model:
     assumptions: str
     parameters: tuple[Parameter, ...]
     outputs: tuple[Output, ...]
-    function: Callable[..., Mapping[str, "Array"]] = field(repr=False)
+    function: Callable[..., Mapping[str, "Array"]] | None = field(repr=False)
     stages: Callable[[SweepSpec], Stages] | None = field(default=None, repr=False)
     caveats: Callable[[SweepSpec], list[str]] = field(default=_no_caveats, repr=False)
     needs_loss: bool = False
@@ -184,6 +185,10 @@ class Model:
         """
         if spec.model != self.name:
             raise SpecError(f'model: this is the model "{self.name}", the spec asks for "{spec.model}"')
+        if spec.allocation is not None and self.function is not None:
+            raise SpecError(f'allocation: belongs to the model "front_loading", not to "{self.name}"; drop it')
+        if not spec.outputs or self.function is None:
+            spec = spec.model_copy(update={"outputs": tuple(output.name for output in self.outputs)})
         if self.needs_loss and spec.loss is None:
             raise SpecError('loss: is required, "total" or "excess": which loss the scaling exponent belongs to')
         self._check_names(spec)
@@ -227,6 +232,17 @@ class Model:
                     f"({parameter.long_name}, unit {parameter.unit}, {parameter.domain})"
                 )
         return spec.model_copy(update={"fixed": filled})
+
+    def refuse_to_evaluate(self) -> None:
+        """Refuse, of a model that is solved, what is asked of values.
+
+        Raises
+        ------
+        SpecError
+            One line that says what to use instead.
+        """
+        if self.function is None:
+            raise SpecError(f'model "{self.name}": has no values to evaluate; it is solved by sweep optimise')
 
     def _check_names(self, spec: SweepSpec) -> None:
         known = [p.name for p in self.parameters]

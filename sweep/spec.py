@@ -197,6 +197,24 @@ class Axis(_Frozen):
         return min(ends), max(ends)
 
 
+class Allocation(_Frozen):
+    """How a budget may be split, for the model "front_loading".
+
+    Attributes
+    ----------
+    dates : int
+        Dates of purchase K, 1 to 64, at k/K of the horizon.
+    objective : {"mean", "terminal"}
+        What is made least: the discounted mean of the relative excess loss up to the horizon, or its logarithm there.
+    software : {"live", "locked"}
+        Whether better software lifts everything installed, or only what is bought with it.
+    """
+
+    dates: Annotated[int, BeforeValidator(_plain)] = Field(default=8, ge=1, le=64)
+    objective: Literal["mean", "terminal"] = "mean"
+    software: Literal["live", "locked"] = "live"
+
+
 class Fixed(_Frozen):
     """One value for the whole sweep, and where it comes from (ignored by the fingerprint)."""
 
@@ -210,6 +228,26 @@ class Condition(NamedTuple):
     output: str
     sign: str
     bound: float
+
+
+def conditions_of(where: str) -> tuple[Condition, ...]:
+    """Read comparisons of names with numbers, joined by ``and``.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    found = []
+    for part in re.split(r"\band\b", where):
+        match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
+        try:
+            found.append(Condition(match[1], match[2], float(match[3])))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {_short(where)}"
+            ) from None
+    return tuple(found)
 
 
 class Statistic(_Frozen):
@@ -280,16 +318,7 @@ class Statistic(_Frozen):
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """The comparisons of a share."""
-        found = []
-        for part in re.split(r"\band\b", self.where) if self.where is not None else ():
-            match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
-            try:
-                found.append(Condition(match[1], match[2], float(match[3])))
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {_short(self.where)}"
-                ) from None
-        return tuple(found)
+        return conditions_of(self.where) if self.where is not None else ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -326,6 +355,8 @@ class SweepSpec(_Frozen):
         Parameters held at one value. The model's defaults fill in the rest.
     statistics : dict of str to Statistic
         What to keep of the outputs, by the names of the variables of the result; if empty, all values.
+    allocation : Allocation
+        How a budget may be split, for :func:`sweep.optimise`.
     dtype : {"float32", "float64"}
         Precision of evaluation and storage.
     title : str
@@ -338,6 +369,7 @@ class SweepSpec(_Frozen):
     axes: Annotated[dict[str, Axis], Field(min_length=1), AfterValidator(_ReadOnly)]
     fixed: Annotated[dict[str, Annotated[Fixed, BeforeValidator(_fixed)]], AfterValidator(_ReadOnly)] = _ReadOnly()
     statistics: Annotated[dict[str, Statistic], AfterValidator(_ReadOnly)] = _ReadOnly()
+    allocation: Allocation | None = None
     dtype: DType = "float32"
     title: str = ""
     _path: str = PrivateAttr(default="")
@@ -352,7 +384,7 @@ class SweepSpec(_Frozen):
                 raise ValueError(f'outputs names "{name}" twice; name each output once')
         used = tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.outputs))
         if not self.outputs:
-            if not used:
+            if not used and self.allocation is None:
                 raise ValueError("outputs: is required, or [statistics] of them")
             object.__setattr__(self, "outputs", used)
         for key, statistic in self.statistics.items():
@@ -405,6 +437,8 @@ class SweepSpec(_Frozen):
             "axes": {k: v.canonical() for k, v in self.axes.items()},
             "fixed": {k: self.fixed[k].value for k in sorted(self.fixed)},
         }
+        if self.allocation is not None:
+            content["allocation"] = self.allocation.model_dump()
         if self.statistics:
             content["statistics"] = {k: v.canonical() for k, v in self.statistics.items()}
         return json.loads(json.dumps(content))
@@ -481,6 +515,7 @@ _EXPECTED = {
     "tuple_type": "a list",
 }
 _ALLOWED = {"loss": '"total" or "excess"', "dtype": '"float32" or "float64"', "spacing": '"linear" or "log"'}
+_ALLOWED |= {"objective": '"mean" or "terminal"', "software": '"live" or "locked"'}
 _ALLOWED["statistic"] = ", ".join(f'"{kind}"' for kind in get_args(Kind))
 
 

@@ -19,13 +19,18 @@ POINTS = {
     "baseline_excess": (10**6, 2 * 10**7),
     "billion": (10**9, 10**9),
     "loss_bands": (10**9, 1.01 * 10**9),
+    "front_loading_map": (10**5, 10**6),
     "trillion": (10**12, 10**12),
     "smoke": (1, 10**5 - 1),
 }
 NUMBER = re.compile(r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 REFERENCE_FLOP = 3.8e25  # Llama 3.1 405B: Epoch AI notable models
 
+SOLVED = [path for path in CONFIGS if path.stem.startswith("front_loading")]
+EVALUATED = [path for path in CONFIGS if path not in SOLVED]
+
 each_config = pytest.mark.parametrize("path", CONFIGS, ids=NAMES)
+each_evaluated = pytest.mark.parametrize("path", EVALUATED, ids=lambda path: path.stem)
 
 
 def _config(name: str) -> sweep.SweepSpec:
@@ -98,6 +103,10 @@ def test_config_comment_says_what_is_left_out(path):
 @each_config
 def test_config_comment_runs_and_plots_its_own_file(path):
     comment = _opening_comment(path)
+    if path in SOLVED:
+        assert f"sweep optimise configs/{path.name}" in comment
+        assert f"sweep plot configs/{path.name}" in comment
+        return
     assert f"sweep run configs/{path.name} --store {path.stem}.zarr" in comment
     assert f"sweep plot {path.stem}.zarr" in comment
 
@@ -128,7 +137,7 @@ def test_citation_check_finds_a_bare_number(line):
     assert len(_uncited(f"title = 'no comment'\n{line}")) == 1
 
 
-@each_config
+@each_evaluated
 def test_config_fixed_values_are_all_used(path):
     spec = sweep.load(path)
     used = {name for output in spec.outputs for name in RELATIVE_LOSS.output(output).parameters}
@@ -160,7 +169,7 @@ def test_config_relative_loss_of_excess_form_keeps_to_one_fit(path):
     assert not mixes or not {"scaling_exponent", "irreducible_share"} & set(spec.axes)
 
 
-@each_config
+@each_evaluated
 def test_reference_fleet_is_that_of_llama_3_1(path):
     assert sweep.load(path).fixed["reference_fleet"].value == 16_384
 

@@ -44,15 +44,15 @@ INVALID = {
     "unknown_key": (
         {"output": ["y"]},
         'unknown key "output"; did you mean outputs? '
-        "allowed: model, loss, outputs, axes, fixed, statistics, dtype, title",
+        "allowed: model, loss, outputs, axes, fixed, statistics, allocation, dtype, title",
     ),
     "key_called_self": (
         {"self": 1},
-        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, dtype, title',
+        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, allocation, dtype, title',
     ),
     "key_of_two_lines": (
         {"a\nb": 1},
-        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, dtype, title',
+        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, allocation, dtype, title',
     ),
     "name_of_two_lines": (
         {"axes": {"a\n\x1b": {"values": []}}},

@@ -1,0 +1,234 @@
+"""The optimal split of a budget for a whole map of scenarios, certified, with named strategies to compare it with."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from kernels import allocation as kernel
+from kernels import front_loading as solver
+from sweep.evaluate import device_kind
+from sweep.front_loading import FRONT_LOADING, STRATEGIES
+from sweep.labels import dataset_attributes, variable_attributes
+from sweep.plan import default_memory
+from sweep.spec import Allocation, SpecError, SweepSpec
+
+SHARD = 4096  # scenarios that one thread solves at once
+ROUNDING = 1e-12
+STATUS = ("converged", "stalled", "failed")
+
+
+def optimise(
+    spec: SweepSpec, *, sensitivities: bool = False, progress: Callable[[int, int, float], None] | None = None
+) -> xr.Dataset:
+    """Find the split of a budget between accelerators now, later and research that makes the loss least.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        Of the model "front_loading"; every point of its axes is a scenario. ``allocation`` says how many dates there
+        are, what is made least, and what better software lifts. It is solved in float64 whatever the dtype.
+    sensitivities : bool
+        Add derivatives of the optimum by every parameter (mean objective only).
+    progress : callable, optional
+        Called with the scenarios that are done, all scenarios, and the seconds since the start.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over the axes of the spec: ``shares`` (of each purchase, with ``purchase_date``), ``front_load_share``,
+        ``later_share``, ``research_share``, ``objective``; what certifies it (``frank_wolfe_gap``, ``regret_bound``,
+        ``research_bracket``, ``iterations``, ``status``); and for each named strategy ``strategy_objective`` and
+        ``strategy_regret``. Splits that are not certified are marked in ``status`` and never left out.
+
+    Raises
+    ------
+    SpecError
+        Another model, more scenarios than fit the memory, sensitivities of the terminal objective.
+
+    Notes
+    -----
+    The optimiser and what its certificate bounds: :mod:`kernels.front_loading`. Strategies are this project's own.
+    """
+    spec = FRONT_LOADING.resolve(spec).model_copy(update={"dtype": "float64"})
+    chosen = spec.allocation or Allocation()
+    if sensitivities and chosen.objective != "mean":
+        raise SpecError('sensitivities: are those of the mean objective; got objective = "terminal"')
+    shape = tuple(spec.shape.values())
+    number = math.prod(shape)
+    if number * chosen.dates * 64 > default_memory():
+        raise SpecError(f"{number:,} scenarios with {chosen.dates} dates do not fit in memory; give shorter axes")
+    began = time.perf_counter()
+    report = progress or (lambda done, total, seconds: None)
+    report(0, number, 0.0)
+    found: dict[str, np.ndarray] = {}
+    for start, piece in _solved(spec, chosen, number, sensitivities):
+        stop = min(start + len(piece["objective"]), number)
+        for name, values in piece.items():
+            held = found.setdefault(name, np.empty((number, *values.shape[1:]), values.dtype))
+            held[start:stop] = values[: stop - start]
+        report(stop, number, time.perf_counter() - began)
+    return _dataset(spec, chosen, found, shape)
+
+
+def _solved(
+    spec: SweepSpec, chosen: Allocation, number: int, sensitivities: bool
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Solve the scenarios in shards of one size, one thread for each core of a CPU."""
+    shard = min(SHARD, 1 << (number - 1).bit_length())
+    cores = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+
+    def solve(start: int) -> dict[str, np.ndarray]:
+        index = np.minimum(np.arange(start, start + shard), number - 1)
+        with jax.enable_x64(True):
+            return _solve({k: jnp.asarray(v) for k, v in _scenarios(spec, index).items()}, chosen, sensitivities)
+
+    starts = range(0, number, shard)
+    with ThreadPoolExecutor(cores) as pool:
+        # The first compiles; the others would compile too if they did not wait.
+        yield 0, solve(0)
+        yield from zip(starts[1:], pool.map(solve, starts[1:]), strict=True)
+
+
+def _scenarios(spec: SweepSpec, index: np.ndarray) -> dict[str, np.ndarray]:
+    """Parameters of the scenarios at flat positions, the last axis fastest."""
+    places = dict(zip(spec.axes, np.unravel_index(index, tuple(spec.shape.values())), strict=True))
+    return {
+        name: spec.axes[name].at(places[name]) if name in places else np.full(len(index), spec.fixed[name].value)
+        for name in solver.PARAMETERS
+    }
+
+
+def _solve(scenario: Mapping[str, jax.Array], chosen: Allocation, sensitivities: bool) -> dict[str, np.ndarray]:
+    dates = chosen.dates
+    split = solver.optimal_split(scenario, dates=dates, objective=chosen.objective, software=chosen.software)
+    found = {name: np.moveaxis(np.asarray(values), 0, -1) if values.ndim > 1 else np.asarray(values)
+             for name, values in split._asdict().items()}  # fmt: skip
+    shares = found["shares"]
+    found["frank_wolfe_gap"] = np.maximum(found["frank_wolfe_gap"], 0.0)  # a bound of some rounding may be below
+    found |= {"front_load_share": shares[:, 0], "later_share": shares[:, 1:].sum(axis=1)}
+    found["purchase_date"] = np.asarray(scenario["horizon"])[:, None] * np.arange(dates) / dates
+    compared = [_objective(scenario, *_strategy(name, scenario, dates, chosen), chosen) for name in STRATEGIES]
+    found["strategy_objective"] = np.stack([np.asarray(values) for values in compared], axis=-1)
+    regret = found["strategy_objective"] - found["objective"][:, None]
+    # A strategy that is the optimum has a regret of some rounding.
+    found["strategy_regret"] = np.where(np.abs(regret) < ROUNDING, 0.0, regret)
+    if sensitivities:
+        by = solver.sensitivity(scenario, split, dates=dates, software=chosen.software)
+        for name, field in (("front_load_share", "shares"), ("research_share",) * 2, ("objective",) * 2):
+            values = [np.asarray(getattr(by[parameter], field)) for parameter in solver.PARAMETERS]
+            values = [value[0] if value.ndim > 1 else value for value in values]
+            found[f"{name}_sensitivity"] = np.stack(values, axis=-1)
+    return found
+
+
+def _objective(
+    scenario: Mapping[str, jax.Array], shares: np.ndarray, research: np.ndarray, chosen: Allocation
+) -> jax.Array:
+    given = {name: value for name, value in scenario.items()}
+    if chosen.objective == "mean":
+        return _mean_loss(jnp.asarray(shares), jnp.asarray(research), given, chosen.software)
+    del given["discount_rate"]
+    return kernel.log_terminal_loss(jnp.asarray(shares), jnp.asarray(research), **given, software=chosen.software)
+
+
+_mean_loss = jax.jit(
+    lambda shares, research, given, software: kernel.mean_loss(shares, research, **given, software=software),
+    static_argnums=3,
+)
+
+
+def _strategy(
+    name: str, scenario: Mapping[str, jax.Array], dates: int, chosen: Allocation
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shares (N, K) and research share (N,) of a named strategy."""
+    horizon = np.asarray(scenario["horizon"])
+    shares, research = np.zeros((len(horizon), dates)), np.zeros(len(horizon))
+    if name == "hare":
+        shares[:, 0] = 1.0
+    elif name == "steady":
+        shares[:] = 1.0 / dates
+    elif name == "turtle":
+        late = np.arange(dates) >= dates // 2
+        shares[:, late], research[:] = 0.5 / late.sum(), 0.5
+    else:
+        date = np.rint(best_single_date(scenario, chosen.software) / horizon * dates).astype(int)
+        shares[np.arange(len(horizon)), np.clip(date, 0, dates - 1)] = 1.0
+    return shares, research
+
+
+def best_single_date(scenario: Mapping[str, Any], software: str) -> np.ndarray:
+    """Date at which to buy everything for the least loss at the horizon, without depreciation and research [years].
+
+    It makes 2^(a u) J(u, T) greatest: bought T - u before the horizon, with T - u = log2(1 + b/a) / b if software is
+    live, 1 / ((a + b) ln 2) if it is locked; at once where that is longer than the horizon or nothing is gained by
+    waiting.
+    """
+    horizon, a, b = (np.asarray(scenario[k], np.float64) for k in ("horizon", "hardware_rate", "software_rate"))
+    with np.errstate(all="ignore"):
+        if software == "locked":
+            lead = np.where(a + b > 0.0, 1.0 / ((a + b) * math.log(2.0)), np.inf)
+        else:
+            slow = np.abs(b) < 1e-12
+            rate = np.where(slow, 1.0, b)
+            gained = np.where(a > 0.0, a, np.nan)
+            lead = np.where(slow, 1.0 / (gained * math.log(2.0)), np.log1p(rate / gained) / (rate * math.log(2.0)))
+    return np.where(lead < horizon, horizon - np.where(lead < horizon, lead, 0.0), 0.0)
+
+
+def _dataset(
+    spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shape: tuple[int, ...]
+) -> xr.Dataset:
+    objective = "mean of the relative excess loss up to the horizon"
+    objective = objective if chosen.objective == "mean" else "logarithm of the relative excess loss at the horizon"
+    words: dict[str, tuple[str, str, tuple[str, ...]]] = {
+        "front_load_share": ("share of the budget spent on accelerators at time 0", "1", ()),
+        "later_share": ("share of the budget spent on accelerators later", "1", ()),
+        "research_share": ("share of the budget spent on efficiency research", "1", ()),
+        "shares": ("share of the budget spent on accelerators at each date", "1", ("purchase",)),
+        "purchase_date": ("date of purchase", "years", ("purchase",)),
+        "objective": (objective, "1", ()),
+        "strategy_objective": (f"{objective}, of a named strategy", "1", ("strategy",)),
+        "strategy_regret": (f"how much more than the least a named strategy has: {objective}", "1", ("strategy",)),
+        "frank_wolfe_gap": ("bound on the regret over the purchases, the research share held", "1", ()),
+        "regret_bound": ("estimated bound on the regret, the research share free within its basin", "1", ()),
+        "bracket": ("scanned research shares between which the optimum was looked for", "1", ("end",)),
+        "iterations": ("steps of the solver", "1", ()),
+        "status": ("whether the split is certified", "1", ()),
+    }
+    parameter = "parameter"
+    for name in ("front_load_share", "research_share", "objective"):
+        if f"{name}_sensitivity" in found:
+            text = f"derivative of {words[name][0]} by a parameter"
+            words[f"{name}_sensitivity"] = (text, "1 per unit of the parameter", (parameter,))
+    dims = tuple(spec.axes)
+    variables = {}
+    for name, (text, unit, extra) in words.items():
+        attributes: dict[str, Any] = {"long_name": text, "units": unit}
+        if name == "status":
+            attributes |= {"flag_values": list(range(len(STATUS))), "flag_meanings": " ".join(STATUS)}
+        values = found[name].reshape(*shape, *found[name].shape[1:])
+        variables["research_bracket" if name == "bracket" else name] = ((*dims, *extra), values, attributes)
+    coordinates: dict[str, Any] = {
+        name: (name, axis.coordinates(), variable_attributes(FRONT_LOADING, spec, name))
+        for name, axis in spec.axes.items()
+    }
+    when = {"long_name": "part of the horizon after which a purchase is made", "units": "1", "spacing": "linear"}
+    coordinates["purchase"] = ("purchase", np.arange(chosen.dates) / chosen.dates, when)
+    coordinates["strategy"] = (
+        "strategy",
+        list(STRATEGIES),
+        {"long_name": "; ".join(f"{k}: {v}" for k, v in STRATEGIES.items())},
+    )
+    if any(parameter in dims for dims, *_ in variables.values()):
+        coordinates[parameter] = (parameter, list(solver.PARAMETERS), {"long_name": "parameter of the problem"})
+    attributes = dataset_attributes(FRONT_LOADING, spec, device_kind())
+    attributes |= {f"allocation_{key}": value for key, value in chosen.model_dump().items()}
+    return xr.Dataset(variables, coordinates, attributes)

@@ -1,0 +1,270 @@
+"""Optimal splits of maps of scenarios: labelled, certified, better than every named strategy, and told in words."""
+
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+from scipy.integrate import quad
+from scipy.optimize import minimize
+
+import sweep
+from sweep import splits
+from sweep.cli import main
+from sweep.front_loading import STRATEGIES
+
+DATES = 3
+FIXED = {
+    "budget": 5.0,
+    "horizon": 4.0,
+    "hardware_rate": 0.7,
+    "software_rate": 0.5,
+    "research_gain": 0.8,
+    "research_scale": 2.0,
+    "depreciation": 0.15,
+    "discount_rate": 0.05,
+    "scaling_exponent": 0.15,
+    "reference_years": 0.25,
+}
+AXES = {"software_rate": {"values": (0.1, 0.5, 1.2)}, "hardware_rate": {"start": 0.0, "stop": 1.5, "num": 4}}
+
+
+def make_spec(axes=AXES, objective="mean", software="live", **fixed):
+    held = {name: value for name, value in (FIXED | fixed).items() if name not in axes}
+    return sweep.SweepSpec(
+        model="front_loading",
+        loss="excess",
+        allocation=sweep.Allocation(dates=DATES, objective=objective, software=software),
+        axes={name: sweep.Axis(**axis) for name, axis in axes.items()},
+        fixed=held,
+    )
+
+
+@pytest.fixture(scope="module")
+def found() -> xr.Dataset:
+    return sweep.optimise(make_spec(), sensitivities=True)
+
+
+def loss_of(w: np.ndarray, p: dict[str, float], software: str = "live") -> float:
+    """Mean loss by adaptive quadrature, straight from the equations; w ends with the research share."""
+    b = p["software_rate"] + p["research_gain"] * -math.expm1(-w[-1] * p["budget"] / p["research_scale"])
+    dates = np.arange(DATES) * p["horizon"] / DATES
+
+    def span(u: float, t: float) -> float:
+        rate = (b * math.log(2.0) if software == "live" else 0.0) - p["depreciation"]
+        years = math.expm1(rate * (t - u)) / rate if rate else t - u
+        return 2.0 ** (b * u) * years
+
+    def excess(t: float) -> float:
+        bought = (
+            p["budget"] * s * 2.0 ** (p["hardware_rate"] * u) * span(u, t)
+            for s, u in zip(w, dates, strict=False)
+            if u < t
+        )
+        return (1.0 + (span(0.0, t) + sum(bought)) / p["reference_years"]) ** -p["scaling_exponent"]
+
+    ends = [*dates, p["horizon"]]
+
+    def weigh(t: float) -> float:
+        return math.exp(-p["discount_rate"] * t)
+
+    total = sum(quad(lambda t: weigh(t) * excess(t), a, b, epsabs=1e-12)[0] for a, b in pairwise(ends))
+    return total / quad(weigh, 0.0, p["horizon"])[0]
+
+
+def test_optimise_gives_a_split_of_every_scenario(found):
+    assert dict(found.sizes) == {
+        "software_rate": 3, "hardware_rate": 4, "purchase": DATES, "strategy": 4, "end": 2, "parameter": 11,
+    }  # fmt: skip
+    total = found.shares.sum("purchase") + found.research_share
+    np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.front_load_share + found.later_share + found.research_share, 1.0, atol=1e-12)
+    assert (found.status == 0).all()
+    assert (found.frank_wolfe_gap >= 0).all() and (found.frank_wolfe_gap <= 1e-7 * found.objective).all()
+
+
+def test_optimise_agrees_with_scipy_from_many_starts(found):
+    rng = np.random.default_rng(3)
+    for point in (
+        dict(software_rate=0, hardware_rate=1),
+        dict(software_rate=1, hardware_rate=3),
+        dict(software_rate=2, hardware_rate=2),
+    ):
+        here = found.isel(point)
+        p = FIXED | {name: float(here[name]) for name in AXES}
+        ours = loss_of(np.append(here.shares.values, float(here.research_share)), p)
+        assert ours == pytest.approx(float(here.objective), rel=1e-8)
+        for start in rng.dirichlet(np.ones(DATES + 1), 4):
+            rival = minimize(
+                loss_of, start, (p,), "SLSQP", bounds=[(0, 1)] * (DATES + 1),
+                constraints={"type": "eq", "fun": lambda w: w.sum() - 1}, options={"ftol": 1e-13, "maxiter": 300},
+            )  # fmt: skip
+            assert ours <= rival.fun * (1 + 1e-6)
+
+
+def test_optimise_beats_every_strategy(found):
+    assert (found.strategy_regret >= 0).all()
+    assert (found.strategy_regret.max(("software_rate", "hardware_rate")) > 1e-4).all()
+    steady = float(found.strategy_objective.sel(strategy="steady").isel(software_rate=1, hardware_rate=2))
+    p = FIXED | {"hardware_rate": float(found.hardware_rate[2])}
+    assert steady == pytest.approx(loss_of(np.append(np.full(DATES, 1 / DATES), 0.0), p), rel=1e-7)
+
+
+def test_optimise_sensitivities_agree_with_finite_differences(found):
+    h = 1e-4
+    near = {
+        "software_rate": {"values": (0.5 - h, 0.5, 0.5 + h)},
+        "hardware_rate": {"start": 0.0, "stop": 1.5, "num": 4},
+    }
+    moved = sweep.optimise(make_spec(near))
+    for name in ("front_load_share", "research_share", "objective"):
+        slope = (moved[name].isel(software_rate=2) - moved[name].isel(software_rate=0)) / (2 * h)
+        exact = found[f"{name}_sensitivity"].sel(parameter="software_rate").isel(software_rate=1)
+        np.testing.assert_allclose(exact, slope, rtol=2e-2, atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("software", ["live", "locked"])
+def test_best_single_date_is_that_of_a_dense_search(software):
+    rng = np.random.default_rng(4)
+    n = 200
+    given = {"horizon": rng.uniform(0.2, 10, n), "hardware_rate": rng.uniform(-0.5, 2, n)}
+    given["software_rate"] = np.where(rng.random(n) < 0.1, 0.0, rng.uniform(-1, 2, n))
+    date = splits.best_single_date(given, software)
+    for horizon, a, b, u in zip(*given.values(), date, strict=True):
+        t = np.append(np.linspace(0, horizon, 4001)[:-1], u)
+        years = (horizon - t) if b == 0 or software == "locked" else (2.0 ** (b * (horizon - t)) - 1) / b
+        worth = 2.0 ** ((a + b) * t) * years
+        assert worth[-1] >= worth.max() * (1 - 1e-9)
+
+
+def test_optimise_terminal_buys_all_at_one_date():
+    found = sweep.optimise(make_spec(objective="terminal", research_gain=0.0, depreciation=0.0))
+    assert ((found.shares > 0).sum("purchase") == 1).all()
+    assert (found.status == 0).all() and (found.research_share == 0).all()
+
+
+def test_optimise_labels_every_variable(found):
+    assert all(v.attrs["units"] and v.attrs["long_name"] for v in found.data_vars.values())
+    assert found.attrs["allocation_dates"] == DATES and found.attrs["loss"] == "excess"
+    assert json.loads(found.attrs["spec"])["allocation"] == {"dates": 3, "objective": "mean", "software": "live"}
+    assert found.status.attrs["flag_meanings"] == "converged stalled failed"
+    assert list(found.strategy.values) == list(STRATEGIES)
+
+
+def test_optimise_does_not_depend_on_how_scenarios_are_sharded(found, monkeypatch):
+    monkeypatch.setattr(splits, "SHARD", 4)
+    cut = sweep.optimise(make_spec(), sensitivities=True)
+    for name in found.data_vars:
+        if name != "iterations":
+            np.testing.assert_allclose(cut[name], found[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_optimise_tells_how_far_it_is():
+    seen = []
+    sweep.optimise(make_spec(), progress=lambda done, total, seconds: seen.append((done, total)))
+    assert seen[0] == (0, 12) and seen[-1] == (12, 12)
+
+
+def other_model() -> sweep.SweepSpec:
+    return sweep.SweepSpec(loss="total", outputs=["effective_years"], axes={"time": sweep.Axis(values=[1.0])})
+
+
+BAD = {
+    "other_model": (other_model, 'model: this is the model "front_loading", the spec asks for "relative_loss"'),
+    "no_budget": (lambda: make_spec(budget=0.0), "fixed.budget: must be > 0 reference fleets, got 0"),
+    "long_horizon": (lambda: make_spec(horizon=51.0), "fixed.horizon: must be in (0, 50] years, got 51"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_optimise_refuses_in_one_line(case):
+    make, line = BAD[case]
+    with pytest.raises(sweep.SpecError) as error:
+        sweep.optimise(make())
+    assert str(error.value) == line
+
+
+def test_optimise_refuses_sensitivities_of_the_terminal_objective():
+    with pytest.raises(sweep.SpecError, match="sensitivities: are those of the mean objective"):
+        sweep.optimise(make_spec(objective="terminal"), sensitivities=True)
+
+
+@pytest.mark.parametrize("dates", [0, 65, 2.5])
+def test_allocation_refuses_another_number_of_dates(dates):
+    with pytest.raises(sweep.SpecError, match=r"^dates: must be"):
+        sweep.Allocation(dates=dates)
+
+
+def test_run_and_open_dataset_refuse_a_model_that_is_solved():
+    for use in (sweep.run, lambda spec: xr.open_dataset(spec, engine="sweep")):
+        with pytest.raises(
+            sweep.SpecError, match='"front_loading": has no values to evaluate; it is solved by sweep optim'
+        ):
+            use(make_spec())
+
+
+def test_run_refuses_an_allocation_of_another_model():
+    spec = sweep.SweepSpec(
+        loss="total", outputs=["effective_years"], axes={"time": sweep.Axis(values=[1.0])},
+        fixed={"doubling_rate": 1.0}, allocation=sweep.Allocation(),
+    )  # fmt: skip
+    with pytest.raises(
+        sweep.SpecError, match=r'^allocation: belongs to the model "front_loading", not to "relative_loss"'
+    ):
+        sweep.run(spec)
+
+
+CONFIG = """
+model = "front_loading"
+loss = "excess"
+[allocation]
+dates = 3
+[axes]
+software_rate = {{ {axis} }}
+hardware_rate = {{ start = 0.1, stop = 1.5, num = 4 }}
+[fixed]
+budget = 5
+horizon = 4
+research_gain = 0.8
+scaling_exponent = 0.15
+"""
+
+
+def test_sweep_optimise_tells_few_splits_one_by_one(tmp_path: Path):
+    (tmp_path / "few.toml").write_text(CONFIG.format(axis="values = [0.5]"))
+    done = CliRunner().invoke(main, ["optimise", str(tmp_path / "few.toml")])
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert words.count("on accelerators now") == 4 and "beats hare by" in words and "4 of 4 certified" in words
+
+
+def test_sweep_optimise_gives_ranges_of_many_and_writes_a_file(tmp_path: Path):
+    (tmp_path / "many.toml").write_text(CONFIG.format(axis="values = [0.1, 0.5, 1.2]"))
+    args = ["optimise", str(tmp_path / "many.toml"), "--netcdf", str(tmp_path / "out.nc")]
+    done = CliRunner().invoke(main, args)
+    assert done.exit_code == 0, done.output
+    assert "12 of 12 certified" in done.output and "regret of steady" in done.output
+    with xr.open_dataset(tmp_path / "out.nc", engine="h5netcdf") as written:
+        assert dict(written.front_load_share.sizes) == {"software_rate": 3, "hardware_rate": 4}
+    assert CliRunner().invoke(main, args).exit_code == 2
+
+
+def test_sweep_plot_draws_a_map_of_splits(tmp_path: Path):
+    (tmp_path / "many.toml").write_text(CONFIG.format(axis="values = [0.1, 0.5, 1.2]"))
+    args = [
+        "plot",
+        str(tmp_path / "many.toml"),
+        "--x",
+        "hardware_rate",
+        "--y",
+        "software_rate",
+        "-o",
+        str(tmp_path / "m.png"),
+    ]
+    done = CliRunner().invoke(main, args)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "m.png").stat().st_size > 10_000
