@@ -63,16 +63,55 @@ def _good_points(points: np.ndarray, flips: tuple[bool, ...]) -> np.ndarray:
 
 def _cull(points: np.ndarray, flips: tuple[bool, ...], good: np.ndarray) -> np.ndarray:
     """Indices of a superset of all points that are nowhere dominated, the equal ones too, given some `good` points."""
-    good = good[_complete(good)]
-    if not len(good):
-        return _complete(points)
-    edges, table = _table(good)
-    bins = [_Bins(edge) for edge in edges]
-    steps = [bin_.cell * step // table.itemsize for bin_, step in zip(bins, table.strides, strict=True)]
-    limit = table[bins[0].cell] if len(bins) == 1 else table.ravel()
-    best = _best(points, flips, good)
+    return Cull(good)(points, flips)
 
-    def undominated(start: int) -> np.ndarray:
+
+class Cull:
+    """Drops, in a few nanoseconds a point, most of the points that some good points dominate.
+
+    Parameters
+    ----------
+    good : numpy.ndarray
+        Points of shape (n, m), less being better in every objective. Those with a NaN are left out; with no others
+        nothing but points with a NaN is dropped.
+    """
+
+    def __init__(self, good: np.ndarray) -> None:
+        self._good = good = good[_complete(good)] + good.dtype.type(0)
+        if not len(good) or good.shape[1] == 1:
+            return
+        edges, table = _table(good)
+        self._bins = [_Bins(edge) for edge in edges]
+        steps = zip(self._bins, table.strides, strict=True)
+        self._steps = [bin_.cell * step // table.itemsize for bin_, step in steps]
+        self._limit = table[self._bins[0].cell] if len(edges) == 1 else table.ravel()
+
+    def __call__(self, points: np.ndarray, flips: tuple[bool, ...] | None = None) -> np.ndarray:
+        """Indices, increasing, of a superset of the points that no good one dominates, those that equal one included.
+
+        Parameters
+        ----------
+        points : numpy.ndarray
+            Shape (n, m), of the dtype of the good points.
+        flips : tuple of bool, optional
+            Which objectives of `points` are maximised; none by default.
+        """
+        flips = (False,) * points.shape[1] if flips is None else flips
+        if not len(self._good):
+            return _complete(points)
+        if points.shape[1] == 1:
+            return np.flatnonzero(_oriented(points, flips)[:, 0] <= self._good.min())
+        best = _best(points, flips, self._good) if len(points) else None
+        starts = range(0, len(points), _CHUNK)
+        if len(starts) < _SERIAL:
+            found = [self._undominated(points, flips, best, start) for start in starts]
+            return np.concatenate(found) if found else np.zeros(0, np.intp)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.concatenate(list(pool.map(lambda start: self._undominated(points, flips, best, start), starts)))
+
+    def _undominated(
+        self, points: np.ndarray, flips: tuple[bool, ...], best: np.ndarray | None, start: int
+    ) -> np.ndarray:
         columns = [-c if flip else c for c, flip in zip(points[start : start + _CHUNK].T, flips, strict=True)]
         among = None
         if best is not None:
@@ -81,19 +120,13 @@ def _cull(points: np.ndarray, flips: tuple[bool, ...], good: np.ndarray) -> np.n
                 worse &= column > b
             among = np.flatnonzero(~worse)
             columns = [column.take(among) for column in columns]
-        place = bins[0](columns[0])
-        if len(bins) > 1:
-            place = steps[0].take(place, mode="clip")
-            for bin_, column, step in zip(bins[1:], columns[1:], steps[1:], strict=False):
+        place = self._bins[0](columns[0])
+        if len(self._bins) > 1:
+            place = self._steps[0].take(place, mode="clip")
+            for bin_, column, step in zip(self._bins[1:], columns[1:], self._steps[1:], strict=False):
                 place += step.take(bin_(column), mode="clip")
-        kept = np.flatnonzero(~(columns[-1] > limit.take(place, mode="clip")))
+        kept = np.flatnonzero(~(columns[-1] > self._limit.take(place, mode="clip")))
         return (kept if among is None else among[kept]) + start
-
-    starts = range(0, len(points), _CHUNK)
-    if len(starts) < _SERIAL:
-        return np.concatenate([undominated(start) for start in starts])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(undominated, starts)))
 
 
 def _best(points: np.ndarray, flips: tuple[bool, ...], good: np.ndarray) -> np.ndarray | None:

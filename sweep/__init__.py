@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from sweep.loop import Progress, run
     from sweep.manifest import StoreError
     from sweep.model import Domain, Model, Output, Parameter, Stages
-    from sweep.spec import Axis, Fixed, SpecError, Statistic, SweepSpec
+    from sweep.pareto import frontier
+    from sweep.spec import Allocation, Axis, Fixed, SpecError, Statistic, SweepSpec
+    from sweep.splits import optimise
 
 __all__ = [
+    "Allocation",
     "Axis",
     "Domain",
     "Fixed",
@@ -26,16 +29,20 @@ __all__ = [
     "Statistic",
     "StoreError",
     "SweepSpec",
+    "frontier",
     "load",
+    "optimise",
     "run",
 ]
 
 _HOMES = {
-    "spec": ("Axis", "Fixed", "SpecError", "Statistic", "SweepSpec"),
+    "spec": ("Allocation", "Axis", "Fixed", "SpecError", "Statistic", "SweepSpec"),
     "model": ("Domain", "Model", "Output", "Parameter", "Stages"),
     "loop": ("Progress", "run"),
     "manifest": ("StoreError",),
     "equations": ("load",),
+    "splits": ("optimise",),
+    "pareto": ("frontier",),
 }
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sweep.spec import SweepSpec
 
 REFUSED, INTERRUPTED = 2, 130
-OF_AN_EXTRA = ("matplotlib", "h5netcdf", "h5py")
+OF_AN_EXTRA = ("matplotlib", "h5netcdf", "h5py", "moocore")
 UNITS = {"B": 1, **{f"{p}B": 1000**i for i, p in enumerate("kMGT", 1)}}
 UNITS |= {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
 
@@ -150,8 +150,10 @@ def main() -> None:
     \b
     sweep describe configs/baseline.toml                   what it would compute
     sweep run configs/baseline.toml --store out.zarr       compute it; again to go on
+    sweep optimise configs/front_loading.toml              split a budget: GPUs now, later, or efficiency
     sweep status out.zarr                                  how far it is
     sweep plot out.zarr -o loss.png                        draw it
+    sweep frontier configs/frontier.toml ...               what no other point beats
     """  # noqa: D301 (\b is click's mark for lines that are not to be wrapped)
 
 
@@ -218,6 +220,36 @@ def run(
 
 
 @main.command()
+@_config
+@click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@click.option("--overwrite", is_flag=True, help="Replace what is at --netcdf.")
+def optimise(config: Path, file: Path | None, overwrite: bool) -> None:
+    """Find the best split of a budget for every scenario of CONFIG.
+
+    How much to spend on accelerators now, on accelerators later and on efficiency research. A few scenarios are told
+    one by one, more as ranges.
+
+    Example: sweep optimise configs/front_loading.toml
+    """
+    from sweep.describe import describe_splits
+
+    spec = sweep.load(config)
+    points = math.prod(spec.shape.values())
+    if file is not None:
+        from sweep import netcdf
+
+        dates = 8 if spec.allocation is None else spec.allocation.dates
+        netcdf.check(file, 8 * points * (2 * dates + 20), overwrite=overwrite)
+    is_mean = spec.allocation is None or spec.allocation.objective == "mean"
+    dataset = sweep.optimise(spec, sensitivities=is_mean and points <= 8)
+    if file is not None:
+        netcdf.write(dataset, file)
+    _echo(describe_splits(dataset))
+    if file is not None:
+        click.echo(f"written to {file}")
+
+
+@main.command()
 @click.argument("store", type=click.Path(path_type=Path))
 def status(store: Path) -> None:
     """Say how far STORE is, and what it holds.
@@ -265,9 +297,80 @@ def plot(
     figures.check_path(path)
     if source.exists() and not source.is_dir() and source.suffix != ".toml":
         raise _Refusal(f"{source}: is neither a store (a folder) nor a config (a .toml file)")
-    dataset = _open(source) if source.is_dir() else _evaluate(sweep.load(source), None, None, False)[0]
+    dataset = _open(source) if source.is_dir() else _computed(sweep.load(source))
     figures.save(figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=places), path)
     click.echo(path)
+
+
+def _computed(spec: "SweepSpec") -> "xr.Dataset":
+    """Evaluate or solve a sweep in memory."""
+    from sweep.equations import MODELS
+
+    if MODELS[spec.model].function is None:
+        return sweep.optimise(spec)
+    return _evaluate(spec, None, None, False)[0]
+
+
+@main.command()
+@click.argument("source", metavar="CONFIG|STORE", type=click.Path(path_type=Path))
+@click.option("--minimise", metavar="NAME", multiple=True, help="Output or axis to minimise; may be repeated.")
+@click.option("--maximise", metavar="NAME", multiple=True, help="Output or axis to maximise; may be repeated.")
+@click.option("--where", metavar="TEXT", help='Conditions such as "relative_loss <= 0.6 and time <= 5".')
+@click.option("--by", metavar="AXIS", multiple=True, help="Axis with one frontier for each value; may be repeated.")
+@click.option(
+    "--most",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Points to keep of each frontier, chosen so that none left out is much better; 0 for all.",
+)
+@click.option("-o", "path", type=click.Path(path_type=Path), help="Figure to write: .png, .svg or .pdf.")
+@click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@_memory
+@click.option("--overwrite", is_flag=True, help="Replace what is at --netcdf.")
+def frontier(
+    source: Path,
+    minimise: tuple[str, ...],
+    maximise: tuple[str, ...],
+    where: str | None,
+    by: tuple[str, ...],
+    most: int,
+    path: Path | None,
+    file: Path | None,
+    memory: int | None,
+    overwrite: bool,
+) -> None:
+    """Find the points of a sweep that no other one beats.
+
+    A CONFIG is evaluated block by block and nothing of it is kept; a STORE is read.
+
+    Example: sweep frontier configs/frontier.toml --minimise time --minimise total_cost --where "relative_loss <= 0.6"
+    """
+    from sweep.describe import describe_frontier
+    from sweep.slices import readable
+
+    if path is not None:
+        from sweep import figures
+
+        figures.check_path(path)
+    if file is not None:
+        from sweep import netcdf
+
+        netcdf.check(file, 0, memory=memory, overwrite=overwrite)
+    if source.exists() and not source.is_dir() and source.suffix != ".toml":
+        raise _Refusal(f"{source}: is neither a store (a folder) nor a config (a .toml file)")
+    asked = {"minimise": minimise, "maximise": maximise, "where": where, "by": by, "most": most or None}
+    with _bar() as show, readable(str(source)):
+        dataset = sweep.frontier(source, **asked, memory=memory, progress=show)
+    _echo(describe_frontier(dataset))
+    if path is not None:
+        from sweep.tradeoffs import plot_frontier
+
+        figures.save(plot_frontier(dataset), path)
+        click.echo(path)
+    if file is not None:
+        netcdf.write(dataset, file)
+        click.echo(file)
 
 
 def _evaluate(

@@ -68,16 +68,29 @@ def plot(
     UserWarning
         For letters that the font does not have.
     """
-    matplotlib = _matplotlib()
+    load_matplotlib()
     drawn, notes = take(dataset, output=output, x=x, lines=lines, y=y, at=at)
-    with matplotlib.rc_context(STYLE), _boxes_for_letters():
-        axes = _page(str(dataset.attrs.get("title", "")), notes)
+    with drawing():
+        axes = page(str(dataset.attrs.get("title", "")), notes)
         (_draw_curves if y is None else _draw_map)(axes, drawn)
-        axes.figure.draw_without_rendering()  # settles the layout, so that what is measured is what is printed
-        missing = _missing_letters(axes.figure)
+        missing = settle(axes.figure)
     if missing:
-        warnings.warn(f"the font of the figure has no {missing}; boxes stand for it", UserWarning, stacklevel=2)
+        warnings.warn(missing, UserWarning, stacklevel=2)
     return axes.figure
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in the style of this project, with boxes for letters that the font lacks."""
+    with load_matplotlib().rc_context(STYLE), _boxes_for_letters():
+        yield
+
+
+def settle(figure: "Figure") -> str:
+    """Lay a figure out, so that what is measured is what is printed; say which letters its font lacks, if any."""
+    figure.draw_without_rendering()
+    missing = _missing_letters(figure)
+    return f"the font of the figure has no {missing}; boxes stand for it" if missing else ""
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
@@ -90,7 +103,7 @@ def check_path(path: str | os.PathLike[str]) -> None:
     ImportError
         Without matplotlib.
     """
-    _matplotlib()
+    load_matplotlib()
     path = Path(path)
     _kind(path)
     if not path.parent.is_dir():
@@ -105,12 +118,11 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
     SpecError
         For another suffix, or a path that cannot be written.
     """
-    matplotlib = _matplotlib()
     path = Path(path)
     kind = _kind(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with matplotlib.rc_context(STYLE), _boxes_for_letters():
+        with drawing():
             figure.savefig(part, format=kind, dpi=160, metadata=NO_DATE[kind])
         part.replace(path)
     except OSError as error:
@@ -126,7 +138,14 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _matplotlib() -> Any:
+def load_matplotlib() -> Any:
+    """Import matplotlib.
+
+    Raises
+    ------
+    ImportError
+        Saying what to install, without it.
+    """
     try:
         import matplotlib
     except ModuleNotFoundError as error:
@@ -156,7 +175,7 @@ def _missing_letters(figure: "Figure") -> str:
     return ", ".join([*names, *["..."] * (len(missing) > 8)])
 
 
-def _page(title: str, notes: list[str]) -> "Axes":
+def page(title: str, notes: list[str]) -> "Axes":
     """Make a figure with title and caption, as much taller as they need; return axes that fill the rest."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -192,15 +211,18 @@ def _draw_curves(axes: "Axes", drawn: xr.DataArray) -> None:
         axes.plot(x.values, row, color=colour, marker=marker, markersize=4, clip_on=False, label=text)
     axes.grid(True, color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    _set_axis(axes, "x", x, ACROSS)
-    _set_axis(axes, "y", drawn, UP)
+    set_axis(axes, "x", x, ACROSS)
+    set_axis(axes, "y", drawn, UP)
     if rows is None:
         return
+    add_legend(axes, str(rows.attrs.get("long_name", rows.name)), -1 if values[-1, -1] > values[0, -1] else 1)
+
+
+def add_legend(axes: "Axes", title: str, step: int = 1) -> None:
+    """Name the lines beside the axes, in their order or, with a step of -1, the other way round."""
     handles, labels = axes.get_legend_handles_labels()
-    upwards = -1 if values[-1, -1] > values[0, -1] else 1
-    title = _wrap(axes.figure, str(rows.attrs.get("long_name", rows.name)), BESIDE, NORMAL)
     place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False, "alignment": "left"}
-    legend = axes.legend(handles[::upwards], labels[::upwards], title=title, **place)
+    legend = axes.legend(handles[::step], labels[::step], title=_wrap(axes.figure, title, BESIDE, NORMAL), **place)
     for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)
 
@@ -216,8 +238,8 @@ def _draw_map(axes: "Axes", drawn: xr.DataArray) -> None:
     grey = np.ma.masked_array(np.ones(drawn.shape), ~np.isnan(drawn.values))
     axes.pcolormesh(*edges, grey, cmap="gray", vmin=0, vmax=1.2, rasterized=True)
     mesh = axes.pcolormesh(*edges, finite, cmap="viridis", norm=norm, rasterized=True)
-    _set_axis(axes, "x", x, ACROSS)
-    _set_axis(axes, "y", y, UP)
+    set_axis(axes, "x", x, ACROSS)
+    set_axis(axes, "y", y, UP)
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=25)
     bar.set_label(_wrap(axes.figure, label(drawn), UP, NORMAL), parse_math=False)
     bar.outline.set_visible(False)
@@ -266,7 +288,7 @@ def _luminance(colour: tuple[float, ...]) -> float:
     return float(np.dot((0.2126, 0.7152, 0.0722), linear))
 
 
-def _set_axis(axes: "Axes", which: str, variable: xr.DataArray, inches: float) -> None:
+def set_axis(axes: "Axes", which: str, variable: xr.DataArray, inches: float) -> None:
     """Set label, scale and, for a coordinate, limits of one axis; tick labels stand for themselves."""
     text, linear = label(variable), None if variable.name in variable.dims else linear_part(variable)
     if is_log(variable):

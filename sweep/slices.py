@@ -54,7 +54,7 @@ def take(
     notes += _gaps(drawn, bool(dataset.attrs.get("complete")), "; ".join(notes), hatched=y is not None)
     if "reduced" in variable.attrs:
         notes.append(f"Over: {variable.attrs['reduced']}")
-    notes += _fixed(dataset, variable)
+    notes += fixed_note(dataset, variable)
     notes += [f"{word}: {dataset.attrs[k]}" for k, word in ORIGIN.items() if dataset.attrs.get(k) not in (None, "none")]
     return drawn, notes
 
@@ -203,7 +203,7 @@ def _gaps(drawn: xr.DataArray, complete: bool, where: str, *, hatched: bool) -> 
     return [f"{word}: {why}; {mask.sum():,} of {mask.size:,} points" for word, why, mask in found if mask.any()]
 
 
-def _fixed(dataset: xr.Dataset, variable: xr.DataArray) -> list[str]:
+def fixed_note(dataset: xr.Dataset, variable: xr.DataArray) -> list[str]:
     """List the fixed parameters that a variable depends on; all of them when its model is not a shipped one."""
     model = MODELS.get(dataset.attrs.get("model"))
     outputs = variable.attrs.get("outputs", str(variable.name)).split(", ")

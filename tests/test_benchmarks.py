@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = ["evaluate", "reduce", "lazy", "nondominated", "memory", "run_in_memory", "startup", "store"]
+NAMES = ["evaluate", "reduce", "lazy", "nondominated", "frontier", "memory", "run_in_memory", "startup", "store"]
 
 
 @pytest.fixture

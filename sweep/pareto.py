@@ -1,0 +1,332 @@
+"""The exact Pareto frontier of a sweep, of any size: which of its points no other one beats in every objective."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sweep.culling import Front, Objective, Piece, Scan
+from sweep.fields import Field, Offer, Source
+from sweep.loop import Progress
+from sweep.model import Model
+from sweep.spec import Condition, SpecError, conditions_of, unknown
+from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
+
+MOST_OBJECTIVES = 6
+MOST_FRONTIERS = 100_000
+TOGETHER = 64  # pieces that are looked at together, where they last: some 10 MB
+KNEE = (
+    "the point with the least sum of normalised objectives, unless that is an end; of two objectives the one farthest "
+    "below the chord between the ends"
+)
+NORMALISED = "each from 0, the best on the frontier, to 1, the worst; by its logarithm if it spans more than 1000-fold"
+
+
+def frontier(
+    source: Source,
+    *,
+    minimise: str | Sequence[str] = (),
+    maximise: str | Sequence[str] = (),
+    where: str | None = None,
+    by: str | Sequence[str] = (),
+    most: int | None = None,
+    keep_weakly: bool = False,
+    hypervolume: Mapping[str, float] | None = None,
+    model: Model | None = None,
+    memory: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> xr.Dataset:
+    """Points of a sweep that no other one beats: nowhere worse and somewhere better, among those that are allowed.
+
+    Exact, and streamed: the values are looked at block by block and not kept, so that a sweep of 1e9 points needs no
+    storage. A point with a NaN among its objectives is not on the frontier; infinities count as the numbers they are.
+
+    Parameters
+    ----------
+    source : SweepSpec, xarray.Dataset or path
+        A sweep that is not computed yet; the dataset of one, in memory, lazy (``engine="sweep"``) or of a store; the
+        path of a store or of a config.
+    minimise, maximise : str or sequence of str
+        Outputs or axes, 1 to 6 in all. A spec is asked for outputs that it does not name too.
+    where : str, optional
+        Conditions such as ``total_cost <= 1e9 and time <= 5``, of outputs or axes: other points do not count. They
+        are compared as float64 would compare them.
+    by : str or sequence of str
+        Axes that are not decisions: one frontier for each of their values, or combination of values.
+    most : int, optional
+        Points to keep of each frontier: a choice among them so that each is nearly no worse than a chosen one. The
+        attribute ``epsilon`` says how nearly, in normalised objectives.
+    keep_weakly : bool
+        Whether to keep all of the points that are equal in every objective, or the first in the order of the grid.
+    hypervolume : mapping of str to float, optional
+        Reference value of each objective: adds the hypervolume of each frontier, and what each point alone adds to
+        it (both before `most` is applied). Needs moocore, the extra ``pareto``.
+    model : Model, optional
+        Of a spec, a model of your own.
+    memory : int, optional
+        Budget in bytes for the blocks; half of the machine's by default. The result does not depend on it.
+    progress : callable, optional
+        Called with a :class:`~sweep.loop.Progress` after every block.
+
+    Returns
+    -------
+    xarray.Dataset
+        Along ``point``: the objectives and what is in the conditions; for each axis that they depend on its value, a
+        coordinate, and its index in the grid, ``<axis>_index``; ``is_knee``; with `hypervolume`, that and
+        ``hypervolume_contribution``. Sorted by the values of `by`, then by the objectives, the best of the first one
+        first. The attributes have those of the sweep, the question, how many points were considered, feasible (the
+        conditions hold) and on the frontier.
+
+    Raises
+    ------
+    SpecError
+        One line, before anything is computed: a name that there is not, objectives that are given twice or are not
+        1 to 6, an axis of `by` that changes nothing. Later: a frontier of more than 3e7 points.
+    StoreError
+        A path that is no store.
+    ImportError
+        Without moocore, for `hypervolume`.
+
+    Warns
+    -----
+    UserWarning
+        For a pairing of numbers and loss convention that is usually a mistake.
+    """
+    objectives = (*(Objective(n) for n in _names(minimise)), *(Objective(n, True) for n in _names(maximise)))
+    offer = Offer(source, model)
+    question = _checked(offer, objectives, where, _names(by), most, hypervolume)
+    if hypervolume is not None:
+        load_moocore()
+    for caveat in offer.caveats:
+        warnings.warn(caveat, UserWarning, stacklevel=2)
+    field = offer.field(question.outputs, question.axes, question.by, memory)
+    fronts, dtypes = _fronts(field, question, keep_weakly, progress or (lambda _: None))
+    return _dataset(field, question, fronts, dtypes, most, hypervolume)
+
+
+@dataclass(frozen=True)
+class _Question:
+    objectives: tuple[Objective, ...]
+    conditions: tuple[Condition, ...]
+    where: str
+    by: tuple[str, ...]
+    outputs: tuple[str, ...]  # that objectives and conditions name
+    axes: tuple[str, ...]  # that these depend on, or that they name themselves
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Outputs that are in a condition only."""
+        objectives = {objective.name for objective in self.objectives}
+        return tuple(name for name in self.outputs if name not in objectives)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Objectives and conditions, each once."""
+        return tuple(dict.fromkeys((*(o.name for o in self.objectives), *(c.output for c in self.conditions))))
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _checked(
+    offer: Offer,
+    objectives: tuple[Objective, ...],
+    where: str | None,
+    by: tuple[str, ...],
+    most: int | None,
+    hypervolume: Mapping[str, float] | None,
+) -> _Question:
+    """Refuse what cannot be answered."""
+    names = [objective.name for objective in objectives]
+    if not 1 <= len(names) <= MOST_OBJECTIVES:
+        raise SpecError(f"objectives: give 1 to {MOST_OBJECTIVES} names to minimise or maximise, got {len(names)}")
+    for name in names:
+        _refuse_unknown(offer, "objective", name)
+        if names.count(name) > 1:
+            raise SpecError(f"objectives: {name} is given twice; give it once")
+    try:
+        conditions = conditions_of(where) if where is not None else ()
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    for condition in conditions:
+        _refuse_unknown(offer, "where", condition.output)
+    used = tuple(dict.fromkeys((*names, *(condition.output for condition in conditions))))
+    outputs = tuple(name for name in used if name not in offer.lengths)
+    if not outputs:
+        raise SpecError(
+            f"objectives: {', '.join(used)} are axes, so nothing trades against them; "
+            f"add an output or a condition on one ({', '.join(offer.depends)})"
+        )
+    needs = {dim for name in used for dim in offer.depends.get(name, (name,))}
+    for name in by:
+        if name not in offer.lengths:
+            raise SpecError(f"by: {unknown('axis', name, offer.lengths)}")
+        if by.count(name) > 1:
+            raise SpecError(f"by: {name} is given twice; give it once")
+        if name in names:
+            raise SpecError(f"by: {name} is an objective, so it cannot hold still; drop it from one of the two")
+        if name not in needs:
+            raise SpecError(f"by: neither objectives nor conditions depend on {name}; drop it")
+    count = int(np.prod([offer.lengths[name] for name in by], dtype=object)) if by else 1
+    if count > MOST_FRONTIERS:
+        raise SpecError(f"by: makes {count:,} frontiers, at most {MOST_FRONTIERS:,} are made; take shorter axes")
+    if most is not None and most < len(objectives) + 1:
+        raise SpecError(
+            f"most: must be at least {len(objectives) + 1}, the ends of the frontier and a knee, got {most}"
+        )
+    if hypervolume is not None and set(hypervolume) != set(names):
+        raise SpecError(f"hypervolume: needs a reference for each objective ({', '.join(names)}) and no others")
+    axes = tuple(dim for dim in offer.lengths if dim in needs)
+    return _Question(objectives, conditions, " ".join((where or "").split()), by, outputs, axes)
+
+
+def _refuse_unknown(offer: Offer, kind: str, name: str) -> None:
+    if name in offer.lengths or name in offer.depends:
+        return
+    if name in offer.fixed:
+        raise SpecError(f"{kind}: {name} is fixed at {offer.fixed[name]:g} in this sweep; make it an axis")
+    raise SpecError(f"{kind}: {unknown('output or axis', name, [*offer.depends, *offer.lengths])}")
+
+
+def _fronts(
+    field: Field, question: _Question, keep_weakly: bool, report: Callable[[Progress], None]
+) -> tuple[dict[tuple[int, ...], Front], dict[str, np.dtype]]:
+    """Stream the blocks into a front for each combination of values of `by`; give the types of the values too."""
+    plan = field.plan
+    strides = np.cumprod([1, *(plan.shape[dim] for dim in reversed(field.dims))], dtype=object)[:-1]
+    stride = dict(zip(reversed(field.dims), map(int, strides), strict=True))
+    dtypes = {name: field.dtypes.get(name, np.dtype(np.float64)) for name in question.values}
+    scan = Scan(
+        strides=tuple(stride[dim] for dim in plan.shape),
+        objectives=question.objectives,
+        conditions=question.conditions,
+        extras=question.extras,
+        dtype=np.result_type(*dtypes.values()),
+    )
+    fronts: dict[tuple[int, ...], Front] = {}
+    waiting: dict[tuple[int, ...], list[Piece]] = {}
+
+    def take(held: tuple[int, ...]) -> None:
+        scan(fronts.setdefault(held, scan.fresh(keep_weakly)), waiting.pop(held))
+
+    began, points = time.perf_counter(), 0
+    for done, (block, pieces) in enumerate(field.scanned(scan), 1):
+        for held, piece in pieces:
+            waiting.setdefault(held, []).append(piece)
+            if not piece.lasting or len(waiting[held]) == TOGETHER:
+                take(held)
+        if sum(map(len, waiting.values())) > TOGETHER:
+            take(next(iter(waiting)))
+        points += block.points
+        seconds = time.perf_counter() - began
+        report(Progress(done, len(plan), points, plan.points, points, 0, seconds))
+    for held in list(waiting):
+        take(held)
+    for front in fronts.values():
+        front.settle()
+    return {held: fronts[held] for held in sorted(fronts)}, dtypes
+
+
+def _dataset(
+    field: Field,
+    question: _Question,
+    fronts: Mapping[tuple[int, ...], Front],
+    dtypes: Mapping[str, np.dtype],
+    most: int | None,
+    hypervolume: Mapping[str, float] | None,
+) -> xr.Dataset:
+    """Describe the points of all fronts."""
+    names, found = [o.name for o in question.objectives], []
+    flips = np.array([-1.0 if o.maximise else 1.0 for o in question.objectives])
+    whole = np.concatenate([front.values[:, : len(names)] for front in fronts.values()])
+    logs = tuple(is_logarithmic(column * flip) for column, flip in zip(whole.T, flips, strict=True))
+    reference = None if hypervolume is None else flips * [hypervolume[name] for name in names]
+    epsilon, count = 0.0, 0
+    for front in fronts.values():
+        count += len(front.places)
+        points = front.values[:, : len(names)]
+        order = np.lexsort((front.places, *points.T[::-1]))
+        rows, places, points = front.values[order], front.places[order], points[order]
+        columns: dict[str, np.ndarray] = {"is_knee": np.zeros(len(places), bool)}
+        scaled = normalised(points, logs)
+        turn = knee(scaled)
+        if turn is not None:
+            columns["is_knee"][turn] = True
+        if reference is not None:
+            volume, columns["hypervolume_contribution"] = hypervolumes(points, reference)
+            columns["hypervolume"] = np.full(len(places), volume)
+        if most is not None and len(places):
+            chosen, excess = thinned(scaled, most, () if turn is None else (turn,))
+            epsilon = max(epsilon, excess)
+            rows, places = rows[chosen], places[chosen]
+            columns = {name: column[chosen] for name, column in columns.items()}
+        found.append((rows, places, columns))
+    rows, places = (np.concatenate([part[i] for part in found]) for i in (0, 1))
+    columns = {name: np.concatenate([part[2][name] for part in found]) for name in found[0][2]}
+    dataset = _described(field, question, rows, places, dtypes, columns)
+    totals = {
+        "points_considered": field.plan.points,
+        "points_feasible": sum(front.feasible for front in fronts.values()),
+        "points_nondominated": count,
+    }
+    dataset.attrs = {**field.dataset_attributes, **_words(question), **totals, "knee": KNEE, "normalised": NORMALISED}
+    if most is not None:
+        dataset.attrs |= {"most": most, "epsilon": epsilon}
+        dataset.attrs["epsilon_means"] = (
+            "for each point of the frontiers there is one that is kept whose normalised objectives are at most epsilon "
+            "larger"
+        )
+    if hypervolume is not None:
+        dataset.attrs["hypervolume_reference"] = ", ".join(f"{name} = {hypervolume[name]:.10g}" for name in names)
+    return dataset
+
+
+def _words(question: _Question) -> dict[str, str]:
+    """Say what was asked."""
+    words = {
+        "minimised": ", ".join(o.name for o in question.objectives if not o.maximise),
+        "maximised": ", ".join(o.name for o in question.objectives if o.maximise),
+        "where": question.where,
+        "by": ", ".join(question.by),
+    }
+    return {key: text or "none" for key, text in words.items()}
+
+
+def _described(
+    field: Field,
+    question: _Question,
+    rows: np.ndarray,
+    places: np.ndarray,
+    dtypes: Mapping[str, np.dtype],
+    columns: Mapping[str, np.ndarray],
+) -> xr.Dataset:
+    index = np.unravel_index(places, [field.plan.shape[dim] for dim in field.dims])
+    data: dict[str, Any] = {}
+    names = (*(o.name for o in question.objectives), *question.extras)
+    for name, column in zip(names, rows.T, strict=True):
+        flip = any(o.name == name and o.maximise for o in question.objectives)
+        data[name] = ("point", (-column if flip else column).astype(dtypes[name]), _plain(field.attributes(name)))
+    coords = {}
+    for dim, at in zip(field.dims, index, strict=True):
+        if dim not in data:
+            coords[dim] = ("point", field.at(dim, at), _plain(field.attributes(dim)))
+        words = {"long_name": f"position along {dim} in the sweep", "units": "1"}
+        data[f"{dim}_index"] = ("point", at.astype(np.int64), words)
+    unit = " ".join(f"({field.attributes(o.name).get('units', '1')})" for o in question.objectives)
+    words = {
+        "is_knee": {"long_name": "whether this is the knee of its frontier", "units": "1"},
+        "hypervolume": {"long_name": "hypervolume of the whole frontier that this point is on", "units": unit},
+        "hypervolume_contribution": {"long_name": "what this point alone adds to the hypervolume", "units": unit},
+    }
+    data |= {name: ("point", column, words[name]) for name, column in columns.items()}
+    return xr.Dataset(data, coords)
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what describes a dimension of a grid, which a point is not."""
+    return {key: value for key, value in attributes.items() if key != "spacing"}

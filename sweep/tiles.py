@@ -1,0 +1,303 @@
+"""Tiles of a sweep reduced where they are evaluated: the best of each objective leaves the device, and no values.
+
+Neighbouring points are evaluated side by side and compared in registers; what is then looked at one by one is evaluated
+again. Both give the bits of a run, since the model has tables.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from sweep.culling import Objective, Scan, compare, places_in
+from sweep.evaluate import RANK, Inputs, compiled, stages_of, take
+from sweep.model import Model
+from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes
+from sweep.spec import Condition, SpecError, SweepSpec
+
+POINTS = 2**24  # of a block
+SIDES = (8, 8, 16)  # of a tile along the last three axes
+POINT_BYTES = 2  # that a point of a block takes beside the tables
+
+
+def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tuple[Plan, tuple[int, int, int]]:
+    """Cut a grid into blocks of whole tiles, of one value of each of the axes that are kept apart, which come first.
+
+    Returns
+    -------
+    plan : Plan
+        Of the blocks.
+    sides : tuple of int
+        Of a tile; axes before the last two count as one.
+
+    Raises
+    ------
+    SpecError
+        When not even a block of one tile fits the memory.
+    """
+    lengths = tuple(spec.shape.values())
+    sides = [1] * max(RANK, len(lengths))
+    for i, (n, side) in enumerate(zip(lengths[::-1], SIDES[::-1], strict=False), 1):
+        sides[-i] = min(side, n) if i <= len(lengths) - apart else 1
+    if sides[-3] == 1 and len(lengths) > 1:
+        sides[-2] = min(4 * SIDES[1], lengths[-2]) if sides[-2] > 1 else 1
+    points = POINTS
+    while True:
+        block = (*(1,) * apart, *boxes(lengths[apart:], points)[0])
+        block = tuple(-(-b // side) * side for b, side in zip(block, sides[-len(block) :], strict=True))
+        held = dict(zip(spec.axes, block, strict=True))
+        tables = sum(math.prod(held[dim] for dim in dims) for dims in model.table_dims(spec))
+        needed = FIXED_BYTES + POINT_BYTES * math.prod(block) + TABLE_BYTES * tables
+        if needed <= memory:
+            break
+        if points == 1:
+            given = f"{memory // 10**6:,} MB" if memory >= 10**6 else f"{memory:,} bytes"
+            raise SpecError(f"memory: {given} hold not even a tile; give at least {-(-needed // 10**6):,} MB")
+        points //= 2
+    plan = Plan(spec.shape, block, block, model.variables(spec), np.dtype(spec.dtype).itemsize)
+    return plan, tuple(sides[-3:])
+
+
+class Tiler:
+    """Reduces the tiles of blocks on one device; the next block is started before the one before is waited for.
+
+    Parameters
+    ----------
+    model : Model
+        With tables.
+    spec : SweepSpec
+        Resolved against the model; its outputs are those that `scan` asks for.
+    plan : Plan
+        Of :func:`make_tile_plan`.
+    sides : tuple of int
+        Of a tile, from there.
+    scan : Scan
+        What is asked.
+    """
+
+    def __init__(self, model: Model, spec: SweepSpec, plan: Plan, sides: tuple[int, int, int], scan: Scan) -> None:
+        self._model, self._spec, self.plan, self.sides, self.scan = model, spec, plan, sides, scan
+        self._finish = stages_of(model, spec).finish
+        whole = (1,) * (RANK - len(plan.shape)) + plan.block_shape
+        self.shape = (math.prod(whole[:-2]), *whole[-2:])
+        with jax.enable_x64(spec.dtype == "float64"):
+            self._inputs = Inputs(model, spec, plan, jax.local_devices()[0])
+
+    def halved(self) -> None:
+        """There is no smaller one: it takes little memory."""
+
+    def release(self, started: Any) -> None:
+        """Nothing is held of what was finished."""
+
+    def start(self, blocks: Sequence[Block]) -> Any:
+        """Start one block; :meth:`finish` waits for it."""
+        (block,) = blocks
+        inside = self._inside(block) if self.scan.conditions else None
+        outputs = self._spec.outputs
+        with jax.enable_x64(self._spec.dtype == "float64"):
+            inputs = {name: _of_rank(array) for name, array in self._inputs(block).items()}
+            static = ("finish", "objectives", "conditions", "sides", "groups", "model")
+            found = compiled(_bests, static, jax.default_backend(), 1)(
+                (),
+                {"inputs": inputs, "inside": inside},
+                finish=self._finish,
+                objectives=tuple(o for o in self.scan.objectives if o.name in outputs),
+                conditions=tuple(c for c in self.scan.conditions if c.output in outputs),
+                sides=self.sides,
+                groups=self.shape[0] // self.sides[0],
+                model=self._model.name,
+            )
+        return block, inputs, inside, found
+
+    def finish(self, started: Any) -> list["Made"]:
+        """Give the piece of each block that was started."""
+        return [Made(self, *started)]
+
+    def values(self, inputs: Mapping[str, jax.Array], index: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs at points of a block."""
+        n = len(index[0])
+        length = 2**10
+        while length < n:
+            length *= 4
+        padded = tuple(np.pad(i, (0, length - n)).astype(np.int32) for i in index)
+        names = tuple(self._spec.outputs)
+        with jax.enable_x64(self._spec.dtype == "float64"):
+            found = compiled(_points, ("finish", "names", "model"), jax.default_backend(), 1)(
+                (), {"inputs": inputs, "index": padded}, finish=self._finish, names=names, model=self._model.name
+            )
+        return {name: np.asarray(array)[:n] for name, array in zip(names, found, strict=True)}
+
+    def axis(self, name: str, block: Block) -> np.ndarray:
+        """Values of an axis along a padded block."""
+        position = list(self.plan.shape).index(name)
+        start, stop = block.start[position], block.stop[position]
+        points = self._spec.axes[name].coordinates(start, stop)
+        return np.pad(points, (0, self.plan.block_shape[position] - (stop - start)), mode="edge")
+
+    def spread(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Give something along one axis of a block the rank of the tiles, the axes before the last two being one."""
+        axes = list(self.plan.shape)
+        position = axes.index(name) - len(axes) + RANK  # among three axes, or before them
+        if position > 0 or len(axes) <= RANK:
+            return values.reshape([-1 if i == position else 1 for i in range(RANK)])
+        lead = self.plan.block_shape[: len(axes) - 2]
+        along = values.reshape([-1 if dim == name else 1 for dim in axes[:-2]])
+        return np.broadcast_to(along, lead).reshape(-1, 1, 1)
+
+    def _inside(self, block: Block) -> tuple[np.ndarray, ...]:
+        """Which of the indices along each of three axes are in the grid and may hold, by the conditions on axes."""
+        found = [np.ones([n if i == j else 1 for j in range(RANK)], bool) for i, n in enumerate(self.shape)]
+        for position, name in enumerate(self.plan.shape):
+            valid = np.arange(self.plan.block_shape[position]) < block.stop[position] - block.start[position]
+            for condition in self.scan.conditions:
+                if condition.output == name:
+                    valid &= compare(condition, self.axis(name, block))
+            i = max(0, position - len(self.plan.shape) + RANK)
+            found[i] = found[i] & self.spread(name, valid)
+        return tuple(found)
+
+
+class Made:
+    """A piece whose values stay on the device; the attributes are those of :class:`~sweep.culling.Piece`."""
+
+    lasting = True
+
+    def __init__(
+        self, tiler: Tiler, block: Block, inputs: Mapping[str, jax.Array], inside: Any, found: tuple[Any, Any]
+    ) -> None:
+        self._tiler, self._block, self._inputs = tiler, block, inputs
+        self.sides = tiler.sides
+        self._grid = grid = tuple(n // side for n, side in zip(tiler.shape, tiler.sides, strict=True))
+        least, count = found
+        least = iter(least)
+        scan = tiler.scan
+        self.corners = np.empty((math.prod(grid), len(scan.objectives)), scan.dtype)
+        for column, (name, maximise) in zip(self.corners.T, scan.objectives, strict=True):
+            if name in tiler.plan.shape:
+                values = tiler.spread(name, tiler.axis(name, block))
+                best = _tiled(-values if maximise else values, tiler.sides)
+            else:
+                best = np.asarray(next(least))
+            column.reshape(grid)[...] = best
+        self.possible, self.feasible = np.ones(len(self.corners), bool), block.points
+        if count is not None:
+            counts = np.broadcast_to(np.asarray(count), grid).ravel()
+            self.possible, self.feasible = counts > 0, int(counts.sum(dtype=np.int64))
+
+    def gather(self, tiles: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give columns and places of points of some tiles, those at these places within each."""
+        tiler, block = self._tiler, self._block
+        places = places_in(tiles, within, self._grid, self.sides, tiler.shape)
+        axes = list(tiler.plan.shape)
+        lead = np.unravel_index(places[0], tiler.plan.block_shape[:-2]) if len(axes) > 2 else ()
+        index = [*lead, *places[-2:]][-len(axes) :]
+        inside = np.ones(len(places[0]), bool)
+        for i, a, b in zip(index, block.start, block.stop, strict=True):
+            inside &= i < b - a
+        index, places = [i[inside] for i in index], [i[inside] for i in places]
+        values = tiler.values(self._inputs, places)
+        values |= {
+            name: tiler.axis(name, block)[i] for name, i in zip(axes, index, strict=True) if name in tiler.scan.names
+        }
+        holds = tiler.scan.holds(values)
+        if holds is not None:
+            index = [i[holds] for i in index]
+            values = {name: value[holds] for name, value in values.items()}
+        return tiler.scan.rows(values, block.start, index)
+
+
+def _tiled(values: np.ndarray, sides: Sequence[int]) -> np.ndarray:
+    """Least value in each tile, along axes that are whole tiles or do not change."""
+    for axis, side in enumerate(sides):
+        n = values.shape[axis]
+        if n > 1:
+            values = values.reshape(*values.shape[:axis], n // side, side, *values.shape[axis + 1 :]).min(axis=axis + 1)
+    return values
+
+
+def _of_rank(array: jax.Array) -> jax.Array:
+    """Give an array of the axes of a block the rank of the tiles; a constant has none."""
+    return array.reshape((1,) * (RANK - array.ndim) + array.shape) if array.ndim else array
+
+
+def _bests(
+    buffers: tuple[()],
+    given: Mapping[str, Any],
+    *,
+    finish: Callable[..., Mapping[str, jax.Array]],
+    objectives: tuple[Objective, ...],
+    conditions: tuple[Condition, ...],
+    sides: tuple[int, int, int],
+    groups: int,
+    model: str,
+) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
+    """Least of each objective in each tile, a maximised one negated, and at how many points the conditions hold.
+
+    NaN counts as infinity, and so does a point at which they do not hold. For :func:`sweep.evaluate.compiled`.
+    """
+    first, second, third = sides
+    names = tuple(dict.fromkeys((*(o.name for o in objectives), *(c.output for c in conditions))))
+    inside = given["inside"]
+
+    def row(group: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
+        least: list[jax.Array] = []
+        count: jax.Array | None = None
+        for number in range(first):
+
+            def part(array: jax.Array, place: jax.Array = group * first + number) -> jax.Array:
+                if not array.ndim:
+                    return array
+                return array[0] if array.shape[0] == 1 else lax.dynamic_index_in_dim(array, place, keepdims=False)
+
+            values = dict(zip(names, take(finish(**jax.tree.map(part, given["inputs"])), names, model), strict=True))
+            holds = None
+            if inside is not None:
+                holds = part(inside[0]) & inside[1][0] & inside[2][0]
+                for condition in conditions:
+                    holds = holds & compare(condition, values[condition.output], jnp)
+                one = holds.astype(jnp.int32)
+                count = one if count is None else count + one
+            for j, (name, maximise) in enumerate(objectives):
+                value = -values[name] if maximise else values[name]
+                value = jnp.where(jnp.isnan(value), jnp.inf, value)
+                value = value if holds is None else jnp.where(holds, value, jnp.inf)
+                least[j : j + 1] = [value if number == 0 else jnp.minimum(least[j], value)]
+        # Not fused into the reduction, which would evaluate one point after the other.
+        least, count = lax.optimization_barrier((least, count))
+        found = tuple(_along(value, (second, third), jnp.min) for value in least)
+        return found, None if count is None else _along(count, (second, third), jnp.sum)
+
+    return lax.map(row, jnp.arange(groups, dtype=np.int32))
+
+
+def _along(values: jax.Array, sides: tuple[int, int], reduce: Callable[..., jax.Array]) -> jax.Array:
+    """Reduce tiles along the two axes, where the values change."""
+    for axis, side in enumerate(sides):
+        if values.ndim and values.shape[axis] > 1 and side > 1:
+            n = values.shape[axis]
+            values = reduce(values.reshape(*values.shape[:axis], n // side, side, *values.shape[axis + 1 :]), axis + 1)
+    return values
+
+
+def _points(
+    buffers: tuple[()],
+    given: Mapping[str, Any],
+    *,
+    finish: Callable[..., Mapping[str, jax.Array]],
+    names: tuple[str, ...],
+    model: str,
+) -> tuple[jax.Array, ...]:
+    """Outputs at points of a block, one by one. For :func:`sweep.evaluate.compiled`."""
+    index = given["index"]
+
+    def pick(array: jax.Array) -> jax.Array:
+        if not array.ndim:
+            return array
+        return array[tuple(i if n > 1 else jnp.zeros_like(i) for i, n in zip(index, array.shape, strict=True))]
+
+    outputs = take(finish(**jax.tree.map(pick, given["inputs"])), names, model)
+    return tuple(jnp.broadcast_to(output, index[0].shape) for output in outputs)

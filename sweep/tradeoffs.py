@@ -1,0 +1,141 @@
+"""Frontier to figure: what one objective costs in another, with the knees marked."""
+
+import itertools
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from sweep.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
+from sweep.slices import MOST_LINES, ORIGIN, fixed_note, quantities
+from sweep.spec import SpecError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FEW = 40  # points that are marked one by one
+ALONE, SHARED = (5.0, 3.4), (1.8, 3.0)  # inches for the labels of the axes of one panel, or of one of three
+
+
+def plot_frontier(dataset: xr.Dataset) -> "Figure":
+    """Draw a frontier of 2 objectives as a line, of 3 as points in the plane of each two, in one colour for each `by`.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        From :func:`sweep.frontier`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot; write it with :func:`sweep.figures.save`.
+
+    Raises
+    ------
+    SpecError
+        Where there are not 2 or 3 objectives, or no points with finite ones.
+    ImportError
+        Without matplotlib.
+
+    Warns
+    -----
+    UserWarning
+        For letters that the font does not have.
+    """
+    load_matplotlib()
+    names = objectives_of(dataset)
+    if len(names) not in (2, 3):
+        raise SpecError(f"a frontier is drawn for 2 or 3 objectives, this one has {len(names)}; write it with --netcdf")
+    finite = np.logical_and.reduce([np.isfinite(dataset[name].values) for name in names])
+    if not finite.any():
+        raise SpecError("the frontier has no point with finite objectives to draw")
+    drawn = dataset.isel(point=np.flatnonzero(finite))
+    groups, left_out = _groups(drawn)
+    with drawing():
+        panels = [page(str(dataset.attrs.get("title", "")), _notes(dataset, int((~finite).sum()), left_out))]
+        figure, pairs = panels[0].figure, list(itertools.combinations(names, 2))
+        if len(pairs) > 1:
+            panels[0].remove()
+            panels = list(figure.subplots(1, len(pairs)))
+        for axes, (x, y) in zip(panels, pairs, strict=True):
+            _draw(axes, drawn, groups, x, y, line=len(names) == 2)
+        title = " and ".join(str(dataset[name].attrs.get("long_name", name)) for name in _by(dataset))
+        add_legend(panels[-1], title)
+        missing = settle(figure)
+    if missing:
+        warnings.warn(missing, UserWarning, stacklevel=2)
+    return figure
+
+
+def objectives_of(dataset: xr.Dataset) -> list[str]:
+    """Name the objectives of a frontier."""
+    if "minimised" not in dataset.attrs:
+        raise SpecError("the dataset is not a frontier: it does not say what was minimised")
+    return [n for key in ("minimised", "maximised") for n in dataset.attrs[key].split(", ") if n != "none"]
+
+
+def _by(dataset: xr.Dataset) -> list[str]:
+    return [name for name in dataset.attrs["by"].split(", ") if name != "none"]
+
+
+def _groups(drawn: xr.Dataset) -> tuple[list[tuple[str, np.ndarray]], int]:
+    """Name each frontier and its points, at most eight, and how many frontiers are left out."""
+    by = _by(drawn)
+    if not by:
+        return [("frontier", np.arange(drawn.sizes["point"]))], 0
+    keys, inverse = np.unique(np.stack([drawn[f"{name}_index"].values for name in by]), axis=1, return_inverse=True)
+    count = keys.shape[1]
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_LINES)).round().astype(int))
+    members = [np.flatnonzero(inverse.ravel() == number) for number in chosen]
+    texts = [quantities([float(drawn[name].values[m[0]]) for m in members], drawn[name]) for name in by]
+    return [(", ".join(text), m) for text, m in zip(zip(*texts, strict=True), members, strict=True)], count - len(
+        chosen
+    )
+
+
+def _draw(axes: "Axes", drawn: xr.Dataset, groups: list[tuple[str, np.ndarray]], x: str, y: str, *, line: bool) -> None:
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"]([0.3] if len(groups) == 1 else np.linspace(0, 0.88, len(groups)))
+    knees = []
+    for (text, members), colour in zip(groups, colours, strict=True):
+        points = drawn.isel(point=members)
+        few = len(members) <= FEW
+        style = {"marker": "o", "markersize": 3 if few else 1.5, "linestyle": "-" if line else "none"}
+        if line and not few:
+            style["marker"] = "none"
+        axes.plot(points[x].values, points[y].values, color=colour, label=text, clip_on=False, **style)
+        knees.append(np.stack([points[n].values[points.is_knee.values].astype(float) for n in (x, y)]))
+    across, up = np.concatenate(knees, axis=1)
+    if len(across):
+        axes.plot(across, up, "D", color="white", markeredgecolor="black", markersize=6, label="knee", zorder=3)
+    axes.grid(True, color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    for which, name, inches in zip("xy", (x, y), ALONE if line else SHARED, strict=True):
+        set_axis(axes, which, drawn[name], inches)
+
+
+def _notes(dataset: xr.Dataset, infinite: int, left_out: int) -> list[str]:
+    """Say what the frontier is of, and where the numbers come from."""
+    found = dataset.attrs
+    goals = [f"{word} {found[key]}" for key, word in (("minimised", "least"), ("maximised", "largest"))]
+    goals = [goal for goal, key in zip(goals, ("minimised", "maximised"), strict=True) if found[key] != "none"]
+    text = f"Frontier: {' and '.join(goals)}"
+    text += f", where {found['where']}" if found["where"] != "none" else ""
+    text += f", for each {found['by']}" if found["by"] != "none" else ""
+    text += f"; {found['points_nondominated']:,} of {found['points_considered']:,} points"
+    notes = [text]
+    if "epsilon" in found:
+        notes.append(
+            f"Thinned: at most {found['most']:,} points each; none left out is better by more than "
+            f"{found['epsilon']:.2g} of an objective's range"
+        )
+    if infinite or left_out:
+        parts = [f"{infinite:,} points with an infinite objective"] * bool(infinite)
+        notes.append(f"Left out: {', '.join(parts + [f'{left_out:,} frontiers'] * bool(left_out))}")
+    notes.append(f"Knee: {found['knee']}")
+    notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": ", ".join(map(str, dataset.data_vars))}))
+    notes += [f"{word}: {found[key]}" for key, word in ORIGIN.items() if found.get(key) not in (None, "none")]
+    return notes
