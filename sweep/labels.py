@@ -104,16 +104,14 @@ def _of_statistic(model: Model, spec: SweepSpec, key: str, dim: str) -> dict[str
         "reduced_points": reduced,
         "reduced": "; ".join(_span(model, spec, axis) for axis in over),
     }
-    if kind == "quantiles":
+    if kind == "quantiles" and reduced <= ROW_POINTS:
+        attributes["method"] = "exact order statistics, interpolated linearly (Hyndman and Fan 1996, type 7)"
+        attributes["relative_error_bound"] = 0.0
+    elif kind == "quantiles":
         from kernels.statistics import SKETCH_ERROR
 
-        exact = reduced <= ROW_POINTS
-        attributes["method"] = (
-            "exact order statistics, interpolated linearly (Hyndman and Fan 1996, type 7)"
-            if exact
-            else "order statistics of counts by the leading bits of float32, interpolated linearly"
-        )
-        attributes["relative_error_bound"] = 0.0 if exact else SKETCH_ERROR
+        attributes["method"] = "order statistics of counts by the leading bits of float32, interpolated linearly"
+        attributes["relative_error_bound"] = SKETCH_ERROR
     return attributes
 
 
