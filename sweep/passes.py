@@ -17,6 +17,8 @@ from sweep.spec import Axis, SpecError, Statistic, SweepSpec
 TILE = 2**17  # cells evaluated side by side: their running statistics stay in the cache
 STEPS = 2**14  # steps of a part: with so many cells, a second of a CPU or less, so that a run can be stopped
 LANES, LONG_LANES = 2**15, 2**20  # cells side by side where fewer are kept; more where there is hardly an axis to step
+# Kept cells below which points are laid beside them, and below which they are even where that leaves hardly a step.
+FEW_CELLS, FEWEST_CELLS = 2**12, 2**8
 FEW_STEPS = 64
 ROW_POINTS = 2**24  # points of which quantiles are exact
 PIECE_POINTS = 2**22  # points evaluated at once where values are looked at in rows
@@ -227,9 +229,9 @@ def _make_running(
 ) -> Pass:
     kept = [dim for dim in shape if dim not in over]
     cells = math.prod(shape[dim] for dim in kept)
-    lanes, sides = _lay(shape, over, cells, LANES)
+    lanes, sides = _lay(shape, over, cells, LANES if cells < FEW_CELLS else cells)
     if lanes and math.prod(shape[dim] for dim in over if dim not in lanes) < FEW_STEPS:
-        lanes, sides = _lay(shape, over, cells, LONG_LANES)
+        lanes, sides = _lay(shape, over, cells, LONG_LANES if cells < FEWEST_CELLS else cells)
     stepped = [dim for dim in over if dim not in lanes]
     sides |= dict(zip(stepped, rows([shape[dim] for dim in stepped], STEPS), strict=True))
     # A table of steps and cells must fit; its cells are counted as those of a tile of the usual size.
