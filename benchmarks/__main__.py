@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("evaluate", "reduce", "lazy", "nondominated", "frontier", "run_in_memory", "store", "memory", "startup")
+NAMES = ("evaluate", "reduce", "lazy", "nondominated", "frontier", "front_loading")
+NAMES += ("run_in_memory", "store", "memory", "startup")
 
 
 def main() -> None:

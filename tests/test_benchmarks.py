@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = ["evaluate", "reduce", "lazy", "nondominated", "frontier", "memory", "run_in_memory", "startup", "store"]
+NAMES = [
+    "evaluate",
+    "reduce",
+    "lazy",
+    "nondominated",
+    "frontier",
+    "front_loading",
+    "memory",
+    "run_in_memory",
+    "startup",
+    "store",
+]
 
 
 @pytest.fixture
