@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -46,7 +46,8 @@ def optimise(
         Over the axes of the spec: ``shares`` (of each purchase, with ``purchase_date``), ``front_load_share``,
         ``later_share``, ``research_share``, ``objective``; what certifies it (``frank_wolfe_gap``, ``regret_bound``,
         ``research_bracket``, ``iterations``, ``status``); and for each named strategy ``strategy_objective`` and
-        ``strategy_regret``. Splits that are not certified are marked in ``status`` and never left out.
+        ``strategy_regret``. Splits that are not certified are marked in ``status`` and never left out; where a named
+        strategy is better than what was found, it is the answer, and nothing bounds its regret.
 
     Raises
     ------
@@ -111,12 +112,13 @@ def _solve(scenario: Mapping[str, jax.Array], chosen: Allocation, sensitivities:
     split = solver.optimal_split(scenario, dates=dates, objective=chosen.objective, software=chosen.software)
     found = {name: np.moveaxis(np.asarray(values), 0, -1) if values.ndim > 1 else np.asarray(values)
              for name, values in split._asdict().items()}  # fmt: skip
-    shares = found["shares"]
     found["frank_wolfe_gap"] = np.maximum(found["frank_wolfe_gap"], 0.0)  # a bound of some rounding may be below
-    found |= {"front_load_share": shares[:, 0], "later_share": shares[:, 1:].sum(axis=1)}
     found["purchase_date"] = np.asarray(scenario["horizon"])[:, None] * np.arange(dates) / dates
-    compared = [_objective(scenario, *_strategy(name, scenario, dates, chosen), chosen) for name in STRATEGIES]
-    found["strategy_objective"] = np.stack([np.asarray(values) for values in compared], axis=-1)
+    strategies = [_strategy(name, scenario, dates, chosen) for name in STRATEGIES]
+    compared = [np.asarray(_objective(scenario, *strategy, chosen)) for strategy in strategies]
+    found["strategy_objective"] = np.stack(compared, axis=-1)
+    _take_better(found, strategies)
+    found |= {"front_load_share": found["shares"][:, 0], "later_share": found["shares"][:, 1:].sum(axis=1)}
     regret = found["strategy_objective"] - found["objective"][:, None]
     # A strategy that is the optimum has a regret of some rounding.
     found["strategy_regret"] = np.where(np.abs(regret) < ROUNDING, 0.0, regret)
@@ -127,6 +129,20 @@ def _solve(scenario: Mapping[str, jax.Array], chosen: Allocation, sensitivities:
             values = [value[0] if value.ndim > 1 else value for value in values]
             found[f"{name}_sensitivity"] = np.stack(values, axis=-1)
     return found
+
+
+def _take_better(found: dict[str, np.ndarray], strategies: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Give a named strategy where it is better than the split that was found, which is then not certified at all."""
+    best = found["strategy_objective"].argmin(axis=1)
+    better = np.flatnonzero(found["strategy_objective"].min(axis=1) < found["objective"] - ROUNDING)
+    for name in ("shares", "research_share", "objective", "frank_wolfe_gap", "regret_bound", "status"):
+        found[name] = np.array(found[name])  # what JAX gives cannot be written
+    for row in better:
+        shares, research = strategies[best[row]]
+        found["shares"][row], found["research_share"][row] = shares[row], research[row]
+        found["objective"][row] = found["strategy_objective"][row, best[row]]
+        found["status"][row] = solver.STALLED
+        found["frank_wolfe_gap"][row] = found["regret_bound"][row] = np.inf
 
 
 def _objective(

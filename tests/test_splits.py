@@ -141,6 +141,17 @@ def test_best_single_date_is_that_of_a_dense_search(software):
         assert worth[-1] >= worth.max() * (1 - 1e-9)
 
 
+def test_optimise_is_never_worse_than_a_strategy_and_marks_what_it_could_not_certify():
+    axes = {"software_rate": {"values": (2.0, 6.0, 10.0)}, "hardware_rate": {"start": 1.0, "stop": 10.0, "num": 4}}
+    found = sweep.optimise(make_spec(axes, horizon=50.0))
+    assert (found.strategy_regret >= 0).all()
+    unsure = found.status.values != 0
+    assert 0 < unsure.sum() < unsure.size
+    taken = np.isinf(found.regret_bound.values)
+    assert taken.any() and unsure[taken].all()
+    np.testing.assert_allclose(found.shares.sum("purchase") + found.research_share, 1.0, rtol=0, atol=1e-12)
+
+
 def test_optimise_terminal_buys_all_at_one_date():
     found = sweep.optimise(make_spec(objective="terminal", research_gain=0.0, depreciation=0.0))
     assert ((found.shares > 0).sum("purchase") == 1).all()
