@@ -271,6 +271,17 @@ def most_at(bounds: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return -least_at(-bounds, dtype)
 
 
+def compare(value: Array | np.ndarray, sign: str, bound: float) -> Array | np.ndarray:
+    """Where ``value sign bound`` holds, for a sign of <, <=, >, >=, compared as float64 would compare them.
+
+    The bound may lie between two numbers of the type of the values.
+    """
+    above, below = (round_(np.asarray([bound]), value.dtype)[0] for round_ in (least_at, most_at))
+    if sign in ("<", ">="):
+        return value < above if sign == "<" else value >= above
+    return value <= below if sign == "<=" else value > below
+
+
 def sketch(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count values by the leading bits of their float32: counts that add up exactly, whatever is counted first.
 

@@ -9,12 +9,12 @@ fronts of some parts is that of the whole, so how a sweep is cut changes nothing
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from kernels import fronts
-from kernels.statistics import least_at, most_at
+from kernels.statistics import compare
 from sweep.spec import Condition, SpecError
 
 TILE = {1: (256,), 2: (8, 32), 3: (4, 8, 16)}  # sides of a tile along the last axes, by how many there are
@@ -182,7 +182,7 @@ class Scan:
         for condition in self.conditions:
             if names is not None and condition.output not in names:
                 continue
-            found = compare(condition, values[condition.output])
+            found = compare(values[condition.output], condition.sign, condition.bound)
             mask = found if mask is None else mask & found
         return mask
 
@@ -201,20 +201,6 @@ class Scan:
             column[...] = values[name]
         places = sum((i + a) * stride for i, a, stride in zip(index, start, self.strides, strict=True))
         return rows[complete], places[complete]
-
-
-def compare(condition: Condition, value: np.ndarray, library: Any = np) -> Any:
-    """Where a condition holds of values of NumPy or JAX, compared as float64 would compare them."""
-    bound = np.asarray([condition.bound])
-    low, high = (round_(bound, value.dtype)[0] for round_ in (least_at, most_at))
-    signs = {
-        "<": (library.less, low),
-        ">=": (library.greater_equal, low),
-        "<=": (library.less_equal, high),
-        ">": (library.greater, high),
-    }
-    function, limit = signs[condition.sign]
-    return function(value, limit)
 
 
 class Piece(Protocol):

@@ -1,6 +1,8 @@
 """Feed running statistics on the devices, step by step: values are reduced where they are made and never kept."""
 
+import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,12 +20,6 @@ from sweep.plan import Block, Plan, boxes_of, halve
 from sweep.spec import SweepSpec
 
 GROUP = 16  # steps evaluated together: their sum is added to the rest at once
-COMPARE = {
-    "<": lambda value, low, high: value < low,
-    ">=": lambda value, low, high: value >= low,
-    "<=": lambda value, low, high: value <= high,
-    ">": lambda value, low, high: value > high,
-}
 STATIC = ("finish", "wanted", "cells", "group", "rest", "model")
 
 
@@ -79,14 +75,9 @@ def _at(array: jax.Array, places: Sequence[jax.Array]) -> jax.Array:
 def _fed(wanted: Wanted, made: Mapping[str, jax.Array]) -> jax.Array:
     if not wanted.conditions:
         return -made[wanted.output] if wanted.negative else made[wanted.output]
-    holds = None
-    for condition in wanted.conditions:
-        value, bound = made[condition.output], np.asarray([condition.bound])
-        # Compared as float64 would compare them: the bound may lie between two numbers of the type.
-        low, high = (round_(bound, value.dtype)[0] for round_ in (running.least_at, running.most_at))
-        found = COMPARE[condition.sign](value, low, high)
-        holds = found if holds is None else holds & found
-    return holds
+    return functools.reduce(
+        operator.and_, (running.compare(made[c.output], c.sign, c.bound) for c in wanted.conditions)
+    )
 
 
 class Stepper:

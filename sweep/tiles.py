@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from sweep.culling import Objective, Scan, compare, places_in
+from kernels.statistics import compare
+from sweep.culling import Objective, Scan, places_in
 from sweep.evaluate import RANK, Inputs, compiled, stages_of, take
 from sweep.model import Model
 from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes
@@ -155,7 +156,7 @@ class Tiler:
             valid = np.arange(self.plan.block_shape[position]) < block.stop[position] - block.start[position]
             for condition in self.scan.conditions:
                 if condition.output == name:
-                    valid &= compare(condition, self.axis(name, block))
+                    valid &= compare(self.axis(name, block), condition.sign, condition.bound)
             i = max(0, position - len(self.plan.shape) + RANK)
             found[i] = found[i] & self.spread(name, valid)
         return tuple(found)
@@ -258,7 +259,7 @@ def _bests(
             if inside is not None:
                 holds = part(inside[0]) & inside[1][0] & inside[2][0]
                 for condition in conditions:
-                    holds = holds & compare(condition, values[condition.output], jnp)
+                    holds = holds & compare(values[condition.output], condition.sign, condition.bound)
                 one = holds.astype(jnp.int32)
                 count = one if count is None else count + one
             for j, (name, maximise) in enumerate(objectives):
