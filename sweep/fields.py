@@ -111,7 +111,7 @@ class Offer:
         spec = model.resolve(spec).model_copy(update={"statistics": {}})
         self.depends = {o.name: tuple(dim for dim in spec.axes if dim in o.parameters) for o in model.outputs}
         self.lengths, self.fixed = spec.shape, {name: fixed.value for name, fixed in spec.fixed.items()}
-        self.caveats = model.caveats(spec)
+        self.caveats, self.dtype = model.caveats(spec), spec.dtype
         self._field = lambda *given: _computed(model, spec, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:
@@ -123,6 +123,7 @@ class Offer:
             for dim in dims:
                 if dim not in self.lengths or dataset[dim].dtype.kind not in "fiu":
                     raise SpecError(f"source: dimension {dim} of {name} has no values that are numbers")
+        self.dtype = "float64"  # read as they are, and compared on the host
         self._field = lambda *given: _held(dataset, self.lengths, *given)
 
 

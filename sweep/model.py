@@ -1,14 +1,14 @@
 """A model: a pure JAX function of named parameters, with the units and domains of its inputs and outputs."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.spec import Fixed, SpecError, SweepSpec, unknown
+from sweep.spec import Condition, Fixed, SpecError, SweepSpec, unknown
 
 if TYPE_CHECKING:
     from jax import Array
@@ -89,6 +89,22 @@ class Stages:
 
     tables: tuple[Callable[..., Mapping[str, np.ndarray]], ...]
     finish: Callable[..., Mapping[str, "Array"]]
+
+
+def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) -> None:
+    """Refuse a bound that a device takes for 0.
+
+    Raises
+    ------
+    SpecError
+        One line.
+    """
+    least = float(np.finfo(dtype).tiny)
+    for condition in conditions:
+        if 0.0 < abs(condition.bound) < least:
+            raise SpecError(
+                f"{where}: {condition.bound:g} is nearer to 0 than {dtype} numbers are ({least:.2g}); compare with 0"
+            )
 
 
 def _no_caveats(spec: SweepSpec) -> list[str]:
@@ -207,13 +223,7 @@ class Model:
                     raise SpecError(
                         f"statistics.{key}.over: {' and '.join(statistic.outputs)} does not depend on {name}; drop it"
                     )
-            for condition in statistic.conditions:
-                least = float(np.finfo(spec.dtype).tiny)
-                if 0.0 < abs(condition.bound) < least:
-                    raise SpecError(
-                        f"statistics.{key}.where: {condition.bound:g} is nearer to 0 than {spec.dtype} numbers are "
-                        f"({least:.2g}); compare with 0"
-                    )
+            refuse_subnormal(f"statistics.{key}.where", statistic.conditions, spec.dtype)
         for name, fixed in spec.fixed.items():
             self._check_value(f"fixed.{name}", name, fixed.value, spec.dtype)
         filled = {}

@@ -12,7 +12,7 @@ import xarray as xr
 from sweep.culling import Front, Objective, Piece, Scan
 from sweep.fields import Field, Offer, Source
 from sweep.loop import Progress
-from sweep.model import Model
+from sweep.model import Model, refuse_subnormal
 from sweep.spec import Condition, SpecError, conditions_of, unknown
 from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
 
@@ -155,6 +155,7 @@ def _checked(
         raise SpecError(str(error)) from None
     for condition in conditions:
         _refuse_unknown(offer, "where", condition.output)
+    refuse_subnormal("where", conditions, offer.dtype)
     used = tuple(dict.fromkeys((*names, *(condition.output for condition in conditions))))
     outputs = tuple(name for name in used if name not in offer.lengths)
     if not outputs:

@@ -341,6 +341,10 @@ BAD = {
     "fixed": ({"minimise": ["scaling_exponent"]}, "scaling_exponent is fixed at 0.05"),
     "axes only": ({"minimise": ["time", "fleet_size"]}, "time, fleet_size are axes"),
     "where": ({"minimise": ["relative_loss"], "where": "time < x"}, "where: must be comparisons"),
+    "subnormal": (
+        {"minimise": ["relative_loss"], "where": "relative_loss > 1e-40"},
+        "1e-40 is nearer to 0 than float32",
+    ),
     "where name": ({"minimise": ["relative_loss"], "where": "tim < 3"}, "did you mean time"),
     "by unknown": ({"minimise": ["relative_loss"], "by": "rate"}, "by: unknown axis"),
     "by idle": ({"minimise": ["total_cost"], "by": "doubling_rate"}, "conditions depend on doubling_rate"),
