@@ -7,13 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sweep.axis import Axis
     from sweep.equations import load
     from sweep.loop import Progress, run
     from sweep.manifest import StoreError
     from sweep.model import Domain, Model, Output, Parameter, Stages
     from sweep.pareto import frontier
-    from sweep.spec import Allocation, Axis, Fixed, SpecError, Statistic, SweepSpec
+    from sweep.schema import SpecError
+    from sweep.spec import Allocation, Fixed, SweepSpec
     from sweep.splits import optimise
+    from sweep.statistic import Statistic
 
 __all__ = [
     "Allocation",
@@ -36,7 +39,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "spec": ("Allocation", "Axis", "Fixed", "SpecError", "Statistic", "SweepSpec"),
+    "schema": ("SpecError",),
+    "axis": ("Axis",),
+    "statistic": ("Statistic",),
+    "spec": ("Allocation", "Fixed", "SweepSpec"),
     "model": ("Domain", "Model", "Output", "Parameter", "Stages"),
     "loop": ("Progress", "run"),
     "manifest": ("StoreError",),

@@ -37,7 +37,7 @@ class _Refusal(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the line."""
-        from sweep.spec import one_line
+        from sweep.schema import one_line
 
         click.echo(f"error: {one_line(self.message)}", err=True)
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from kernels import fronts
 from kernels.statistics import compare
-from sweep.spec import Condition, SpecError
+from sweep.schema import SpecError
+from sweep.statistic import Condition
 
 TILE = {1: (256,), 2: (8, 32), 3: (4, 8, 16)}  # sides of a tile along the last axes, by how many there are
 FEW, PROBES, ROUNDS = 16, 4096, 6  # tiles that are looked at at once; points by which others are culled; how often

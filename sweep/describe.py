@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep.axis import Axis
 from sweep.front_loading import MOVED, STRATEGIES
 from sweep.jobs import Job
 from sweep.labels import statistic_of, variable_attributes
 from sweep.model import Model
 from sweep.plan import Plan
-from sweep.spec import Axis, SweepSpec
+from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,7 +14,8 @@ import numpy as np
 
 from sweep.front_loading import FRONT_LOADING
 from sweep.model import Domain, Model, Output, Parameter, Stages
-from sweep.spec import DType, SpecError, SweepSpec, read, unknown
+from sweep.schema import SpecError, unknown
+from sweep.spec import DType, SweepSpec, read
 
 if TYPE_CHECKING:
     from jax import Array

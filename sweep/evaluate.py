@@ -14,7 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sweep.model import Model, Stages
 from sweep.plan import BLOCK_BYTES, Block, Plan
-from sweep.spec import SpecError, SweepSpec
+from sweep.schema import SpecError
+from sweep.spec import SweepSpec
 
 RANK = 3  # leading axes are flattened to this rank: XLA can crash on broadcasts of rank 7 and more
 

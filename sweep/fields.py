@@ -22,7 +22,8 @@ from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
 from sweep.netcdf import OF_A_STORE
 from sweep.plan import Block, Plan, boxes, default_memory, make_plan
-from sweep.spec import Fixed, SpecError, SweepSpec, unknown
+from sweep.schema import SpecError, unknown
+from sweep.spec import Fixed, SweepSpec
 from sweep.tiles import Tiler, make_tile_plan
 
 READ_POINTS = 2**21  # of a block that is read from a dataset

@@ -98,7 +98,8 @@ def _resolve(
 ) -> "tuple[SweepSpec, Model, str]":
     """Check a spec or a config against its model; the text begins every message about it."""
     from sweep.equations import MODELS
-    from sweep.spec import DType, SpecError, SweepSpec, read, unknown
+    from sweep.schema import SpecError, unknown
+    from sweep.spec import DType, SweepSpec, read
 
     if not isinstance(source, SweepSpec | str | os.PathLike):
         raise SpecError(f'engine "sweep" opens the path of a config or a SweepSpec, got {type(source).__name__}')

@@ -26,7 +26,8 @@ from sweep.partials import Partial, finished, merge, names_of
 from sweep.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
 from sweep.plan import Block, Plan, default_memory
 from sweep.rows import Rows
-from sweep.spec import SpecError, SweepSpec, unknown
+from sweep.schema import SpecError, unknown
+from sweep.spec import SweepSpec
 from sweep.steps import Stepper
 
 BETWEEN = 2.0  # seconds between two times that a tile in progress is kept

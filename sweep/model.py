@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.spec import Condition, Fixed, SpecError, SweepSpec, unknown
+from sweep.schema import SpecError, unknown
+from sweep.spec import Fixed, SweepSpec
+from sweep.statistic import Condition
 
 if TYPE_CHECKING:
     from jax import Array

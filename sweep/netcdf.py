@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from sweep.plan import default_memory
-from sweep.spec import SpecError
+from sweep.schema import SpecError
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")

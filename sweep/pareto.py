@@ -13,7 +13,8 @@ from sweep.culling import Front, Objective, Piece, Scan
 from sweep.fields import Field, Offer, Source
 from sweep.loop import Progress
 from sweep.model import Model, refuse_subnormal
-from sweep.spec import Condition, SpecError, conditions_of, unknown
+from sweep.schema import SpecError, unknown
+from sweep.statistic import Condition, conditions_of
 from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
 
 MOST_OBJECTIVES = 6

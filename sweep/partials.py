@@ -12,7 +12,8 @@ import numpy as np
 from kernels import statistics as running
 from sweep.passes import ROWS, Pass, result_dims, result_dtype
 from sweep.plan import Block
-from sweep.spec import Condition, SweepSpec
+from sweep.spec import SweepSpec
+from sweep.statistic import Condition
 
 Partial = dict[str, np.ndarray]
 Box = tuple[tuple[int, ...], tuple[int, ...]]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.spec import SpecError
+from sweep.schema import SpecError
 
 BLOCK_BYTES = 32 * 2**20
 CHUNK_POINTS = 2**18

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.equations import MODELS
-from sweep.spec import SpecError, unknown
+from sweep.schema import SpecError, unknown
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves
 LOG_AXIS_RATIO, LOG_OUTPUT_RATIO = 100.0, 1000.0

@@ -18,7 +18,8 @@ from sweep.evaluate import device_kind
 from sweep.front_loading import FRONT_LOADING, STRATEGIES
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.plan import default_memory
-from sweep.spec import Allocation, SpecError, SweepSpec
+from sweep.schema import SpecError
+from sweep.spec import Allocation, SweepSpec
 
 SHARD = 4096  # scenarios that one thread solves at once
 ROUNDING = 1e-12

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep.axis import Axis
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.manifest import PARTIAL, StoreError, attributes, intact, partials, pending, plans_of
 from sweep.model import Model
 from sweep.passes import result_axes, result_dtype
 from sweep.plan import Block, Plan
-from sweep.spec import Axis, SweepSpec, differences
+from sweep.spec import SweepSpec, differences
 
 if TYPE_CHECKING:
     import xarray as xr

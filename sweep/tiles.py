@@ -18,7 +18,9 @@ from sweep.culling import Objective, Scan, places_in
 from sweep.evaluate import RANK, Inputs, compiled, stages_of, take
 from sweep.model import Model
 from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes
-from sweep.spec import Condition, SpecError, SweepSpec
+from sweep.schema import SpecError
+from sweep.spec import SweepSpec
+from sweep.statistic import Condition
 
 POINTS = 2**24  # of a block
 SIDES = (8, 8, 16)  # of a tile along the last three axes

@@ -3,7 +3,7 @@
 import pytest
 
 import sweep
-from sweep.spec import SpecError
+from sweep.schema import SpecError
 
 CONFIG = """
 loss = "total"

@@ -17,9 +17,11 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from sweep import figures, slices
+from sweep.axis import Axis
 from sweep.equations import RELATIVE_LOSS
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.spec import Axis, SpecError, SweepSpec
+from sweep.schema import SpecError
+from sweep.spec import SweepSpec
 
 TIME = Axis(start=0.0, stop=20.0, num=41)
 FLEET = Axis(start=1.0, stop=1e6, num=31, spacing="log")

@@ -8,9 +8,11 @@ import pytest
 import xarray as xr
 
 import sweep
+from sweep.axis import Axis
 from sweep.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan import FIXED_BYTES
-from sweep.spec import Axis, Fixed, SpecError, SweepSpec
+from sweep.schema import SpecError
+from sweep.spec import Fixed, SweepSpec
 
 SPEED = Model(
     name="speed",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sweep.plan import COPIES, FIXED_BYTES, TABLE_BYTES, VECTOR, Plan, default_memory, make_plan
-from sweep.spec import SpecError
+from sweep.schema import SpecError
 
 Dims = tuple[str, ...]
 

@@ -28,7 +28,7 @@ from sweep.equations import RELATIVE_LOSS
 from sweep.jobs import make_jobs
 from sweep.model import Model, Output, Parameter
 from sweep.plan import FIXED_BYTES
-from sweep.spec import Statistic
+from sweep.statistic import Statistic
 from tests.test_statistics import assert_within_ulp, moments
 
 AXES = {

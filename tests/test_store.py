@@ -9,10 +9,12 @@ import pytest
 
 import sweep
 from sweep import manifest, netcdf
+from sweep.axis import Axis
 from sweep.manifest import StoreError
 from sweep.model import Model, Output, Parameter
 from sweep.plan import FIXED_BYTES, make_plan
-from sweep.spec import Axis, SpecError, SweepSpec
+from sweep.schema import SpecError
+from sweep.spec import SweepSpec
 
 # Values that no compressor makes smaller, and one output that does not depend on x.
 NOISE = Model(
