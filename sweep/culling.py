@@ -1,13 +1,17 @@
 """The running front of points that come block by block: what cannot be on it is dropped before anything is compared.
 
 A block is looked at in tiles of neighbouring points. The best value of each objective in a tile makes a point that is
-nowhere worse than the tile's: where a point of the front dominates that, it dominates the tile. What is left goes point
-by point through :class:`kernels.fronts.Cull`, and now and then through the exact filter. The front of the union of the
-fronts of some parts is that of the whole, so how a sweep is cut changes nothing.
+nowhere worse than the tile's: where a point of the front dominates that, it dominates the tile. Of the tiles that are
+left the same is asked of each run along the last axis, and then, by :class:`kernels.fronts.Cull`, of each point; now
+and then what is left goes through the exact filter. The front of the union of the fronts of some parts is that of the
+whole, so how a sweep is cut, and what is looked at first, changes nothing.
 """
 
+import functools
 import math
-from collections.abc import Container, Mapping, Sequence
+import os
+from collections.abc import Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -18,9 +22,9 @@ from kernels.statistics import compare
 from sweep.schema import SpecError
 from sweep.statistic import Condition
 
-TILE = {1: (256,), 2: (8, 32), 3: (4, 8, 16)}  # sides of a tile along the last axes, by how many there are
-FEW, PROBES, ROUNDS = 16, 4096, 6  # tiles that are looked at at once; points by which others are culled; how often
-GATHERED = 2**18  # points that are looked at one by one at once
+PROBES, ROUNDS, SAMPLE = 256, 6, 2**14  # tiles looked at before others; how often; points by which these are culled
+TOGETHER, AHEAD = 256, 16  # tiles that are looked at together by a thread; how many times before any are taken in
+THREADS = 8  # at most
 BUFFER = 2**17  # points that wait for the exact filter, at least
 MOST_POINTS = 2**25  # of a front
 
@@ -58,6 +62,11 @@ class Front:
     _cull: fronts.Cull | None = None
     _waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been filtered yet, so that nothing is known to be dominated."""
+        return self._cull is None
+
     def survivors(self, points: np.ndarray) -> np.ndarray:
         """Indices of points, or of the best corners of tiles, that nothing on the front is known to dominate."""
         if self._cull is None:
@@ -70,7 +79,7 @@ class Front:
             return
         self._waiting.append((values, places))
         waiting = sum(len(places) for _, places in self._waiting)
-        if self._cull is None or waiting > max(BUFFER, len(self.places)):
+        if waiting > max(BUFFER, len(self.places)):
             self.settle()
 
     def settle(self) -> None:
@@ -134,47 +143,98 @@ class Scan:
         return Front(len(self.objectives), keep_weakly, np.zeros((0, columns), self.dtype))
 
     def __call__(self, front: Front, pieces: Sequence["Piece"]) -> None:
-        """Take in some pieces: the more at once, the fewer points are looked at one by one."""
+        """Take in some pieces: the more at once, the fewer points are looked at one by one.
+
+        Some tiles are looked at first, ever nearer to the front, and what their points dominate is dropped.
+        """
         left = []
         for piece in pieces:
             front.feasible += piece.feasible
             tiles = np.flatnonzero(piece.possible & ~np.isnan(piece.corners).any(axis=1))
             left.append(tiles[front.survivors(piece.corners[tiles])])
-        probe = self._probed(pieces, left)
-        for piece, tiles in zip(pieces, left, strict=True):
-            volume = math.prod(piece.sides)
-            for first in range(0, len(tiles), max(1, GATHERED // volume)):
-                rows, places = piece.gather(tiles[first : first + max(1, GATHERED // volume)], np.arange(volume))
-                for cull in (front.survivors, probe):
-                    if cull is not None and len(rows):
-                        kept = cull(rows[:, : len(self.objectives)])
-                        rows, places = rows[kept], places[kept]
+        good = np.zeros((0, len(self.objectives)), self.dtype)
+        probe = fronts.Cull(good)
+        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+            for _ in range(ROUNDS):
+                before = sum(map(len, left))
+                if before <= 2 * PROBES:
+                    break
+                some = [np.zeros(len(tiles), bool) for tiles in left]
+                for chosen in some:
+                    chosen[fronts.scattered(len(chosen), -(-PROBES * len(chosen) // before))] = True
+                now = [tiles[chosen] for tiles, chosen in zip(left, some, strict=True)]
+                good = self._front(np.concatenate([good, *self._look(pool, front, probe, pieces, now)]))
+                probe = fronts.Cull(good)
+                for number, (piece, chosen) in enumerate(zip(pieces, some, strict=True)):
+                    rest = left[number][~chosen]
+                    left[number] = rest[probe(piece.corners[rest])]
+                if sum(map(len, left)) > 0.7 * before:
+                    break
+            for _ in self._look(pool, front, probe, pieces, left):
+                pass
+        if front.is_new:
+            front.settle()
+
+    def _look(
+        self,
+        pool: ThreadPoolExecutor,
+        front: Front,
+        probe: fronts.Cull,
+        pieces: Sequence["Piece"],
+        chosen: Sequence[np.ndarray],
+    ) -> Iterator[np.ndarray]:
+        """Take in the points of some tiles of each piece, and yield the objectives of those that were not dropped."""
+        parts = []
+        for piece, tiles in zip(pieces, chosen, strict=True):
+            parts += [(piece, tiles[first : first + TOGETHER]) for first in range(0, len(tiles), TOGETHER)]
+        for first in range(0, len(parts), AHEAD):
+            batch = parts[first : first + AHEAD]
+            for rows, places in pool.map(lambda part: self._undominated(*part, front, probe), batch):
                 front.add(rows, places)
+                yield rows[:, : len(self.objectives)]
 
-    def _probed(self, pieces: Sequence["Piece"], left: list[np.ndarray]) -> fronts.Cull | None:
-        """Look at some points of the tiles that are left, ever nearer to the front, and drop what these dominate."""
-        good, probe = np.zeros((0, len(self.objectives)), self.dtype), None
-        for _ in range(ROUNDS):
-            before = sum(map(len, left))
-            if before <= FEW:
-                break
-            found = [self._some(piece, tiles, before) for piece, tiles in zip(pieces, left, strict=True) if len(tiles)]
-            good = self._front(np.concatenate([good, *found]))
-            probe = fronts.Cull(good)
-            for number, piece in enumerate(pieces):
-                left[number] = left[number][probe(piece.corners[left[number]])]
-            if sum(map(len, left)) > 0.9 * before:
-                break
-        return probe
+    def _undominated(
+        self, piece: "Piece", tiles: np.ndarray, front: Front, probe: fronts.Cull
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Columns and places of the points of some tiles at which the conditions hold and that may be on the front.
 
-    def _some(self, piece: "Piece", tiles: np.ndarray, total: int) -> np.ndarray:
-        """Objectives of some points of some tiles of a piece, of which all have that many."""
-        most = max(1, PROBES * len(tiles) // total)
-        some = tiles[fronts.scattered(len(tiles), min(len(tiles), most))]
-        within = fronts.scattered(math.prod(piece.sides), max(1, min(16, most // len(some))))
-        return piece.gather(np.unique(some), np.unique(within))[0][:, : len(self.objectives)]
+        The best values in a run of points along the last axis stand for the run first, as those in a tile for the tile.
+        """
+        values, side = piece.values(tiles), piece.sides[-1]
+        holds = self.holds(values)
+        runs = np.arange(len(tiles) * math.prod(piece.sides) // side)
+        best = self._bests(values, holds, side)
+        for cull in (front.survivors, probe):
+            runs = runs[cull(best.take(runs, axis=1).T)]
+        kept = (runs[:, None] * side + np.arange(side)).reshape(-1)
+        if holds is not None:
+            kept = kept[holds[kept]]
+        points = np.empty((len(self.objectives), len(kept)), self.dtype)
+        for row, (name, maximise) in zip(points, self.objectives, strict=True):
+            np.copyto(row, values[name].take(kept))
+            if maximise:
+                np.negative(row, out=row)
+        good = probe(points.T)
+        good = good[fronts.is_nondominated(points.take(good, axis=1).T, (False,) * len(points), True)]
+        places = piece.places(tiles, kept[good])
+        good, places = good[places >= 0], places[places >= 0]
+        columns = [*points[:, good], *(values[name][kept[good]] for name in self.extras)]
+        return np.stack(columns, axis=1, dtype=self.dtype), places
+
+    def _bests(self, values: Mapping[str, np.ndarray], holds: np.ndarray | None, side: int) -> np.ndarray:
+        """Least of each objective in each run of so many points, a maximised one negated; shape (objectives, runs)."""
+        best = np.empty((len(self.objectives), len(values[self.objectives[0].name]) // side), self.dtype)
+        for row, (name, maximise) in zip(best, self.objectives, strict=True):
+            column, worst = values[name], -np.inf if maximise else np.inf
+            if holds is not None:
+                column = np.where(holds, column, column.dtype.type(worst))
+            found = functools.reduce(np.fmax if maximise else np.fmin, (column[i::side] for i in range(side)))
+            np.copyto(row, -found if maximise else found)
+        return best
 
     def _front(self, points: np.ndarray) -> np.ndarray:
+        """Give the front of some points, or of some of them where there are many."""
+        points = points[fronts.scattered(len(points), min(len(points), SAMPLE))]
         return points[fronts.is_nondominated(points, (False,) * len(self.objectives), False)]
 
     def holds(self, values: Mapping[str, np.ndarray], names: Container[str] | None = None) -> np.ndarray | None:
@@ -187,21 +247,11 @@ class Scan:
             mask = found if mask is None else mask & found
         return mask
 
-    def rows(
-        self, values: Mapping[str, np.ndarray], start: Sequence[int], index: Sequence[np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and places of points at which the conditions hold, but for those with NaN among their objectives."""
-        rows = np.empty((len(index[0]), len(self.objectives) + len(self.extras)), self.dtype)
-        complete = np.ones(len(rows), bool)
-        for column, (name, maximise) in zip(rows.T, self.objectives, strict=False):
-            column[...] = values[name]
-            complete &= ~np.isnan(column)
-            if maximise:
-                np.negative(column, out=column)
-        for column, name in zip(rows.T[len(self.objectives) :], self.extras, strict=True):
-            column[...] = values[name]
+    def places(self, index: Sequence[np.ndarray], start: Sequence[int], stop: Sequence[int]) -> np.ndarray:
+        """Places in the grid of indices along the axes of a piece, -1 beyond its end."""
+        inside = np.logical_and.reduce([i < b - a for i, a, b in zip(index, start, stop, strict=True)])
         places = sum((i + a) * stride for i, a, stride in zip(index, start, self.strides, strict=True))
-        return rows[complete], places[complete]
+        return np.where(inside, places, -1)
 
 
 class Piece(Protocol):
@@ -227,88 +277,17 @@ class Piece(Protocol):
     possible: np.ndarray
     feasible: int
 
-    def gather(self, tiles: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give columns and places of points of some tiles, those at these places within each."""
+    def values(self, tiles: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Give what is asked for at all points of some tiles, one tile after the other."""
+        ...
+
+    def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
         ...
 
 
-class Held:
-    """A piece whose values are in memory.
-
-    Parameters
-    ----------
-    scan : Scan
-        What is asked.
-    start, shape : tuple of int
-        Where the piece starts, and how long it is.
-    values : mapping of str to numpy.ndarray
-        Of length 1 along axes along which they do not change.
-    """
-
-    lasting = False
-
-    def __init__(
-        self, scan: Scan, start: Sequence[int], shape: Sequence[int], values: Mapping[str, np.ndarray]
-    ) -> None:
-        self._scan, self._start, self._shape, self._values = scan, start, shape, values
-        self.sides = _sides(shape)
-        self._grid = grid = tuple(-(-n // side) for n, side in zip(shape, self.sides, strict=True))
-        self.corners = np.empty((math.prod(grid), len(scan.objectives)), scan.dtype)
-        for column, objective in zip(self.corners.T, scan.objectives, strict=True):
-            best = _tiled(values[objective.name], self.sides, np.fmax if objective.maximise else np.fmin)
-            column.reshape(grid)[...] = -best if objective.maximise else best
-        self._mask = mask = scan.holds(values)
-        self.possible, self.feasible = np.ones(len(self.corners), bool), math.prod(shape)
-        if mask is not None:
-            self.feasible = int(np.count_nonzero(mask)) * (math.prod(shape) // mask.size)
-            self.possible = np.broadcast_to(_tiled(mask.view(np.uint8), self.sides, np.maximum), grid).ravel() > 0
-
-    def gather(self, tiles: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give columns and places of points of some tiles, those at these places within each."""
-        index = places_in(tiles, within, self._grid, self.sides, self._shape)
-        if self._mask is not None:
-            holds = self._at(self._mask, index)
-            index = [i[holds] for i in index]
-        values = {name: self._at(array, index) for name, array in self._values.items()}
-        return self._scan.rows(values, self._start, index)
-
-    def _at(self, values: np.ndarray, index: Sequence[np.ndarray]) -> np.ndarray:
-        kept = tuple(i if n > 1 else 0 for i, n in zip(index, values.shape, strict=True))
-        return np.broadcast_to(values[kept], index[0].shape)
-
-
-def places_in(
-    tiles: np.ndarray, within: np.ndarray, grid: Sequence[int], sides: Sequence[int], shape: Sequence[int]
-) -> list[np.ndarray]:
-    """Indices along each axis of some points of some tiles, without those beyond the end of a piece."""
-    corner, offset = np.unravel_index(tiles, grid), np.unravel_index(within, sides)
-    index = [c[:, None] * s + o for c, s, o in zip(corner, sides, offset, strict=True)]
-    inside = np.logical_and.reduce([i < n for i, n in zip(index, shape, strict=True)])
-    return [i[inside] for i in index]
-
-
-def _sides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Sides of the tiles of a piece: flat ones, so that most is compared along axes which are not the last."""
-    long = [i for i, n in enumerate(shape) if n > 1][-3:]
-    sides = [1] * len(shape)
-    for i, side in zip(long, TILE.get(len(long), ()), strict=True):
-        sides[i] = min(side, shape[i])
-    return tuple(sides)
-
-
-def _tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarray:
-    """Best value in each tile; NaN counts only where there is nothing else."""
-    for axis, side in enumerate(sides):
-        n = values.shape[axis]
-        if side == 1 or n == 1:
-            continue
-        whole, found = n // side, []
-        before, after = values.shape[:axis], values.shape[axis + 1 :]
-        lead = (slice(None),) * axis
-        if whole:
-            split = values[(*lead, slice(whole * side))].reshape(*before, whole, side, *after)
-            found.append(best.reduce(split, axis=axis + 1))
-        if n % side:
-            found.append(best.reduce(values[(*lead, slice(whole * side, None))], axis=axis, keepdims=True))
-        values = np.concatenate(found, axis=axis) if len(found) > 1 else found[0]
-    return values
+def points_of(tiles: np.ndarray, points: np.ndarray, grid: Sequence[int], sides: Sequence[int]) -> list[np.ndarray]:
+    """Indices along each axis of some points of some tiles, counted one tile after the other."""
+    tile, within = np.divmod(points, math.prod(sides))
+    corner, offset = np.unravel_index(tiles[tile], grid), np.unravel_index(within, sides)
+    return [c * s + o for c, s, o in zip(corner, sides, offset, strict=True)]

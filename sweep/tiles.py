@@ -5,26 +5,24 @@ again. Both give the bits of a run, since the model has tables.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from kernels.statistics import compare
-from sweep.culling import Objective, Scan, places_in
-from sweep.evaluate import RANK, Inputs, compiled, stages_of, take
+from sweep.corners import bests, boxes_at, points
+from sweep.culling import Scan, points_of
+from sweep.evaluate import RANK, Inputs, compiled, stages_of
 from sweep.model import Model
 from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes
 from sweep.schema import SpecError
 from sweep.spec import SweepSpec
-from sweep.statistic import Condition
 
 POINTS = 2**24  # of a block
 SIDES = (8, 8, 16)  # of a tile along the last three axes
-POINT_BYTES = 2  # that a point of a block takes beside the tables
+POINT_BYTES = 16  # that a point of a block takes beside the tables, at most
 
 
 def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tuple[Plan, tuple[int, int, int]]:
@@ -46,11 +44,13 @@ def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tu
     sides = [1] * max(RANK, len(lengths))
     for i, (n, side) in enumerate(zip(lengths[::-1], SIDES[::-1], strict=False), 1):
         sides[-i] = min(side, n) if i <= len(lengths) - apart else 1
-    if sides[-3] == 1 and len(lengths) > 1:
-        sides[-2] = min(4 * SIDES[1], lengths[-2]) if sides[-2] > 1 else 1
+    if sides[-3] == 1 and sides[-2] > 1:
+        # Rows of the second axis, in whole groups, are then compared as those of the first are elsewhere.
+        sides[-2] = min(4 * SIDES[1], lengths[-2])
+        sides[-2] += -sides[-2] % min(SIDES[0], sides[-2])
     points = POINTS
     while True:
-        block = (*(1,) * apart, *boxes(lengths[apart:], points)[0])
+        block = (*(1,) * apart, *map(min, boxes(lengths[apart:], points)[0], lengths[apart:]))
         block = tuple(-(-b // side) * side for b, side in zip(block, sides[-len(block) :], strict=True))
         held = dict(zip(spec.axes, block, strict=True))
         tables = sum(math.prod(held[dim] for dim in dims) for dims in model.table_dims(spec))
@@ -87,6 +87,8 @@ class Tiler:
         self._finish = stages_of(model, spec).finish
         whole = (1,) * (RANK - len(plan.shape)) + plan.block_shape
         self.shape = (math.prod(whole[:-2]), *whole[-2:])
+        self._groups = self.shape[0] // sides[0]
+        self._rows = min(SIDES[0], sides[1]) if self.shape[0] == 1 else 1
         with jax.enable_x64(spec.dtype == "float64"):
             self._inputs = Inputs(model, spec, plan, jax.local_devices()[0])
 
@@ -103,15 +105,15 @@ class Tiler:
         outputs = self._spec.outputs
         with jax.enable_x64(self._spec.dtype == "float64"):
             inputs = {name: _of_rank(array) for name, array in self._inputs(block).items()}
-            static = ("finish", "objectives", "conditions", "sides", "groups", "model")
-            found = compiled(_bests, static, jax.default_backend(), 1)(
+            static = ("finish", "objectives", "conditions", "sides", "rows", "model")
+            found = compiled(bests, static, jax.default_backend(), 1)(
                 (),
-                {"inputs": inputs, "inside": inside},
+                {"inputs": inputs, "inside": inside, "groups": np.int32(self._groups)},
                 finish=self._finish,
                 objectives=tuple(o for o in self.scan.objectives if o.name in outputs),
                 conditions=tuple(c for c in self.scan.conditions if c.output in outputs),
                 sides=self.sides,
-                groups=self.shape[0] // self.sides[0],
+                rows=self._rows,
                 model=self._model.name,
             )
         return block, inputs, inside, found
@@ -120,19 +122,24 @@ class Tiler:
         """Give the piece of each block that was started."""
         return [Made(self, *started)]
 
-    def values(self, inputs: Mapping[str, jax.Array], index: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs at points of a block."""
-        n = len(index[0])
-        length = 2**10
-        while length < n:
+    def values(self, inputs: Mapping[str, jax.Array], corners: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs at all points of the tiles of a block that begin there, one tile after the other."""
+        n, names = len(corners[0]), tuple(self._spec.outputs)
+        length = 1
+        while length < n:  # few different ones, as each is compiled
             length *= 4
-        padded = tuple(np.pad(i, (0, length - n)).astype(np.int32) for i in index)
-        names = tuple(self._spec.outputs)
+        padded = tuple(np.pad(corner, (0, length - n)).astype(np.int32) for corner in corners)
+        static = ("finish", "names", "sides", "model")
         with jax.enable_x64(self._spec.dtype == "float64"):
-            found = compiled(_points, ("finish", "names", "model"), jax.default_backend(), 1)(
-                (), {"inputs": inputs, "index": padded}, finish=self._finish, names=names, model=self._model.name
+            found = compiled(points, static, jax.default_backend(), 1)(
+                (),
+                {"inputs": inputs, "corners": padded},
+                finish=self._finish,
+                names=names,
+                sides=self.sides,
+                model=self._model.name,
             )
-        return {name: np.asarray(array)[:n] for name, array in zip(names, found, strict=True)}
+        return {name: np.asarray(array)[:n].reshape(-1) for name, array in zip(names, found, strict=True)}
 
     def axis(self, name: str, block: Block) -> np.ndarray:
         """Values of an axis along a padded block."""
@@ -151,8 +158,8 @@ class Tiler:
         along = values.reshape([-1 if dim == name else 1 for dim in axes[:-2]])
         return np.broadcast_to(along, lead).reshape(-1, 1, 1)
 
-    def _inside(self, block: Block) -> tuple[np.ndarray, ...]:
-        """Which of the indices along each of three axes are in the grid and may hold, by the conditions on axes."""
+    def _inside(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """Where rows, and where cells of each are in the grid and may hold, by the conditions on axes."""
         found = [np.ones([n if i == j else 1 for j in range(RANK)], bool) for i, n in enumerate(self.shape)]
         for position, name in enumerate(self.plan.shape):
             valid = np.arange(self.plan.block_shape[position]) < block.stop[position] - block.start[position]
@@ -161,7 +168,9 @@ class Tiler:
                     valid &= compare(self.axis(name, block), condition.sign, condition.bound)
             i = max(0, position - len(self.plan.shape) + RANK)
             found[i] = found[i] & self.spread(name, valid)
-        return tuple(found)
+        if self._rows > 1:
+            return found[0] & found[1], found[2]
+        return found[0], found[1] & found[2]
 
 
 class Made:
@@ -191,26 +200,23 @@ class Made:
             counts = np.broadcast_to(np.asarray(count), grid).ravel()
             self.possible, self.feasible = counts > 0, int(counts.sum(dtype=np.int64))
 
-    def gather(self, tiles: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give columns and places of points of some tiles, those at these places within each."""
+    def values(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
+        """Objectives and conditions at all points of some tiles, one tile after the other."""
+        tiler = self._tiler
+        corners = [i * side for i, side in zip(np.unravel_index(tiles, self._grid), self.sides, strict=True)]
+        values = tiler.values(self._inputs, corners)
+        for name in tiler.scan.names.intersection(tiler.plan.shape):
+            axis = boxes_at(tiler.spread(name, tiler.axis(name, self._block)), corners, self.sides)
+            values[name] = np.broadcast_to(axis, (len(tiles), *self.sides)).reshape(-1)
+        return values
+
+    def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Places in the grid of some of those points, -1 beyond its end."""
         tiler, block = self._tiler, self._block
-        places = places_in(tiles, within, self._grid, self.sides, tiler.shape)
-        axes = list(tiler.plan.shape)
-        lead = np.unravel_index(places[0], tiler.plan.block_shape[:-2]) if len(axes) > 2 else ()
-        index = [*lead, *places[-2:]][-len(axes) :]
-        inside = np.ones(len(places[0]), bool)
-        for i, a, b in zip(index, block.start, block.stop, strict=True):
-            inside &= i < b - a
-        index, places = [i[inside] for i in index], [i[inside] for i in places]
-        values = tiler.values(self._inputs, places)
-        values |= {
-            name: tiler.axis(name, block)[i] for name, i in zip(axes, index, strict=True) if name in tiler.scan.names
-        }
-        holds = tiler.scan.holds(values)
-        if holds is not None:
-            index = [i[holds] for i in index]
-            values = {name: value[holds] for name, value in values.items()}
-        return tiler.scan.rows(values, block.start, index)
+        flat = points_of(tiles, points, self._grid, self.sides)
+        axes = len(tiler.plan.shape)
+        lead = np.unravel_index(flat[0], tiler.plan.block_shape[:-2]) if axes > 2 else ()
+        return tiler.scan.places([*lead, *flat[-2:]][-axes:], block.start, block.stop)
 
 
 def _tiled(values: np.ndarray, sides: Sequence[int]) -> np.ndarray:
@@ -224,83 +230,6 @@ def _tiled(values: np.ndarray, sides: Sequence[int]) -> np.ndarray:
 
 def _of_rank(array: jax.Array) -> jax.Array:
     """Give an array of the axes of a block the rank of the tiles; a constant has none."""
+    if array.ndim == RANK:
+        return array
     return array.reshape((1,) * (RANK - array.ndim) + array.shape) if array.ndim else array
-
-
-def _bests(
-    buffers: tuple[()],
-    given: Mapping[str, Any],
-    *,
-    finish: Callable[..., Mapping[str, jax.Array]],
-    objectives: tuple[Objective, ...],
-    conditions: tuple[Condition, ...],
-    sides: tuple[int, int, int],
-    groups: int,
-    model: str,
-) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
-    """Least of each objective in each tile, a maximised one negated, and at how many points the conditions hold.
-
-    NaN counts as infinity, and so does a point at which they do not hold. For :func:`sweep.evaluate.compiled`.
-    """
-    first, second, third = sides
-    names = tuple(dict.fromkeys((*(o.name for o in objectives), *(c.output for c in conditions))))
-    inside = given["inside"]
-
-    def row(group: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
-        least: list[jax.Array] = []
-        count: jax.Array | None = None
-        for number in range(first):
-
-            def part(array: jax.Array, place: jax.Array = group * first + number) -> jax.Array:
-                if not array.ndim:
-                    return array
-                return array[0] if array.shape[0] == 1 else lax.dynamic_index_in_dim(array, place, keepdims=False)
-
-            values = dict(zip(names, take(finish(**jax.tree.map(part, given["inputs"])), names, model), strict=True))
-            holds = None
-            if inside is not None:
-                holds = part(inside[0]) & inside[1][0] & inside[2][0]
-                for condition in conditions:
-                    holds = holds & compare(values[condition.output], condition.sign, condition.bound)
-                one = holds.astype(jnp.int32)
-                count = one if count is None else count + one
-            for j, (name, maximise) in enumerate(objectives):
-                value = -values[name] if maximise else values[name]
-                value = jnp.where(jnp.isnan(value), jnp.inf, value)
-                value = value if holds is None else jnp.where(holds, value, jnp.inf)
-                least[j : j + 1] = [value if number == 0 else jnp.minimum(least[j], value)]
-        # Not fused into the reduction, which would evaluate one point after the other.
-        least, count = lax.optimization_barrier((least, count))
-        found = tuple(_along(value, (second, third), jnp.min) for value in least)
-        return found, None if count is None else _along(count, (second, third), jnp.sum)
-
-    return lax.map(row, jnp.arange(groups, dtype=np.int32))
-
-
-def _along(values: jax.Array, sides: tuple[int, int], reduce: Callable[..., jax.Array]) -> jax.Array:
-    """Reduce tiles along the two axes, where the values change."""
-    for axis, side in enumerate(sides):
-        if values.ndim and values.shape[axis] > 1 and side > 1:
-            n = values.shape[axis]
-            values = reduce(values.reshape(*values.shape[:axis], n // side, side, *values.shape[axis + 1 :]), axis + 1)
-    return values
-
-
-def _points(
-    buffers: tuple[()],
-    given: Mapping[str, Any],
-    *,
-    finish: Callable[..., Mapping[str, jax.Array]],
-    names: tuple[str, ...],
-    model: str,
-) -> tuple[jax.Array, ...]:
-    """Outputs at points of a block, one by one. For :func:`sweep.evaluate.compiled`."""
-    index = given["index"]
-
-    def pick(array: jax.Array) -> jax.Array:
-        if not array.ndim:
-            return array
-        return array[tuple(i if n > 1 else jnp.zeros_like(i) for i, n in zip(index, array.shape, strict=True))]
-
-    outputs = take(finish(**jax.tree.map(pick, given["inputs"])), names, model)
-    return tuple(jnp.broadcast_to(output, index[0].shape) for output in outputs)

@@ -1,5 +1,6 @@
 """Frontiers of sweeps: against brute force over all points, from every kind of source, however they are cut."""
 
+import dataclasses
 import itertools
 import json
 
@@ -11,9 +12,9 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from sweep import culling, fields, thinning, tiles
+from sweep import culling, fields, held, thinning, tiles
 from sweep.cli import main
-from sweep.model import Domain, Model, Output, Parameter
+from sweep.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan import FIXED_BYTES
 from sweep.tradeoffs import plot_frontier
 
@@ -51,6 +52,7 @@ TOY = Model(
     outputs=tuple(Output(name, f"objective {name}", "s", tuple("uvw")) for name in "abc"),
     function=_toy,
 )
+STAGED = dataclasses.replace(TOY, stages=lambda spec: Stages((), _toy))  # reduced in tiles where it is evaluated
 TOY_SPEC = sweep.SweepSpec(
     model="toy",
     outputs=["a", "b", "c"],
@@ -149,16 +151,18 @@ TOY_QUESTIONS = [
 ]
 
 
+@pytest.mark.parametrize("model", [TOY, STAGED], ids=["whole", "staged"])
 @pytest.mark.parametrize("keep_weakly", [False, True])
 @pytest.mark.parametrize("asked", TOY_QUESTIONS, ids=str)
-def test_frontier_of_ties_and_values_that_are_not_finite_is_that_of_brute_force(asked, keep_weakly, toy):
-    found = sweep.frontier(TOY_SPEC, model=TOY, keep_weakly=keep_weakly, **asked)
+def test_frontier_of_ties_and_values_that_are_not_finite_is_that_of_brute_force(asked, keep_weakly, model, toy):
+    found = sweep.frontier(TOY_SPEC, model=model, keep_weakly=keep_weakly, **asked)
     assert places(found, toy) == brute(toy, keep_weakly=keep_weakly, **asked)
 
 
+@pytest.mark.parametrize("model", [TOY, STAGED], ids=["whole", "staged"])
 @pytest.mark.parametrize("where", ["a < 3", "a <= 2 and u > 0.5", "b >= 6 and c < 3 and v <= 1.25"])
-def test_frontier_under_conditions_is_that_of_brute_force(where, toy):
-    found = sweep.frontier(TOY_SPEC, model=TOY, minimise=["a", "b"], where=where)
+def test_frontier_under_conditions_is_that_of_brute_force(where, model, toy):
+    found = sweep.frontier(TOY_SPEC, model=model, minimise=["a", "b"], where=where)
 
     def holds(columns):
         return eval(where.replace(" and ", ") & (").join("()"), {}, columns)
@@ -166,6 +170,46 @@ def test_frontier_under_conditions_is_that_of_brute_force(where, toy):
     assert places(found, toy) == brute(toy, ("a", "b"), holds=holds, where=where)
     allowed = holds({n: toy[n].broadcast_like(toy.a).transpose(*toy.a.dims).values for n in toy.variables})
     assert found.attrs["points_feasible"] == int(allowed.sum())
+
+
+GRIDS = {
+    "one axis": {"time": 131},
+    "two": {"fleet_size": 45, "time": 37},
+    "two, short": {"fleet_size": 3, "time": 1},
+    "three, one short": {"time": 70, "doubling_rate": 1, "fleet_size": 19},
+    "four": {"scaling_exponent": 3, "time": 10, "doubling_rate": 5, "fleet_size": 21},
+    "five": {"pue": 2, "fleet_size": 5, "scaling_exponent": 3, "time": 11, "doubling_rate": 5},
+}
+ENDS = {"fleet_size": (1e3, 1e8), "time": (0.1, 20.0), "doubling_rate": (0.1, 2.35), "scaling_exponent": (0.04, 0.06)}
+ENDS |= {"pue": (1.1, 1.5)}
+GRID_QUESTIONS = {
+    "plain": {"minimise": ("relative_loss", "total_cost")},
+    "condition": {"minimise": ("total_cost",), "maximise": ("time",), "where": "relative_loss < 0.8 and time > 0.2"},
+    "all that changes": {"minimise": ("relative_loss", "time"), "where": "relative_loss > 0.4"},
+}
+
+
+@pytest.mark.parametrize("asked", GRID_QUESTIONS)
+@pytest.mark.parametrize("grid", GRIDS)
+def test_frontier_of_any_number_of_axes_is_that_of_brute_force(grid, asked):
+    axes = {
+        name: sweep.Axis(start=ENDS[name][0], stop=ENDS[name][1], num=n, spacing="log")
+        if n > 1
+        else sweep.Axis(values=[ENDS[name][1]])
+        for name, n in GRIDS[grid].items()
+    }
+    usual = {"fleet_size": 1e6, "time": 4.0, "doubling_rate": 0.9, "scaling_exponent": 0.05}
+    fixed = {name: value for name, value in {**make_spec().fixed, **usual}.items() if name not in axes}
+    dtype, question = "float32" if len(axes) % 2 else "float64", GRID_QUESTIONS[asked]
+    spec = make_spec(axes=axes, fixed=fixed, dtype=dtype)
+    dataset = sweep.run(spec)
+    where = question.get("where", "")
+    holds = (lambda columns: eval(where.replace(" and ", ") & (").join("()"), {}, columns)) if where else None
+    found = sweep.frontier(spec, **question)
+    assert places(found, dataset) == brute(dataset, **{"holds": holds, **question})
+    if where:
+        share = holds({name: dataset[name] for name in ("relative_loss", "time")}).mean().item()
+        assert found.attrs["points_feasible"] == round(share * found.attrs["points_considered"])
 
 
 def test_where_compares_as_float64_would(computed):
@@ -217,10 +261,10 @@ def test_frontier_does_not_depend_on_how_it_is_cut(name, computed, monkeypatch):
     xr.testing.assert_identical(small, expected)
     whole = sweep.run(spec)
     for sides, points in (({1: (7,), 2: (2, 5), 3: (3, 2, 5)}, 5000), ({1: (1,), 2: (1, 1), 3: (1, 1, 1)}, 3333)):
-        monkeypatch.setattr(culling, "TILE", sides)
+        monkeypatch.setattr(held, "TILE", sides)
         monkeypatch.setattr(tiles, "SIDES", (2, 3, 5))
         monkeypatch.setattr(culling, "BUFFER", 50)
-        monkeypatch.setattr(culling, "GATHERED", 64)
+        monkeypatch.setattr(culling, "TOGETHER", 60)
         monkeypatch.setattr(fields, "READ_POINTS", points)
         xr.testing.assert_equal(sweep.frontier(whole, **asked), expected)
         xr.testing.assert_equal(sweep.frontier(spec, **asked), expected)

@@ -1,0 +1,87 @@
+"""A piece of a frontier's grid whose values are in memory, in tiles."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sweep.culling import Scan, points_of
+
+TILE = {1: (256,), 2: (8, 32), 3: (4, 8, 16)}  # sides of a tile along the last axes, by how many there are
+
+
+class Held:
+    """A piece whose values are in memory.
+
+    Parameters
+    ----------
+    scan : Scan
+        What is asked.
+    start, shape : tuple of int
+        Where the piece starts, and how long it is.
+    values : mapping of str to numpy.ndarray
+        Of length 1 along axes along which they do not change.
+    """
+
+    lasting = False
+
+    def __init__(
+        self, scan: Scan, start: Sequence[int], shape: Sequence[int], values: Mapping[str, np.ndarray]
+    ) -> None:
+        self._scan, self._start, self._shape, self._values = scan, start, shape, values
+        self.sides = _sides(shape)
+        self._grid = grid = tuple(-(-n // side) for n, side in zip(shape, self.sides, strict=True))
+        self.corners = np.empty((math.prod(grid), len(scan.objectives)), scan.dtype)
+        for column, objective in zip(self.corners.T, scan.objectives, strict=True):
+            best = _tiled(values[objective.name], self.sides, np.fmax if objective.maximise else np.fmin)
+            column.reshape(grid)[...] = -best if objective.maximise else best
+        self._mask = mask = scan.holds(values)
+        self.possible, self.feasible = np.ones(len(self.corners), bool), math.prod(shape)
+        if mask is not None:
+            self.feasible = int(np.count_nonzero(mask)) * (math.prod(shape) // mask.size)
+            self.possible = np.broadcast_to(_tiled(mask.view(np.uint8), self.sides, np.maximum), grid).ravel() > 0
+
+    def values(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
+        """Give what is asked for at all points of some tiles, one tile after the other."""
+        index = []
+        corners = np.unravel_index(tiles, self._grid)
+        for i, (corner, side, n) in enumerate(zip(corners, self.sides, self._shape, strict=True)):
+            along = np.minimum(corner[:, None] * side + np.arange(side), n - 1)
+            index.append(along.reshape(len(tiles), *(side if j == i else 1 for j in range(len(self.sides)))))
+        found = {}
+        for name, array in self._values.items():
+            part = array[tuple(i if n > 1 else 0 for i, n in zip(index, array.shape, strict=True))]
+            found[name] = np.broadcast_to(part, (len(tiles), *self.sides)).reshape(-1)
+        return found
+
+    def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
+        stop = [a + n for a, n in zip(self._start, self._shape, strict=True)]
+        return self._scan.places(points_of(tiles, points, self._grid, self.sides), self._start, stop)
+
+
+def _sides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Sides of the tiles of a piece: flat ones, so that most is compared along axes which are not the last."""
+    long = [i for i, n in enumerate(shape) if n > 1][-3:]
+    sides = [1] * len(shape)
+    for i, side in zip(long, TILE.get(len(long), ()), strict=True):
+        sides[i] = min(side, shape[i])
+    return tuple(sides)
+
+
+def _tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarray:
+    """Best value in each tile; NaN counts only where there is nothing else."""
+    for axis, side in enumerate(sides):
+        n = values.shape[axis]
+        if side == 1 or n == 1:
+            continue
+        whole, found = n // side, []
+        before, after = values.shape[:axis], values.shape[axis + 1 :]
+        lead = (slice(None),) * axis
+        if whole:
+            split = values[(*lead, slice(whole * side))].reshape(*before, whole, side, *after)
+            found.append(best.reduce(split, axis=axis + 1))
+        if n % side:
+            found.append(best.reduce(values[(*lead, slice(whole * side, None))], axis=axis, keepdims=True))
+        values = np.concatenate(found, axis=axis) if len(found) > 1 else found[0]
+    return values
