@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sweep.axis import Axis
+    from sweep.discovery import discover
+    from sweep.distribution import Correlation, Distribution, Draws
     from sweep.equations import load
+    from sweep.indices import sensitivity
     from sweep.loop import Progress, run
     from sweep.manifest import StoreError
     from sweep.model import Domain, Model, Output, Parameter, Stages
     from sweep.pareto import frontier
+    from sweep.pooling import pooled
     from sweep.schema import SpecError
     from sweep.spec import Allocation, Fixed, SweepSpec
     from sweep.splits import optimise
@@ -21,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Allocation",
     "Axis",
+    "Correlation",
+    "Distribution",
     "Domain",
+    "Draws",
     "Fixed",
     "Model",
     "Output",
@@ -32,15 +39,20 @@ __all__ = [
     "Statistic",
     "StoreError",
     "SweepSpec",
+    "discover",
     "frontier",
     "load",
     "optimise",
+    "pooled",
     "run",
+    "sensitivity",
 ]
 
 _HOMES = {
     "schema": ("SpecError",),
     "axis": ("Axis",),
+    "distribution": ("Correlation", "Distribution", "Draws"),
+    "pooling": ("pooled",),
     "statistic": ("Statistic",),
     "spec": ("Allocation", "Fixed", "SweepSpec"),
     "model": ("Domain", "Model", "Output", "Parameter", "Stages"),
@@ -48,7 +60,9 @@ _HOMES = {
     "manifest": ("StoreError",),
     "equations": ("load",),
     "splits": ("optimise",),
+    "indices": ("sensitivity",),
     "pareto": ("frontier",),
+    "discovery": ("discover",),
 }
 
 

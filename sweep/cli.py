@@ -154,6 +154,8 @@ def main() -> None:
     sweep status out.zarr                                  how far it is
     sweep plot out.zarr -o loss.png                        draw it
     sweep frontier configs/frontier.toml ...               what no other point beats
+    sweep discover configs/sensitivity.toml ...            which uncertain values lead to an outcome
+    sweep bench                                            how fast this device is, and how near its limits
     """  # noqa: D301 (\b is click's mark for lines that are not to be wrapped)
 
 
@@ -169,12 +171,12 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
     Example: sweep describe configs/baseline.toml --memory 2GB
     """
     from sweep.describe import describe_sweep
-    from sweep.equations import MODELS
+    from sweep.equations import model_of
     from sweep.jobs import make_jobs
     from sweep.plan import default_memory
 
     spec = sweep.load(config, dtype)
-    model, budget = MODELS[spec.model], default_memory() if memory is None else memory
+    model, budget = model_of(spec), default_memory() if memory is None else memory
     _echo(describe_sweep(spec, model, make_jobs(model, spec, memory), budget))
 
 
@@ -204,18 +206,18 @@ def run(
     spec = sweep.load(config, dtype)
     if file is not None:
         from sweep import netcdf
-        from sweep.equations import MODELS
+        from sweep.equations import model_of
         from sweep.jobs import make_jobs
 
         if store is not None and store.resolve() == file.resolve():
             raise _Refusal(f"{file}: is given as --store and as --netcdf; use two paths")
-        result = sum(job.plan.result_bytes for job in make_jobs(MODELS[spec.model], spec, None))
+        result = sum(job.plan.result_bytes for job in make_jobs(model_of(spec), spec, None))
         netcdf.check(file, result, memory=memory, overwrite=overwrite)
     dataset, last = _evaluate(spec, store, memory, overwrite)
     if file is not None:
         netcdf.write(dataset, file)
     if store is None and file is None:
-        _echo(describe_result(dataset))
+        _echo(describe_result(sweep.pooled(dataset) if spec.statistics and "replicate" in dataset.dims else dataset))
     click.echo(describe_run(last, len(spec.outputs), [str(path) for path in (store, file) if path is not None]))
 
 
@@ -250,6 +252,69 @@ def optimise(config: Path, file: Path | None, overwrite: bool) -> None:
 
 
 @main.command()
+@_config
+@click.option(
+    "--method",
+    type=click.Choice(["sobol", "shapley", "morris", "elasticity", "tornado"]),
+    default="sobol",
+    show_default=True,
+    help="Shares of the variance, of independent or of correlated parameters; screening; derivatives; one at a time.",
+)
+@click.option("--number", type=int, help="Points in all, a power of two; 16,384 by default.")
+@click.option("--replicates", type=int, help="Independent sets of points that give the intervals; 4 by default.")
+@click.option("--second-order", is_flag=True, help="Add the shares of pairs of parameters.")
+@click.option("--extend", "earlier", type=click.Path(path_type=Path), help="NetCDF file of a run to add to.")
+@click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@click.option("-o", "path", type=click.Path(path_type=Path), help="Figure to write: .png, .svg or .pdf.")
+@_dtype
+@_memory
+@click.option("--overwrite", is_flag=True, help="Replace what is at --netcdf.")
+def sensitivity(
+    config: Path,
+    method: str,
+    number: int | None,
+    replicates: int | None,
+    second_order: bool,
+    earlier: Path | None,
+    file: Path | None,
+    path: Path | None,
+    dtype: str | None,
+    memory: int | None,
+    overwrite: bool,
+) -> None:
+    """Say which uncertain parameters of CONFIG drive its outputs.
+
+    They are those of its [distributions]. Nothing is kept but sums, to which --extend adds points.
+
+    Example: sweep sensitivity configs/sensitivity.toml -o causes.png
+    """
+    from sweep.sentences import describe_sensitivity
+
+    spec = sweep.load(config, dtype)
+    if path is not None:
+        from sweep import figures
+
+        figures.check_path(path)
+    if file is not None:
+        from sweep import netcdf
+
+        netcdf.check(file, 0, memory=memory, overwrite=overwrite)
+    asked = {"number": number, "replicates": replicates}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    held = None if earlier is None else _read(earlier)
+    dataset = sweep.sensitivity(spec, method=method, second_order=second_order, extend=held, memory=memory, **asked)
+    if file is not None:
+        netcdf.write(dataset, file)
+    _echo(describe_sensitivity(dataset))
+    if path is not None:
+        from sweep.causes import plot_sensitivity
+
+        figures.save(plot_sensitivity(dataset), path)
+    for made in (one for one in (file, path) if one is not None):
+        click.echo(f"written to {made}")
+
+
+@main.command()
 @click.argument("store", type=click.Path(path_type=Path))
 def status(store: Path) -> None:
     """Say how far STORE is, and what it holds.
@@ -265,7 +330,7 @@ def status(store: Path) -> None:
 
 
 @main.command()
-@click.argument("source", metavar="STORE|CONFIG", type=click.Path(path_type=Path))
+@click.argument("source", metavar="STORE|CONFIG|FILE", type=click.Path(path_type=Path))
 @click.option("-o", "path", type=click.Path(path_type=Path), help="Figure to write: .png, .svg or .pdf.")
 @click.option("--output", metavar="NAME", help="Output to draw; the first one by default.")
 @click.option("--x", metavar="DIM", help="Dimension of the horizontal axis.")
@@ -281,25 +346,49 @@ def plot(
     y: str | None,
     at: tuple[tuple[str, float], ...],
 ) -> None:
-    """Draw one output as curves or a heat map.
+    """Draw one output as curves or a heat map, or a frontier.
 
-    STORE is the folder of a run; a CONFIG, a .toml file, is computed in memory first.
+    STORE is the folder of a run; a CONFIG, a .toml file, is computed in memory first; a FILE, .nc, is one that --netcdf
+    wrote. One of sweep frontier has its objectives as axes.
 
     Example: sweep plot out.zarr --x time --lines fleet_size --at doubling_rate=0.5 -o loss.png
     """
     from sweep import figures
 
-    places = dict(at)
-    for dim in places:
-        if len(found := [f"{value:g}" for name, value in at if name == dim]) > 1:
-            raise _Refusal(f"--at: {dim} is held twice, at {' and '.join(found)}; hold it once")
+    places = _held(at)
     path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
     figures.check_path(path)
-    if source.exists() and not source.is_dir() and source.suffix != ".toml":
-        raise _Refusal(f"{source}: is neither a store (a folder) nor a config (a .toml file)")
-    dataset = _open(source) if source.is_dir() else _computed(sweep.load(source))
-    figures.save(figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=places), path)
+    if source.exists() and not source.is_dir() and source.suffix not in (".toml", ".nc"):
+        raise _Refusal(f"{source}: is neither a store (a folder) nor a config (.toml) nor a file of --netcdf (.nc)")
+    if source.is_dir():
+        dataset = _open(source)
+    else:
+        dataset = _read(source) if source.suffix == ".nc" else _computed(sweep.load(source))
+    if "minimised" not in dataset.attrs:
+        figure = figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=places)
+    else:
+        from sweep.tradeoffs import plot_frontier
+
+        asked = {"--output": output, "--x": x, "--lines": lines, "--y": y, "--at": places}
+        for option in (option for option, value in asked.items() if value):
+            raise _Refusal(f"{option}: {source} is a frontier, whose objectives are its axes; drop it")
+        figure = plot_frontier(dataset)
+    figures.save(figure, path)
     click.echo(path)
+
+
+def _read(path: Path) -> "xr.Dataset":
+    """Load a file that --netcdf wrote, which is whole."""
+    import xarray as xr
+
+    if not path.exists():
+        raise _Refusal(f"{path}: does not exist")
+    try:
+        dataset = xr.load_dataset(path, engine="h5netcdf", decode_times=False)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _Refusal(f"{path}: cannot be read as NetCDF: {reason}") from None
+    return dataset.assign_attrs(complete=True)
 
 
 def _computed(spec: "SweepSpec") -> "xr.Dataset":
@@ -344,7 +433,7 @@ def frontier(
 
     A CONFIG is evaluated block by block and nothing of it is kept; a STORE is read.
 
-    Example: sweep frontier configs/frontier.toml --minimise time --minimise total_cost --where "relative_loss <= 0.6"
+    Example: sweep frontier configs/frontier.toml --minimise finish_date --minimise total_cost
     """
     from sweep.describe import describe_frontier
     from sweep.slices import readable
@@ -371,6 +460,143 @@ def frontier(
     if file is not None:
         netcdf.write(dataset, file)
         click.echo(file)
+
+
+@main.command()
+@click.option("--kernel", "kernels", metavar="NAME", multiple=True, help="Kernel to measure; may be repeated.")
+@click.option("--dtype", "dtypes", type=click.Choice(["float32", "float64"]), multiple=True, help="Both by default.")
+@click.option(
+    "--size", metavar="quick|normal|POINTS", default="normal", show_default=True, help="How much each is given."
+)
+@click.option("--device", metavar="cpu|gpu|tpu", help="Refuse to measure another than this.")
+@click.option("--scaling", is_flag=True, help="Cost against points, dates, scenarios and devices, instead.")
+@click.option("-o", "path", type=click.Path(path_type=Path), help="Figure of --scaling to write: .png, .svg or .pdf.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="File to append one JSON line a result to.")
+@click.option(
+    "--compare",
+    "files",
+    type=click.Path(path_type=Path),
+    nargs=2,
+    metavar="A.jsonl B.jsonl",
+    help="Two files of results side by side, instead.",
+)
+def bench(
+    kernels: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    size: str,
+    device: str | None,
+    scaling: bool,
+    path: Path | None,
+    file: Path | None,
+    files: tuple[Path, Path] | None,
+) -> None:
+    """Measure how close each kernel comes to the limits of this device.
+
+    The limits are measured in the same run: filling and copying memory, multiply-adds, exp2 and log2.
+
+    Example: sweep bench --kernel full-grid --dtype float32 --json today.jsonl
+    """
+    if files is not None and (kernels or dtypes or device or scaling or path or file):
+        raise _Refusal("--compare: takes two files of results, and no other option")
+    if scaling and (kernels or len(dtypes) > 1 or size not in ("quick", "normal")):
+        raise _Refusal("--scaling: takes no --kernel, one --dtype, and a --size of quick or normal")
+    if files is not None:
+        from sweep.comparison import compare
+
+        _echo(compare(*files))
+        return
+    if path is not None and not scaling:
+        raise _Refusal("-o: only the curves of --scaling are drawn; give both")
+    if path is not None:
+        from sweep import figures
+
+        figures.check_path(path)
+    from sweep import bench as benches
+    from sweep import measure
+
+    benches.check(kernels, size, device)
+    if file is not None:
+        file.open("a").close()
+    if scaling:
+        from sweep.scaling import measure_scaling, plot_scaling
+
+        lines = measure_scaling((dtypes or ("float32",))[0], quick=size == "quick")
+    else:
+        lines = benches.bench(kernels, dtypes or benches.DTYPES, size)
+        click.echo(benches.heading())
+    shared = measure.common("scaling" if scaling else "bench", quick=size == "quick")
+    found = []
+    for line in lines:
+        click.echo(benches.row(line))
+        found.append(line)
+        if file is not None:
+            measure.append(file, {**shared, **line})
+    if path is not None:
+        figures.save(plot_scaling(found), path)
+        click.echo(path)
+
+
+@main.command()
+@_config
+@click.option("--where", metavar="TEXT", required=True, help='Outcome such as "relative_loss < 0.6 and energy < 1e6".')
+@click.option("--at", type=_At(), multiple=True, help="Hold an axis, e.g. time=6; may be repeated.")
+@click.option("--coverage", type=float, default=0.0, help="Least share of the interesting draws in the box.")
+@click.option("--density", type=float, default=0.0, help="Least share of interesting draws among those in the box.")
+@click.option("-o", "path", type=click.Path(path_type=Path), help="Figure to write: .png, .svg or .pdf.")
+@click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@_dtype
+@_memory
+@click.option("--overwrite", is_flag=True, help="Replace what is at --netcdf.")
+def discover(
+    config: Path,
+    where: str,
+    at: tuple[tuple[str, float], ...],
+    coverage: float,
+    density: float,
+    path: Path | None,
+    file: Path | None,
+    dtype: str | None,
+    memory: int | None,
+    overwrite: bool,
+) -> None:
+    """Find which values of what is uncertain in CONFIG lead to an outcome.
+
+    The answer is a box, limits of parameters, fitted to the draws and checked on fresh ones. Axes that the outcome
+    depends on are held by --at.
+
+    Example: sweep discover configs/sensitivity.toml --where "relative_loss < 0.6" --at time=5 -o region.png
+    """
+    from sweep.regions import describe_regions, plot_regions
+
+    if path is not None:
+        from sweep import figures
+
+        figures.check_path(path)
+    if file is not None:
+        from sweep import netcdf
+
+        netcdf.check(file, 0, memory=memory, overwrite=overwrite)
+    spec, places = sweep.load(config, dtype), _held(at)
+    with _bar() as show:
+        dataset = sweep.discover(
+            spec, where, at=places, coverage=coverage, density=density, memory=memory, progress=show
+        )
+    _echo(describe_regions(dataset))
+    if path is not None:
+        figures.save(plot_regions(dataset), path)
+        click.echo(path)
+    if file is not None:
+        netcdf.write(dataset, file)
+        click.echo(file)
+
+
+def _held(at: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    """Give the value at which each dimension is held, once."""
+    places = dict(at)
+    for dim in places:
+        if len(found := [f"{value:g}" for name, value in at if name == dim]) > 1:
+            raise _Refusal(f"--at: {dim} is held twice, at {' and '.join(found)}; hold it once")
+    return places
 
 
 def _evaluate(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.axis import Axis
+from sweep.distribution import DRAW, DRAWN
 from sweep.front_loading import MOVED, STRATEGIES
 from sweep.jobs import Job
 from sweep.labels import statistic_of, variable_attributes
@@ -166,7 +167,9 @@ def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
 
 def _split(found: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
     """One optimal split in words."""
-    where = ", ".join(f"{dim} = {float(found[dim]):.4g} {_unit(found[dim].attrs['units'])}".rstrip() for dim in dims)
+    names = (*dims, *json.loads(found.attrs["spec"]).get("distributions", {}))
+    places = (f"{name} = {float(found[name]):.4g} {_unit(found[name].attrs['units'])}" for name in names)
+    where = ", ".join(place.rstrip() for place in places)
     shares, dates = found["shares"].values, found["purchase_date"].values
     later = [f"{100 * w:.3g} % at {t:.3g} years" for w, t in zip(shares[1:], dates[1:], strict=True) if w > 0.0]
     text = f"spend {100 * float(found['front_load_share']):.3g} % on accelerators now, "
@@ -265,7 +268,12 @@ def in_bytes(number: int) -> str:
 def _parameter_rows(spec: SweepSpec, model: Model, needed: set[str]) -> Iterator[tuple[str, ...]]:
     """Axes in the order of the file, then the values that are held."""
     for name, axis in spec.axes.items():
-        yield name, _span(axis), _unit(model.parameter(name).unit), axis.source
+        if name == DRAW and spec.distributions:
+            yield name, str(spec.draws), "", ""
+        elif name not in DRAWN or not spec.distributions:
+            yield name, _span(axis), _unit(model.parameter(name).unit), axis.source
+    for name, distribution in spec.distributions.items():
+        yield name, str(distribution), _unit(model.output(name).unit), distribution.source
     for name, fixed in spec.fixed.items():
         if name in needed:
             yield name, f"{fixed.value:.8g}", _unit(model.parameter(name).unit), fixed.source

@@ -6,16 +6,19 @@ JAX comes in when a model is evaluated, not when it is described, so that `sweep
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from sweep.draws import drawn
 from sweep.front_loading import FRONT_LOADING
 from sweep.model import Domain, Model, Output, Parameter, Stages
 from sweep.schema import SpecError, unknown
 from sweep.spec import DType, SweepSpec, read
+from sweep.strategies import DELAYED_START, STRATEGIES
 
 if TYPE_CHECKING:
     from jax import Array
@@ -353,7 +356,36 @@ RELATIVE_LOSS = Model(
     needs_loss=True,
 )
 
-MODELS = {model.name: model for model in (RELATIVE_LOSS, FRONT_LOADING)}
+MODELS = {
+    model.name: model
+    for model in (
+        RELATIVE_LOSS,
+        FRONT_LOADING,
+        *(replace(model, caveats=_caveats) for model in (STRATEGIES, DELAYED_START)),
+    )
+}
+
+
+def model_of(spec: SweepSpec, model: Model | None = None) -> Model:
+    """Give the model of a spec, its uncertain parameters drawn.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        Resolved or not.
+    model : Model, optional
+        One of the user's, instead of the shipped one that the spec names.
+
+    Raises
+    ------
+    SpecError
+        One line, for a name that no shipped model has, or a distribution that its parameter cannot have.
+    """
+    if model is None:
+        if spec.model not in MODELS:
+            raise SpecError(unknown("model", spec.model, MODELS))
+        model = MODELS[spec.model]
+    return drawn(model, spec) if spec.distributions else model
 
 
 def load(path: str | Path, dtype: str | None = None) -> SweepSpec:
@@ -387,11 +419,10 @@ def load(path: str | Path, dtype: str | None = None) -> SweepSpec:
             if dtype not in get_args(DType):
                 raise SpecError(f'dtype: must be "float32" or "float64", got "{dtype}"')
             spec = spec.model_copy(update={"dtype": dtype})
-        if spec.model not in MODELS:
-            raise SpecError(unknown("model", spec.model, MODELS))
-        resolved = MODELS[spec.model].resolve(spec)
+        model = model_of(spec)
+        resolved = model.resolve(spec)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    for caveat in MODELS[spec.model].caveats(resolved):
+    for caveat in model.caveats(resolved):
         warnings.warn(f"{path}: {caveat}", UserWarning, stacklevel=2)
     return resolved

@@ -14,15 +14,16 @@ import xarray as xr
 
 from sweep import loop, manifest
 from sweep import store as stores
-from sweep.culling import Held, Piece, Scan
-from sweep.equations import MODELS, load
+from sweep.culling import Piece, Scan
+from sweep.equations import load, model_of
 from sweep.evaluate import device_count, device_kind
 from sweep.grid import Grid
+from sweep.held import Held
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
 from sweep.netcdf import OF_A_STORE
 from sweep.plan import Block, Plan, boxes, default_memory, make_plan
-from sweep.schema import SpecError, unknown
+from sweep.schema import SpecError
 from sweep.spec import Fixed, SweepSpec
 from sweep.tiles import Tiler, make_tile_plan
 
@@ -105,9 +106,7 @@ class Offer:
         return self._field(tuple(outputs), tuple(axes), tuple(by), default_memory() if memory is None else memory)
 
     def _offer_spec(self, spec: SweepSpec, model: Model | None) -> None:
-        if model is None and spec.model not in MODELS:
-            raise SpecError(unknown("model", spec.model, MODELS))
-        model = model or MODELS[spec.model]
+        model = model_of(spec, model)
         model.refuse_to_evaluate()
         spec = model.resolve(spec).model_copy(update={"statistics": {}})
         self.depends = {o.name: tuple(dim for dim in spec.axes if dim in o.parameters) for o in model.outputs}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from sweep.passes import QUANTILE
 from sweep.schema import SpecError, one_line
 from sweep.slices import is_log, label, linear_part, numbers, quantities, take
 
@@ -24,6 +25,7 @@ ACROSS, UP, BESIDE = 5.0, 3.4, 1.5  # inches for the labels of the axes and the 
 SMALL, NORMAL, LARGE = 7.0, 9.0, 10.5  # points
 STYLE = {"font.family": "DejaVu Sans", "font.size": NORMAL, "hatch.linewidth": 0.5, "svg.hashsalt": "sweep"}
 FEWEST_CONTOURED = 8  # values along an axis of a map: between fewer, the lines are an invention
+BARS = ("purchase",)  # dimensions along which values are amounts of their own, and nothing is between them
 DARK = 0.18  # luminance at which black and white stand out equally
 NO_DATE = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -72,7 +74,8 @@ def plot(
     drawn, notes = take(dataset, output=output, x=x, lines=lines, y=y, at=at)
     with drawing():
         axes = page(str(dataset.attrs.get("title", "")), notes)
-        (_draw_curves if y is None else _draw_map)(axes, drawn)
+        draw = _draw_curves if drawn.dims[0] != QUANTILE else _draw_fan
+        (draw if y is None else _draw_map)(axes, drawn)
         missing = settle(axes.figure)
     if missing:
         warnings.warn(missing, UserWarning, stacklevel=2)
@@ -197,7 +200,7 @@ def page(title: str, notes: list[str]) -> "Axes":
 
 
 def _draw_curves(axes: "Axes", drawn: xr.DataArray) -> None:
-    """Draw one curve for each row, dark to light, and beside them a legend in the order in which they end."""
+    """Draw one curve for each row, or bars, dark to light, and beside them a legend in the order in which they end."""
     from matplotlib import colormaps
 
     x = drawn[drawn.dims[-1]]
@@ -206,16 +209,43 @@ def _draw_curves(axes: "Axes", drawn: xr.DataArray) -> None:
     colours = colormaps["viridis"]([0.3] if rows is None else np.linspace(0, 0.88, len(names)))
     values = np.atleast_2d(np.where(np.isfinite(drawn.values), drawn.values, np.nan))
     marker = "o" if x.size <= 12 else None
-    for row, name, colour in zip(values, names, colours, strict=True):
+    apart = float(np.diff(x.values).min()) if x.size > 1 else 1.0
+    wide = 0.8 * apart / len(names)
+    for number, (row, name, colour) in enumerate(zip(values, names, colours, strict=True)):
         text = name if np.isfinite(row).any() else f"{name}: none"
-        axes.plot(x.values, row, color=colour, marker=marker, markersize=4, clip_on=False, label=text)
+        if x.name in BARS:
+            axes.bar(x.values + (number + 0.5) * wide - 0.4 * apart, row, wide, color=colour, label=text)
+        else:
+            axes.plot(x.values, row, color=colour, marker=marker, markersize=4, clip_on=False, label=text)
     axes.grid(True, color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     set_axis(axes, "x", x, ACROSS)
     set_axis(axes, "y", drawn, UP)
+    if x.name in BARS:
+        axes.set_axisbelow(True)
+        axes.set_xlim(x.values.min() - 0.5 * apart, x.values.max() + 0.5 * apart)
     if rows is None:
         return
     add_legend(axes, str(rows.attrs.get("long_name", rows.name)), -1 if values[-1, -1] > values[0, -1] else 1)
+
+
+def _draw_fan(axes: "Axes", drawn: xr.DataArray) -> None:
+    """Draw quantiles as bands between those that belong together, the darker the nearer the middle."""
+    x, levels = drawn[drawn.dims[-1]], drawn[QUANTILE].values
+    values = np.where(np.isfinite(drawn.values), drawn.values, np.nan)
+    pairs = [(i, j) for i, j in zip(range(len(levels)), reversed(range(len(levels))), strict=True) if i < j]
+    for (i, j), shade in zip(pairs, np.linspace(0.85, 0.6, max(len(pairs), 2)), strict=False):
+        text = " to ".join(f"{100 * levels[k]:g} %" for k in (i, j))
+        axes.fill_between(x.values, values[i], values[j], color=str(shade), linewidth=0, label=text)
+    if len(levels) % 2:
+        name = f"{100 * levels[len(levels) // 2]:g} %"
+        axes.plot(x.values, values[len(levels) // 2], color="black", linewidth=1.2, label=name)
+    axes.grid(True, color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    set_axis(axes, "x", x, ACROSS)
+    set_axis(axes, "y", drawn, UP)
+    add_legend(axes, "probability of less")
 
 
 def add_legend(axes: "Axes", title: str, step: int = 1) -> None:

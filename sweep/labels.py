@@ -5,6 +5,7 @@ import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sweep.distribution import DRAWN
 from sweep.model import Model
 from sweep.passes import QUANTILE, ROW_POINTS
 from sweep.spec import SweepSpec
@@ -38,6 +39,7 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
             f"{name} = {fixed.value:.10g} {model.parameter(name).unit}" + (f" ({fixed.source})" if fixed.source else "")
             for name, fixed in spec.fixed.items()
         ),
+        **({} if not spec.distributions else {"distributions": _uncertain(model, spec), "draws": str(spec.draws)}),
         "spec": json.dumps(spec.canonical()),
         "fingerprint": spec.fingerprint(),
         "dtype": spec.dtype,
@@ -47,6 +49,16 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
     if spec.loss is not None:
         attributes["loss"] = spec.loss
     return attributes
+
+
+def _uncertain(model: Model, spec: SweepSpec) -> str:
+    """Say how each uncertain parameter is distributed, its unit and its source."""
+    found = []
+    for name, distribution in spec.distributions.items():
+        unit = model.output(name).unit
+        text = f"{name}: {distribution}" + (f" {unit}" if unit != "1" else "")
+        found.append(text + (f" ({distribution.source})" if distribution.source else ""))
+    return "; ".join(found)
 
 
 def variable_attributes(model: Model, spec: SweepSpec, name: str) -> dict[str, Any]:
@@ -118,6 +130,8 @@ def _of_statistic(model: Model, spec: SweepSpec, key: str, dim: str) -> dict[str
 def _span(model: Model, spec: SweepSpec, name: str) -> str:
     """Describe an axis that is reduced: its range, spacing, unit and source."""
     axis, unit = spec.axes[name], model.parameter(name).unit
+    if name in DRAWN and spec.distributions:
+        return f"{name}: {len(axis)} of {', '.join(spec.distributions)}"
     spacing = "listed" if axis.values is not None else "log-spaced" if axis.is_log else "evenly spaced"
     low, high = axis.bounds()
     text = f"{name} = {low:.10g} to {high:.10g} {unit}, {len(axis)} {spacing}, each counting alike"

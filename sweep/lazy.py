@@ -97,8 +97,8 @@ def _resolve(
     source: "str | os.PathLike[Any] | SweepSpec", dtype: str | None, model: "Model | None"
 ) -> "tuple[SweepSpec, Model, str]":
     """Check a spec or a config against its model; the text begins every message about it."""
-    from sweep.equations import MODELS
-    from sweep.schema import SpecError, unknown
+    from sweep.equations import model_of
+    from sweep.schema import SpecError
     from sweep.spec import DType, SweepSpec, read
 
     if not isinstance(source, SweepSpec | str | os.PathLike):
@@ -110,9 +110,7 @@ def _resolve(
             if dtype not in get_args(DType):
                 raise SpecError(f'dtype: must be "float32" or "float64", got "{dtype}"')
             spec = spec.model_copy(update={"dtype": dtype})
-        if model is None and spec.model not in MODELS:
-            raise SpecError(unknown("model", spec.model, MODELS))
-        model = model or MODELS[spec.model]
+        model = model_of(spec, model)
         model.refuse_to_evaluate()
         # Statistics are those of a run; here are the values that they are taken of.
         return model.resolve(spec).model_copy(update={"statistics": {}}), model, where

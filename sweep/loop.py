@@ -16,7 +16,7 @@ import xarray as xr
 
 from sweep import manifest
 from sweep import store as stores
-from sweep.equations import MODELS
+from sweep.equations import model_of
 from sweep.evaluate import device_count, device_kind, is_out_of_memory
 from sweep.grid import Grid
 from sweep.jobs import Job, make_jobs
@@ -25,8 +25,9 @@ from sweep.model import Model
 from sweep.partials import Partial, finished, merge, names_of
 from sweep.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
 from sweep.plan import Block, Plan, default_memory
+from sweep.regret import with_regrets
 from sweep.rows import Rows
-from sweep.schema import SpecError, unknown
+from sweep.schema import SpecError
 from sweep.spec import SweepSpec
 from sweep.steps import Stepper
 
@@ -107,12 +108,9 @@ def run(
         For a pairing of numbers and loss convention that is usually a mistake, and for a store to go on with whose
         blocks need more than `memory`.
     """
-    if model is None:
-        if spec.model not in MODELS:
-            raise SpecError(unknown("model", spec.model, MODELS))
-        model = MODELS[spec.model]
+    given, model = model, model_of(spec, model)
     model.refuse_to_evaluate()
-    spec = model.resolve(spec)
+    model, spec = with_regrets(model, model.resolve(spec), lambda inner: run(inner, model=given, memory=memory))
     for caveat in model.caveats(spec):
         warnings.warn(caveat, UserWarning, stacklevel=2)
     report = progress or (lambda _: None)

@@ -220,11 +220,11 @@ class Model:
                 self._check_value(f'axis "{name}"', name, value, spec.dtype)
         for key, statistic in spec.statistics.items():
             depends = {name for output in statistic.outputs for name in self.output(output).parameters}
-            for name in statistic.over:
-                if name not in depends:
-                    raise SpecError(
-                        f"statistics.{key}.over: {' and '.join(statistic.outputs)} does not depend on {name}; drop it"
-                    )
+            for field_name, names in (("over", statistic.over), ("regret", statistic.regret or ())):
+                for name in names:
+                    if name not in depends:
+                        of = " and ".join(statistic.outputs)
+                        raise SpecError(f"statistics.{key}.{field_name}: {of} does not depend on {name}; drop it")
             refuse_subnormal(f"statistics.{key}.where", statistic.conditions, spec.dtype)
         for name, fixed in spec.fixed.items():
             self._check_value(f"fixed.{name}", name, fixed.value, spec.dtype)
@@ -256,19 +256,30 @@ class Model:
         if self.function is None:
             raise SpecError(f'model "{self.name}": has no values to evaluate; it is solved by sweep optimise')
 
-    def _check_names(self, spec: SweepSpec) -> None:
+    def check_name(self, table: str, name: str, spec: SweepSpec) -> None:
+        """Refuse a name in a table of a spec that is no parameter.
+
+        Raises
+        ------
+        SpecError
+            One line with the name that may have been meant.
+        """
         known = [p.name for p in self.parameters]
+        if name in known:
+            return
         other = {alias: p.name for p in self.parameters for alias in p.aliases}
+        plain = name.lower().replace("-", "_")
+        right = other.get(name) or (plain if plain in known else other.get(plain))
+        if right is None:
+            raise SpecError(f"{table}: {unknown('parameter', name, known)}")
+        given = right in spec.axes or right in spec.fixed or right in spec.distributions
+        both = " (which is given too)" if given else ""
+        raise SpecError(f'{table}: "{name}" is another spelling of {right}{both}; write {right}')
+
+    def _check_names(self, spec: SweepSpec) -> None:
         for table in ("axes", "fixed"):
             for name in getattr(spec, table):
-                if name in known:
-                    continue
-                plain = name.lower().replace("-", "_")
-                right = other.get(name) or (plain if plain in known else other.get(plain))
-                if right is None:
-                    raise SpecError(f"{table}: {unknown('parameter', name, known)}")
-                both = " (which is given too)" if right in spec.axes or right in spec.fixed else ""
-                raise SpecError(f'{table}: "{name}" is another spelling of {right}{both}; write {right}')
+                self.check_name(table, name, spec)
         for name in spec.outputs:
             if name not in (o.name for o in self.outputs):
                 raise SpecError(f"outputs: {unknown('output', name, [o.name for o in self.outputs])}")

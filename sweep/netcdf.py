@@ -5,10 +5,11 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from sweep.plan import default_memory
-from sweep.schema import SpecError
+from sweep.schema import SpecError, unknown
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")
@@ -84,6 +85,26 @@ def write(dataset: xr.Dataset, path: Path) -> None:
         raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def column(path: Path, name: str) -> np.ndarray:
+    """Values of one variable of a file, flat, in float64.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    ValueError
+        When it has no such variable of numbers.
+    ImportError
+        Without h5netcdf or h5py.
+    """
+    _check_libraries()
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
+        numbers = [str(key) for key, variable in dataset.variables.items() if variable.dtype.kind in "fiu"]
+        if name not in numbers:
+            raise ValueError(unknown("variable", name, numbers))
+        return np.asarray(dataset[name].values, np.float64).ravel()
 
 
 def _beside(path: Path) -> Path:

@@ -13,7 +13,9 @@ from sweep.culling import Front, Objective, Piece, Scan
 from sweep.fields import Field, Offer, Source
 from sweep.loop import Progress
 from sweep.model import Model, refuse_subnormal
+from sweep.robust import reduced, with_chances
 from sweep.schema import SpecError, unknown
+from sweep.spec import SweepSpec
 from sweep.statistic import Condition, conditions_of
 from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
 
@@ -37,6 +39,7 @@ def frontier(
     most: int | None = None,
     keep_weakly: bool = False,
     hypervolume: Mapping[str, float] | None = None,
+    chance: bool = True,
     model: Model | None = None,
     memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -52,7 +55,9 @@ def frontier(
         A sweep that is not computed yet; the dataset of one, in memory, lazy (``engine="sweep"``) or of a store; the
         path of a store or of a config.
     minimise, maximise : str or sequence of str
-        Outputs or axes, 1 to 6 in all. A spec is asked for outputs that it does not name too.
+        Outputs, axes or statistics, 1 to 6 in all. A spec is asked for outputs that it does not name too. Statistics of
+        a spec, over draws of what is uncertain say, are evaluated first and held; beside them only outputs that no draw
+        changes may be named.
     where : str, optional
         Conditions such as ``total_cost <= 1e9 and time <= 5``, of outputs or axes: other points do not count. They
         are compared as float64 would compare them.
@@ -66,6 +71,9 @@ def frontier(
     hypervolume : mapping of str to float, optional
         Reference value of each objective: adds the hypervolume of each frontier, and what each point alone adds to
         it (both before `most` is applied). Needs moocore, the extra ``pareto``.
+    chance : bool
+        Where objectives are statistics over draws, whether to add ``chance_of_nondominance``, the share of the draws in
+        each of which no other point beats the point in the outputs themselves; this takes a frontier for each draw.
     model : Model, optional
         Of a spec, a model of your own.
     memory : int, optional
@@ -98,7 +106,14 @@ def frontier(
         For a pairing of numbers and loss convention that is usually a mistake.
     """
     objectives = (*(Objective(n) for n in _names(minimise)), *(Objective(n, True) for n in _names(maximise)))
-    offer = Offer(source, model)
+    given = source
+    source, draw = reduced(given, model, [o.name for o in objectives], _conditions(where), memory)
+    if draw is not None and chance:
+        question = {key: [draw.names[name] for name in _names(given)] for key, given in
+                    (("minimise", minimise), ("maximise", maximise))}  # fmt: skip
+        question |= {"where": draw.where, "by": (*draw.numbers, *_names(by)), "keep_weakly": True}
+        each = frontier(draw.spec, **question, model=model, memory=memory)
+    offer = Offer(source, model if source is given or isinstance(source, SweepSpec) else None)
     question = _checked(offer, objectives, where, _names(by), most, hypervolume)
     if hypervolume is not None:
         load_moocore()
@@ -106,7 +121,8 @@ def frontier(
         warnings.warn(caveat, UserWarning, stacklevel=2)
     field = offer.field(question.outputs, question.axes, question.by, memory)
     fronts, dtypes = _fronts(field, question, keep_weakly, progress or (lambda _: None))
-    return _dataset(field, question, fronts, dtypes, most, hypervolume)
+    dataset = _dataset(field, question, fronts, dtypes, most, hypervolume)
+    return dataset if draw is None or not chance else with_chances(dataset, each, draw)
 
 
 @dataclass(frozen=True)
@@ -150,10 +166,7 @@ def _checked(
         _refuse_unknown(offer, "objective", name)
         if names.count(name) > 1:
             raise SpecError(f"objectives: {name} is given twice; give it once")
-    try:
-        conditions = conditions_of(where) if where is not None else ()
-    except ValueError as error:
-        raise SpecError(str(error)) from None
+    conditions = _conditions(where)
     for condition in conditions:
         _refuse_unknown(offer, "where", condition.output)
     refuse_subnormal("where", conditions, offer.dtype)
@@ -185,6 +198,13 @@ def _checked(
         raise SpecError(f"hypervolume: needs a reference for each objective ({', '.join(names)}) and no others")
     axes = tuple(dim for dim in offer.lengths if dim in needs)
     return _Question(objectives, conditions, " ".join((where or "").split()), by, outputs, axes)
+
+
+def _conditions(where: str | None) -> tuple[Condition, ...]:
+    try:
+        return conditions_of(where) if where is not None else ()
+    except ValueError as error:
+        raise SpecError(str(error)) from None
 
 
 def _refuse_unknown(offer: Offer, kind: str, name: str) -> None:

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.distribution import REPLICATE
 from sweep.equations import MODELS
+from sweep.passes import QUANTILE
+from sweep.pooling import pooled
 from sweep.schema import SpecError, unknown
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves
 LOG_AXIS_RATIO, LOG_OUTPUT_RATIO = 100.0, 1000.0
-ORIGIN = {"equation": "Equation", "references": "Source", "loss": "Loss convention", "assumptions": "Assumptions"}
+ORIGIN = {"distributions": "Uncertain", "draws": "Draws"}
+ORIGIN |= {"equation": "Equation", "references": "Source", "loss": "Loss convention", "assumptions": "Assumptions"}
 ORIGIN |= {"caveats": "Caveats", "fingerprint": "Sweep"}
 
 
@@ -46,6 +50,8 @@ def take(
     SpecError
         A name the dataset does not have, dimensions that contradict each other, a slice without numbers.
     """
+    if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs.get("spec", "{}")):
+        dataset = pooled(dataset)
     variable = _variable(dataset, output)
     at = dict(at or {})
     x, rows = _choose(variable, x, lines, y, at)
@@ -54,6 +60,9 @@ def take(
     notes += _gaps(drawn, bool(dataset.attrs.get("complete")), "; ".join(notes), hatched=y is not None)
     if "reduced" in variable.attrs:
         notes.append(f"Over: {variable.attrs['reduced']}")
+    if f"{variable.name}_standard_error" in dataset:
+        most = float(dataset[f"{variable.name}_standard_error"].max())
+        notes.append(f"Sampling error: at most {most:.2g} (standard error, {dataset.attrs['replicates']} replicates)")
     notes += fixed_note(dataset, variable)
     notes += [f"{word}: {dataset.attrs[k]}" for k, word in ORIGIN.items() if dataset.attrs.get(k) not in (None, "none")]
     return drawn, notes
@@ -149,7 +158,7 @@ def _choose(
     for dim in (x, y):
         if y is not None and variable.sizes[dim] < 2:
             raise SpecError(f"y: a map needs two values or more along each axis, {dim} has one; draw lines")
-    return x, lines or y or (free[0] if free else None)
+    return x, lines or y or (QUANTILE if QUANTILE in free else free[0] if free else None)
 
 
 def _select(

@@ -8,12 +8,15 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from sweep.axis import Axis
+from sweep.distribution import DRAW, REPLICATE, Distribution, Draws
+from sweep.priors import included
 from sweep.schema import Float, Frozen, ReadOnly, SpecError, listed, plain, short, unknown
 from sweep.statistic import Statistic
 
@@ -67,6 +70,11 @@ class SweepSpec(Frozen):
         Parameters held at one value. The model's defaults fill in the rest.
     statistics : dict of str to Statistic
         What to keep of the outputs, by the names of the variables of the result; if empty, all values.
+    distributions : dict of str to Distribution
+        Parameters that are uncertain: they vary together along an axis ``draw``, the last one, which statistics may be
+        taken over; with replicates along ``replicate`` too, before it.
+    draws : Draws
+        How many values are drawn of them, and how.
     allocation : Allocation
         How a budget may be split, for :func:`sweep.optimise`.
     dtype : {"float32", "float64"}
@@ -78,9 +86,11 @@ class SweepSpec(Frozen):
     model: str = "relative_loss"
     loss: Loss | None = None
     outputs: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)] = ()
-    axes: Annotated[dict[str, Axis], Field(min_length=1), AfterValidator(ReadOnly)]
+    axes: Annotated[dict[str, Axis], AfterValidator(ReadOnly)] = ReadOnly()
     fixed: Annotated[dict[str, Annotated[Fixed, BeforeValidator(_fixed)]], AfterValidator(ReadOnly)] = ReadOnly()
     statistics: Annotated[dict[str, Statistic], AfterValidator(ReadOnly)] = ReadOnly()
+    distributions: Annotated[dict[str, Distribution], AfterValidator(ReadOnly)] = ReadOnly()
+    draws: Draws | None = None
     allocation: Allocation | None = None
     dtype: DType = "float32"
     title: str = ""
@@ -88,9 +98,12 @@ class SweepSpec(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for name in self.fixed:
-            if name in self.axes:
-                raise ValueError(f"{name} is given twice, under axes and under fixed; keep one")
+        tables = {"axes": self.axes, "fixed": self.fixed, "distributions": self.distributions}
+        for (one, here), (other, there) in combinations(tables.items(), 2):
+            for name in there:
+                if name in here:
+                    raise ValueError(f"{name} is given twice, under {one} and under {other}; keep one")
+        self._add_draws()
         for name in self.outputs:
             if self.outputs.count(name) > 1:
                 raise ValueError(f'outputs names "{name}" twice; name each output once')
@@ -99,12 +112,36 @@ class SweepSpec(Frozen):
             if not used and self.allocation is None:
                 raise ValueError("outputs: is required, or [statistics] of them")
             object.__setattr__(self, "outputs", used)
+        if not self.statistics and self.allocation is None:
+            values = (name for name in self.distributions if name not in self.outputs)
+            object.__setattr__(self, "outputs", (*self.outputs, *values))
         for key, statistic in self.statistics.items():
             self._check_statistic(key, statistic)
         for name in self.outputs if used else ():
             if name not in used:
                 raise ValueError(f'outputs: no statistic is of "{name}", and only statistics are kept; drop it')
         return self
+
+    def _add_draws(self) -> None:
+        """Give the draws axes of their own, after the others."""
+        if not self.distributions:
+            if self.draws is not None:
+                raise ValueError("draws: are of [distributions], and there are none; drop it or give some")
+            if not self.axes:
+                raise ValueError("axes: is required and must not be empty, unless there are [distributions]")
+            return
+        draws = Draws() if self.draws is None else self.draws
+        try:
+            draws.factor(self.distributions)
+        except ValueError as error:
+            raise ValueError(f"draws.{error}") from None
+        numbers = {REPLICATE: draws.replicates, DRAW: draws.number}
+        added = {name: Axis(start=0.0, stop=n - 1.0, num=n) for name, n in numbers.items() if n > 1}
+        for name in (REPLICATE, DRAW):
+            if name in self.axes and self.axes[name] != added.get(name):
+                raise ValueError(f'axis "{name}": is made by [draws]; give their number there')
+        object.__setattr__(self, "draws", draws)
+        object.__setattr__(self, "axes", ReadOnly({k: v for k, v in self.axes.items() if k not in added} | added))
 
     def _check_statistic(self, key: str, statistic: Statistic) -> None:
         if not key.isidentifier() or key in ("quantile", *self.axes):
@@ -115,9 +152,10 @@ class SweepSpec(Frozen):
         for name in statistic.outputs:
             if name not in self.outputs:
                 raise ValueError(f'statistics.{key}: "{name}" is not among the outputs ({", ".join(self.outputs)})')
-        for name in statistic.over:
-            if name not in self.axes:
-                raise ValueError(f"statistics.{key}.over: {unknown('axis', name, self.axes)}")
+        for field, names in (("over", statistic.over), ("regret", statistic.regret or ())):
+            for name in names:
+                if name not in self.axes:
+                    raise ValueError(f"statistics.{key}.{field}: {unknown('axis', name, self.axes)}")
         quantiles = [s.probabilities for s in self.statistics.values() if s.probabilities is not None]
         if any(found != quantiles[0] for found in quantiles):
             raise ValueError("statistics: quantiles share one axis of probabilities; give all the same")
@@ -125,7 +163,8 @@ class SweepSpec(Frozen):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy with some fields replaced, unchecked; the copy cannot be changed either."""
         update = {
-            key: ReadOnly(v) if key in ("axes", "fixed", "statistics") else v for key, v in (update or {}).items()
+            key: ReadOnly(v) if key in ("axes", "fixed", "statistics", "distributions") else v
+            for key, v in (update or {}).items()
         }
         return super().model_copy(update=update, deep=deep)
 
@@ -149,6 +188,9 @@ class SweepSpec(Frozen):
             "axes": {k: v.canonical() for k, v in self.axes.items()},
             "fixed": {k: self.fixed[k].value for k in sorted(self.fixed)},
         }
+        if self.distributions:
+            content["distributions"] = {k: v.canonical() for k, v in self.distributions.items()}
+            content["draws"] = self.draws.canonical()
         if self.allocation is not None:
             content["allocation"] = self.allocation.model_dump()
         if self.statistics:
@@ -179,7 +221,7 @@ def read(path: str | Path) -> SweepSpec:
         reason = str(error).split("; use sys.")[0].replace("\n", " ")
         raise SpecError(f"{path}: is not valid TOML: {reason}") from None
     try:
-        spec = SweepSpec(**content)
+        spec = SweepSpec(**included(content, Path(path).parent))
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     spec._path = str(path)

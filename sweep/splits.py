@@ -14,6 +14,9 @@ import xarray as xr
 
 from kernels import allocation as kernel
 from kernels import front_loading as solver
+from sweep.distribution import DRAWN
+from sweep.draws import sampler_of
+from sweep.equations import model_of
 from sweep.evaluate import device_kind
 from sweep.front_loading import FRONT_LOADING, STRATEGIES
 from sweep.labels import dataset_attributes, variable_attributes
@@ -59,7 +62,7 @@ def optimise(
     -----
     The optimiser and what its certificate bounds: :mod:`kernels.front_loading`. Strategies are this project's own.
     """
-    spec = FRONT_LOADING.resolve(spec).model_copy(update={"dtype": "float64"})
+    spec = model_of(spec, FRONT_LOADING).resolve(spec).model_copy(update={"dtype": "float64"})
     chosen = spec.allocation or Allocation()
     if sensitivities and chosen.objective != "mean":
         raise SpecError('sensitivities: are those of the mean objective; got objective = "terminal"')
@@ -102,10 +105,11 @@ def _solved(
 def _scenarios(spec: SweepSpec, index: np.ndarray) -> dict[str, np.ndarray]:
     """Parameters of the scenarios at flat positions, the last axis fastest."""
     places = dict(zip(spec.axes, np.unravel_index(index, tuple(spec.shape.values())), strict=True))
-    return {
-        name: spec.axes[name].at(places[name]) if name in places else np.full(len(index), spec.fixed[name].value)
-        for name in solver.PARAMETERS
-    }
+    values = {name: axis.at(places[name]) for name, axis in spec.axes.items()}
+    values |= {name: np.full(len(index), fixed.value) for name, fixed in spec.fixed.items()}
+    if spec.distributions:
+        values |= sampler_of(FRONT_LOADING, spec).at(values)
+    return {name: values[name] for name in solver.PARAMETERS}
 
 
 def _solve(scenario: Mapping[str, jax.Array], chosen: Allocation, sensitivities: bool) -> dict[str, np.ndarray]:
@@ -149,17 +153,10 @@ def _take_better(found: dict[str, np.ndarray], strategies: Sequence[tuple[np.nda
 def _objective(
     scenario: Mapping[str, jax.Array], shares: np.ndarray, research: np.ndarray, chosen: Allocation
 ) -> jax.Array:
-    given = {name: value for name, value in scenario.items()}
     if chosen.objective == "mean":
-        return _mean_loss(jnp.asarray(shares), jnp.asarray(research), given, chosen.software)
-    del given["discount_rate"]
+        return solver.mean_losses(scenario, shares.T, research, software=chosen.software)
+    given = {name: value for name, value in scenario.items() if name != "discount_rate"}
     return kernel.log_terminal_loss(jnp.asarray(shares), jnp.asarray(research), **given, software=chosen.software)
-
-
-_mean_loss = jax.jit(
-    lambda shares, research, given, software: kernel.mean_loss(shares, research, **given, software=software),
-    static_argnums=3,
-)
 
 
 def _strategy(
@@ -233,10 +230,15 @@ def _dataset(
             attributes |= {"flag_values": list(range(len(STATUS))), "flag_meanings": " ".join(STATUS)}
         values = found[name].reshape(*shape, *found[name].shape[1:])
         variables["research_bracket" if name == "bracket" else name] = ((*dims, *extra), values, attributes)
+    model = model_of(spec, FRONT_LOADING)
     coordinates: dict[str, Any] = {
-        name: (name, axis.coordinates(), variable_attributes(FRONT_LOADING, spec, name))
-        for name, axis in spec.axes.items()
+        name: (name, axis.coordinates(), variable_attributes(model, spec, name)) for name, axis in spec.axes.items()
     }
+    if spec.distributions:
+        numbers = {name: spec.axes[name].coordinates() for name in DRAWN if name in spec.axes}
+        grid = dict(zip(numbers, np.meshgrid(*numbers.values(), indexing="ij"), strict=True))
+        for name, values in sampler_of(FRONT_LOADING, spec).at(grid).items():
+            coordinates[name] = (tuple(numbers), values, variable_attributes(model, spec, name))
     when = {"long_name": "part of the horizon after which a purchase is made", "units": "1", "spacing": "linear"}
     coordinates["purchase"] = ("purchase", np.arange(chosen.dates) / chosen.dates, when)
     coordinates["strategy"] = (
@@ -246,6 +248,6 @@ def _dataset(
     )
     if any(parameter in dims for dims, *_ in variables.values()):
         coordinates[parameter] = (parameter, list(solver.PARAMETERS), {"long_name": "parameter of the problem"})
-    attributes = dataset_attributes(FRONT_LOADING, spec, device_kind())
+    attributes = dataset_attributes(model, spec, device_kind())
     attributes |= {f"allocation_{key}": value for key, value in chosen.model_dump().items()}
     return xr.Dataset(variables, coordinates, attributes)

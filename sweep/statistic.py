@@ -63,6 +63,9 @@ class Statistic(Frozen):
         Of the quantiles, increasing, in [0, 1].
     where : str
         Condition of a share: comparisons such as ``relative_loss < 0.5``, joined by ``and``.
+    regret : tuple of str
+        Axes that are choices: the statistic is then of how much more the output is than its least along them, all else
+        and the draw the same.
     edges : Axis
         Of the bins of a histogram, increasing; a bin holds its lower edge, the last one both. Values outside are not
         counted.
@@ -73,6 +76,7 @@ class Statistic(Frozen):
     output: str | None = None
     probabilities: Annotated[tuple[float, ...] | None, BeforeValidator(listed)] = None
     where: str | None = None
+    regret: Annotated[tuple[str, ...] | None, BeforeValidator(listed), Field(min_length=1)] = None
     edges: Axis | None = None
 
     @model_validator(mode="after")
@@ -91,6 +95,11 @@ class Statistic(Frozen):
         for name in self.over:
             if self.over.count(name) > 1:
                 raise ValueError(f'over: names "{name}" twice')
+        for name in self.regret or ():
+            if self.statistic == "share":
+                raise ValueError("regret: belongs to statistics of an output, not to a share; drop it")
+            if name in self.over or self.regret.count(name) > 1:
+                raise ValueError(f'regret: "{name}" must be given once, and not among over too')
         found = self.probabilities or ()
         if self.probabilities == () or not all(0.0 <= p <= 1.0 for p in found):
             raise ValueError(f"probabilities: must be one number or more in [0, 1], got {short(list(found))}")
@@ -122,5 +131,6 @@ class Statistic(Frozen):
         found = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
         found |= {"probabilities": self.probabilities and list(self.probabilities)}
         found |= {"where": self.where and " and ".join(f"{c.output} {c.sign} {c.bound!r}" for c in self.conditions)}
+        found |= {"regret": self.regret and sorted(self.regret)}
         found |= {"edges": self.edges and self.edges.canonical()}
         return {key: value for key, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Frontier to figure: what one objective costs in another, with the knees marked."""
+"""Frontier to figure: what one objective costs in another, the points behind it as a density, the knees marked."""
 
 import itertools
 import warnings
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from sweep.cloud import behind
 from sweep.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.schema import SpecError
 from sweep.slices import MOST_LINES, ORIGIN, fixed_note, quantities
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 
 FEW = 40  # points that are marked one by one
 ALONE, SHARED = (5.0, 3.4), (1.8, 3.0)  # inches for the labels of the axes of one panel, or of one of three
+CELLS = (60, 45), (30, 45)  # of the density, across and up, in one panel or in one of three
+PALE, DARK = 0.92, 0.62  # grey of the cells with the fewest points and with the most
+PLAIN = 1e-3, 1e5  # between which the numbers of a linear axis are written out
 
 
 def plot_frontier(dataset: xr.Dataset) -> "Figure":
     """Draw a frontier of 2 objectives as a line, of 3 as points in the plane of each two, in one colour for each `by`.
+
+    Behind it the density of the points of the sweep that meet the conditions, where it can be evaluated anew.
 
     Parameters
     ----------
@@ -53,14 +59,17 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
         raise SpecError("the frontier has no point with finite objectives to draw")
     drawn = dataset.isel(point=np.flatnonzero(finite))
     groups, left_out = _groups(drawn)
+    cloud = behind(dataset, names)
+    notes = _notes(dataset, cloud, int((~finite).sum()), left_out)
     with drawing():
-        panels = [page(str(dataset.attrs.get("title", "")), _notes(dataset, int((~finite).sum()), left_out))]
+        panels = [page(str(dataset.attrs.get("title", "")), notes)]
         figure, pairs = panels[0].figure, list(itertools.combinations(names, 2))
         if len(pairs) > 1:
             panels[0].remove()
             panels = list(figure.subplots(1, len(pairs)))
         for axes, (x, y) in zip(panels, pairs, strict=True):
             _draw(axes, drawn, groups, x, y, line=len(names) == 2)
+            _draw_density(axes, drawn, cloud, x, y, line=len(names) == 2)
         title = " and ".join(str(dataset[name].attrs.get("long_name", name)) for name in _by(dataset))
         add_legend(panels[-1], title)
         missing = settle(figure)
@@ -112,12 +121,44 @@ def _draw(axes: "Axes", drawn: xr.Dataset, groups: list[tuple[str, np.ndarray]],
     if len(across):
         axes.plot(across, up, "D", color="white", markeredgecolor="black", markersize=6, label="knee", zorder=3)
     axes.grid(True, color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    for which, name, inches in zip("xy", (x, y), ALONE if line else SHARED, strict=True):
-        set_axis(axes, which, drawn[name], inches)
 
 
-def _notes(dataset: xr.Dataset, infinite: int, left_out: int) -> list[str]:
+def _draw_density(axes: "Axes", drawn: xr.Dataset, cloud: xr.Dataset | None, x: str, y: str, *, line: bool) -> None:
+    """Set the axes, and draw behind a frontier how many points there are, in cells that are even on their scales."""
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+    everything = [drawn] if cloud is None else [drawn, cloud]
+    edges = []
+    for which, name, inches, cells in zip("xy", (x, y), ALONE if line else SHARED, CELLS[not line], strict=True):
+        values = np.concatenate([part[name].values.astype(np.float64) for part in everything])
+        set_axis(axes, which, xr.DataArray(values, dims="point", name=name, attrs=drawn[name].attrs), inches)
+        _write_numbers(axes, which, values)
+        scale = axes.xaxis.get_transform() if which == "x" else axes.yaxis.get_transform()
+        ends = scale.transform(np.array([values.min(), values.max()]))
+        edges.append(scale.inverted().transform(np.linspace(*ends, cells + 1)))
+        edges[-1][[0, -1]] = values.min(), values.max()  # of which the transform may lose the last digit
+    axes.use_sticky_edges = False
+    if cloud is None or not cloud.sizes["point"] or any((np.diff(edge) <= 0).any() for edge in edges):
+        return
+    counts, *_ = np.histogram2d(cloud[x].values, cloud[y].values, bins=edges)
+    greys = LinearSegmentedColormap.from_list("greys", [str(PALE), str(DARK)])
+    shown = np.ma.masked_equal(counts.T, 0)
+    axes.pcolormesh(*edges, shown, cmap=greys, norm=LogNorm(1, max(2, counts.max())), rasterized=True, zorder=0)
+    axes.plot([], [], "s", color=str((PALE + DARK) / 2), markersize=8, label="other points")
+
+
+def _write_numbers(axes: "Axes", which: str, values: np.ndarray) -> None:
+    """Write the numbers of a linear axis as they are: a common power of ten would cover the label beside them."""
+    from matplotlib.ticker import ScalarFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if isinstance(axis.get_major_formatter(), ScalarFormatter) and not PLAIN[0] <= np.abs(values).max() < PLAIN[1]:
+        axis.set_major_formatter(lambda value, _: f"{value:.4g}".replace("e+0", "e").replace("e+", "e"))
+
+
+def _notes(dataset: xr.Dataset, cloud: xr.Dataset | None, infinite: int, left_out: int) -> list[str]:
     """Say what the frontier is of, and where the numbers come from."""
     found = dataset.attrs
     goals = [f"{word} {found[key]}" for key, word in (("minimised", "least"), ("maximised", "largest"))]
@@ -131,6 +172,11 @@ def _notes(dataset: xr.Dataset, infinite: int, left_out: int) -> list[str]:
         notes.append(
             f"Thinned: at most {found['most']:,} points each; none left out is better by more than "
             f"{found['epsilon']:.2g} of an objective's range"
+        )
+    if cloud is not None and cloud.sizes["point"]:
+        notes.append(
+            f"Grey: {cloud.sizes['point']:,} points of the sweep, spread evenly over it, the darker the denser"
+            + (", of all values of " + found["by"]) * (found["by"] != "none")
         )
     if infinite or left_out:
         parts = [f"{infinite:,} points with an infinite objective"] * bool(infinite)

@@ -272,8 +272,34 @@ def test_plot_refuses_a_folder_that_is_no_store(good: Path) -> None:
 
 
 def test_plot_refuses_a_file_that_is_no_config(good: Path) -> None:
-    Path("out.nc").write_text("")
-    assert_refused(sweep("plot", "out.nc"), "out.nc", "neither a store", ".toml")
+    Path("out.csv").write_text("")
+    assert_refused(sweep("plot", "out.csv"), "out.csv", "neither a store", ".toml", ".nc")
+
+
+@pytest.mark.parametrize(("content", "part"), [(None, "does not exist"), ("no NetCDF", "cannot be read as NetCDF")])
+def test_plot_refuses_a_file_that_it_cannot_read(content: str | None, part: str, good: Path) -> None:
+    if content is not None:
+        Path("out.nc").write_text(content)
+    assert_refused(sweep("plot", "out.nc"), "out.nc", part)
+
+
+def test_plot_draws_a_file_of_a_run(good: Path) -> None:
+    sweep("run", good, "--netcdf", "out.nc")
+    assert told("plot", "out.nc", "-o", "file.png") == "file.png"
+    told("plot", good, "-o", "config.png")
+    assert Path("file.png").read_bytes() == Path("config.png").read_bytes()
+
+
+def test_plot_draws_a_file_of_a_frontier(good: Path) -> None:
+    asked = ("--minimise", "time", "--minimise", "relative_loss")
+    told("frontier", good, *asked, "-o", "now.png", "--netcdf", "front.nc")
+    assert told("plot", "front.nc") == "front.png"
+    assert Path("front.png").read_bytes() == Path("now.png").read_bytes()
+
+
+def test_plot_refuses_to_cut_a_frontier(good: Path) -> None:
+    sweep("frontier", good, "--minimise", "time", "--minimise", "relative_loss", "--netcdf", "front.nc")
+    assert_refused(sweep("plot", "front.nc", "--x", "time"), "--x: front.nc is a frontier", "drop it")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,12 @@ import mpmath
 import pytest
 
 import sweep
-from sweep.equations import RELATIVE_LOSS
+from sweep.distribution import DRAWN, Correlation, Distribution
+from sweep.equations import model_of
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+FOLDER = Path(__file__).parent.parent / "configs"
+PRIORS = FOLDER / "priors.toml"  # what the others take by name
+CONFIGS = sorted(path for path in FOLDER.glob("*.toml") if path != PRIORS)
 NAMES = [path.stem for path in CONFIGS]
 POINTS = {
     "baseline": (10**6, 2 * 10**7),
@@ -20,8 +23,10 @@ POINTS = {
     "billion": (10**9, 10**9),
     "loss_bands": (10**9, 1.01 * 10**9),
     "front_loading_map": (10**5, 10**6),
+    "uncertainty": (10**7, 10**8),
     "trillion": (10**12, 10**12),
     "smoke": (1, 10**5 - 1),
+    "strategies": (10**6, 2 * 10**6),
 }
 NUMBER = re.compile(r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 REFERENCE_FLOP = 3.8e25  # Llama 3.1 405B: Epoch AI notable models
@@ -61,13 +66,13 @@ def _uncited(text: str) -> list[str]:
     return found
 
 
-def _least_loss(e: float, a: float, b: float, alpha: float, beta: float) -> mpmath.mpf:
+def _least_loss(e: float, a: float, b: float, alpha: float, beta: float, flop: float = REFERENCE_FLOP) -> mpmath.mpf:
     """Least of E + A/N^alpha + B/D^beta over N, with 6 N D fixed: by search, not by the formula in the comment."""
     phi = (mpmath.sqrt(5) - 1) / 2
 
     def loss(log_n: mpmath.mpf) -> mpmath.mpf:
         n = mpmath.e**log_n
-        return e + a / n**alpha + b / (REFERENCE_FLOP / (6 * n)) ** beta
+        return e + a / n**alpha + b / (flop / (6 * n)) ** beta
 
     low, high = mpmath.log(1e8), mpmath.log(1e15)
     while high - low > 1e-9:
@@ -107,13 +112,22 @@ def test_config_comment_runs_and_plots_its_own_file(path):
         assert f"sweep optimise configs/{path.name}" in comment
         assert f"sweep plot configs/{path.name}" in comment
         return
+    if path.stem == "sensitivity":
+        assert f"sweep sensitivity configs/{path.name}" in comment
     assert f"sweep run configs/{path.name} --store {path.stem}.zarr" in comment
     assert f"sweep plot {path.stem}.zarr" in comment
 
 
 @each_config
 def test_config_axes_have_sources(path):
-    assert [name for name, axis in sweep.load(path).axes.items() if not axis.source.strip()] == []
+    axes = {name: axis for name, axis in sweep.load(path).axes.items() if name not in DRAWN}
+    assert [name for name, axis in axes.items() if not axis.source.strip()] == []
+
+
+@each_config
+def test_config_distributions_have_sources(path):
+    found = sweep.load(path).distributions
+    assert [name for name, distribution in found.items() if not distribution.source.strip()] == []
 
 
 @each_config
@@ -127,7 +141,7 @@ def test_config_defaults_it_relies_on_have_sources(path):
     assert [name for name, fixed in sweep.load(path).fixed.items() if not fixed.source.strip()] == []
 
 
-@each_config
+@pytest.mark.parametrize("path", [*CONFIGS, PRIORS], ids=lambda path: path.stem)
 def test_config_numbers_are_cited_where_they_stand(path):
     assert _uncited(path.read_text(encoding="utf-8")) == []
 
@@ -140,7 +154,8 @@ def test_citation_check_finds_a_bare_number(line):
 @each_evaluated
 def test_config_fixed_values_are_all_used(path):
     spec = sweep.load(path)
-    used = {name for output in spec.outputs for name in RELATIVE_LOSS.output(output).parameters}
+    model = model_of(spec)
+    used = {name for output in spec.outputs for name in model.output(output).parameters}
     assert set(_written(path).get("fixed", {})) <= used
 
 
@@ -158,7 +173,8 @@ def test_billion_is_four_gigabytes():
 @each_config
 def test_config_irreducible_share_comes_only_with_the_excess_loss(path):
     written = _written(path)
-    given = "irreducible_share" in written["axes"] or "irreducible_share" in written["fixed"]
+    tables = [written.get(table, {}) for table in ("axes", "fixed", "distributions")]
+    given = any("irreducible_share" in table for table in tables)
     assert not given or written["loss"] == "excess"
 
 
@@ -208,3 +224,27 @@ def test_how_many_gpus_static_answer_is_as_the_comment_says():
     reference_years, reference_fleet, exponent, target, time = 2142 / 8766, 16_384, 0.05, 0.5, 1
     fleet = (target ** (-1 / exponent) - 1) * reference_fleet * reference_years / time
     assert f"{fleet:.1e}".replace("e+0", "e") + " / " in _opening_comment(CONFIGS[NAMES.index("how_many_gpus")])
+
+
+@pytest.mark.parametrize("name", _written(PRIORS)["distributions"])
+def test_prior_is_a_distribution_with_a_source(name):
+    assert Distribution(**_written(PRIORS)["distributions"][name]).source
+
+
+@pytest.mark.parametrize("name", _written(PRIORS)["correlations"])
+def test_prior_correlation_has_a_source(name):
+    assert Correlation(**_written(PRIORS)["correlations"][name]).source
+
+
+@pytest.mark.parametrize(("exponent", "floor", "end"), [(0.1705, 1.777, "low"), (0.1884, 1.862, "high")])
+def test_floor_of_the_prior_keeps_the_loss_where_the_data_are(exponent, floor, end):
+    fit = {"e": 1.8169, "a": 482.0, "b": 2085.4, "alpha": 0.3478, "beta": 0.3658}
+    at_data = float(_least_loss(**fit, flop=1e21))
+    loss = floor + (at_data - floor) * (REFERENCE_FLOP / 1e21) ** -exponent
+    assert _written(PRIORS)["distributions"]["floor"][end] == pytest.approx(floor / loss, abs=0.5e-5)
+
+
+def test_price_of_the_prior_is_that_of_chips_servers_and_network():
+    written = _written(PRIORS)["distributions"]["price"]
+    assert written["low"] == pytest.approx(28_800 * 1.64 / (1 - 0.19), abs=0.5)
+    assert written["high"] == pytest.approx(46_900 * 1.64 / (1 - 0.19), abs=0.5)

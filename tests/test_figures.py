@@ -1,5 +1,6 @@
 """Figures say what they draw, on the right scales, and refuse what they cannot."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,12 +17,14 @@ from matplotlib.text import Text
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from sweep import figures, slices
+import sweep
+from sweep import cloud, figures, slices
 from sweep.axis import Axis
 from sweep.equations import RELATIVE_LOSS
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.schema import SpecError
 from sweep.spec import SweepSpec
+from sweep.tradeoffs import plot_frontier
 
 TIME = Axis(start=0.0, stop=20.0, num=41)
 FLEET = Axis(start=1.0, stop=1e6, num=31, spacing="log")
@@ -658,3 +661,73 @@ class Broken(Text):
     def draw(self, renderer: object) -> None:
         """Fail."""
         raise RuntimeError("broken")
+
+
+def frontier_of(names: list[str], **changes: object) -> xr.Dataset:
+    given = {
+        "loss": "total",
+        "outputs": ("relative_loss", "total_cost"),
+        "axes": {"fleet_size": FLEET, "time": TIME, "doubling_rate": RATE},
+        "fixed": {"scaling_exponent": 0.05},
+    }
+    return sweep.frontier(SweepSpec(**{**given, **changes}), minimise=names, where="time > 2 and relative_loss < 0.8")
+
+
+@pytest.mark.parametrize(("most", "all_of_them"), [(2**17, True), (500, False)])
+def test_points_behind_a_frontier_are_points_of_its_sweep(most, all_of_them, monkeypatch):
+    monkeypatch.setattr(cloud, "MOST", most)
+    names = ["relative_loss", "total_cost"]
+    spec = SweepSpec(**json.loads(frontier_of(names).attrs["spec"]))
+    whole = sweep.run(spec)
+    whole = whole.where((whole.time > 2) & (whole.relative_loss < 0.8))
+    columns = [whole[name].broadcast_like(whole.relative_loss).values.ravel() for name in names]
+    right = {point for point in zip(*columns, strict=True) if np.isfinite(point).all()}
+    found = cloud.behind(frontier_of(names), names)
+    ours = set(zip(*(found[name].values for name in names), strict=True))
+    assert ours == right if all_of_them else (ours < right and len(ours) > 0.5 * most * len(right) / 3813)
+
+
+def test_points_behind_a_frontier_are_none_where_they_cannot_be_evaluated():
+    found = frontier_of(["relative_loss", "total_cost"])
+    for changes in ({"model": "mine"}, {"equation": "another"}, {"points_considered": 5}):
+        assert cloud.behind(found.assign_attrs(changes), ["relative_loss", "total_cost"]) is None
+
+
+@pytest.mark.parametrize("names", [["relative_loss", "total_cost"], ["relative_loss", "time", "total_cost"]])
+def test_plot_frontier_draws_the_density_behind_it(names):
+    figure = plot_frontier(frontier_of(names))
+    for axes in figure.axes:
+        (mesh,) = axes.collections
+        assert mesh.get_zorder() < min(line.get_zorder() for line in axes.lines)
+        assert np.nansum(np.ma.filled(mesh.get_array(), 0)) == cloud.behind(frontier_of(names), names).sizes["point"]
+    assert "other points" in [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert "Grey: " in "".join(text.get_text() for text in figure.texts)
+
+
+def test_plot_frontier_of_a_model_of_your_own_has_no_density():
+    figure = plot_frontier(frontier_of(["relative_loss", "total_cost"]).assign_attrs(model="mine"))
+    assert not figure.axes[0].collections
+    assert "Grey: " not in "".join(text.get_text() for text in figure.texts)
+
+
+def test_plot_frontier_marks_the_knee_and_labels_the_units():
+    found = frontier_of(["relative_loss", "total_cost"])
+    (axes,) = plot_frontier(found).axes
+    marks = next(line for line in axes.lines if line.get_label() == "knee")
+    knee = found.isel(point=found.is_knee.values)
+    np.testing.assert_array_equal(marks.get_xydata(), [[knee.relative_loss.item(), knee.total_cost.item()]])
+    assert axes.get_ylabel().endswith("(USD)")
+
+
+def test_plot_frontier_writes_large_numbers_of_a_linear_axis_out():
+    fleet = Axis(start=1e4, stop=2e4, num=11)
+    figure = plot_frontier(
+        frontier_of(
+            ["relative_loss", "capital_cost"],
+            axes={"fleet_size": fleet, "time": TIME},
+            fixed={"scaling_exponent": 0.05, "doubling_rate": 0.5},
+        )
+    )
+    ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert figure.axes[0].yaxis.get_offset_text().get_text() == ""
+    assert any(text.endswith("e9") for text in ticks)

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import sweep
 from sweep.cli import main
+from sweep.priors import included
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -34,8 +35,9 @@ def test_readme_names_every_config():
 
 
 @pytest.mark.parametrize("line", re.findall(r"^ {4}\.venv/bin/sweep (describe .*?|run .*?)(?: +#.*)?$", README, re.M))
-def test_readme_command_works(line, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_readme_command_works(line, tmp_path, monkeypatch):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(main, line.split()).exit_code == 0
 
 
@@ -59,8 +61,17 @@ def test_readme_lazy_example_works():
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True)
 
 
+def test_readme_distributions_are_a_config():
+    _, written = re.findall(r"```toml\n(.*?)```", README, re.S)
+    found = included(tomllib.loads(written), ROOT / "configs")
+    draws = sweep.Draws(**found["draws"])
+    distributions = {name: sweep.Distribution(**table) for name, table in found["distributions"].items()}
+    assert all(distribution.source for distribution in distributions.values())
+    assert set(draws.correlations[0].between) == set(distributions)
+
+
 def test_readme_statistics_are_a_config():
-    (written,) = re.findall(r"```toml\n(.*?)```", README, re.S)
+    written, _ = re.findall(r"```toml\n(.*?)```", README, re.S)
     statistics = tomllib.loads(written)["statistics"]
     trillion = sweep.load(ROOT / "configs" / "trillion.toml")
     spec = trillion.model_copy(update={"statistics": {k: sweep.Statistic(**v) for k, v in statistics.items()}})

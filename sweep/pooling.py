@@ -1,0 +1,54 @@
+"""Statistics of replicated draws: their mean over the replicates, and its standard error."""
+
+import math
+
+import xarray as xr
+
+from sweep.distribution import REPLICATE
+from sweep.schema import SpecError
+
+_COMBINED = {"minimum": "min", "maximum": "max", "histogram": "sum"}
+
+
+def pooled(dataset: xr.Dataset) -> xr.Dataset:
+    """Combine what a sweep keeps of each set of draws, and tell its sampling error from how the sets differ.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Of a sweep with ``draws.replicates`` above 1 and statistics that are not taken over ``replicate``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Without ``replicate``: means, variances, standard deviations, quantiles and shares averaged, extremes and counts
+        combined, and ``<name>_standard_error`` of each average: the standard deviation between the R replicates over
+        the square root of R. Where an extreme is (argmin, argmax) is left out; all else is as it was.
+
+    Raises
+    ------
+    SpecError
+        Without such replicates.
+
+    Notes
+    -----
+    A replicate is a scrambled sequence of its own, so its averages are unbiased and independent of the others'. The
+    quantile of one replicate of n draws is biased by a part of about 1/n, which the standard error does not show.
+    """
+    if REPLICATE not in dataset.dims:
+        raise SpecError('dataset: has no dimension "replicate"; give draws.replicates and statistics over "draw"')
+    found = {}
+    for name, variable in dataset.data_vars.items():
+        kind = str(variable.attrs.get("cell_methods", "")).split(": ")[-1]
+        if REPLICATE not in variable.dims:
+            found[name] = variable
+        elif "cell_methods" not in variable.attrs:
+            raise SpecError(f"dataset: {name} is not a statistic over the draws; give statistics")
+        elif kind in _COMBINED:
+            found[name] = getattr(variable, _COMBINED[kind])(REPLICATE, skipna=False, keep_attrs=True)
+        elif kind not in ("argmin", "argmax"):
+            found[name] = variable.mean(REPLICATE, skipna=False, keep_attrs=True)
+            words = {"long_name": f"standard error of {variable.attrs['long_name']}", "units": variable.attrs["units"]}
+            error = variable.std(REPLICATE, ddof=1, skipna=False) / math.sqrt(dataset.sizes[REPLICATE])
+            found[f"{name}_standard_error"] = error.assign_attrs(words)
+    return xr.Dataset(found, attrs=dataset.attrs | {"replicates": dataset.sizes[REPLICATE]})

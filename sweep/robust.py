@@ -1,0 +1,152 @@
+"""Frontiers where outputs are uncertain: statistics over the draws as objectives, and chances beside them."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sweep.distribution import DRAWN, REPLICATE
+from sweep.equations import load, model_of
+from sweep.loop import run
+from sweep.model import Model
+from sweep.pooling import pooled
+from sweep.schema import SpecError
+from sweep.spec import SweepSpec
+from sweep.statistic import Condition
+
+CHANCE = "chance_of_nondominance"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a frontier under uncertainty is of in each draw by itself.
+
+    Attributes
+    ----------
+    spec : SweepSpec
+        Of the values, draw by draw.
+    names : dict of str to str
+        The output, or axis, that each objective is a statistic of, or is.
+    where : str or None
+        Those conditions that are not on statistics.
+    """
+
+    spec: SweepSpec
+    names: dict[str, str]
+    where: str | None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The axes that the draws make."""
+        return tuple(name for name in DRAWN if name in self.spec.axes)
+
+
+def reduced(
+    source: Any, model: Model | None, objectives: Sequence[str], conditions: Sequence[Condition], memory: int | None
+) -> tuple[Any, Draw | None]:
+    """Evaluate the statistics that a frontier asks for, if its source is a spec that has them.
+
+    Parameters
+    ----------
+    source
+        As :func:`sweep.frontier` takes it.
+    model : Model, optional
+        One of the user's.
+    objectives : sequence of str
+        Names of statistics of the spec, outputs or axes.
+    conditions : sequence of Condition
+        Of any of these.
+    memory : int, optional
+        Budget in bytes.
+
+    Returns
+    -------
+    source, draw
+        The dataset of the statistics and what else is asked for, and what they are of; or the source as it was, and
+        None, where no statistic is asked for.
+
+    Raises
+    ------
+    SpecError
+        Where what is asked for has a value for each draw.
+    """
+    if isinstance(source, str | os.PathLike) and Path(source).suffix == ".toml":
+        source = load(source)
+    asked = dict.fromkeys((*objectives, *(condition.output for condition in conditions)))
+    if not isinstance(source, SweepSpec) or not set(asked) & set(source.statistics):
+        return source, None
+    spec = source
+    known = model_of(spec, model)
+    outputs = {output.name: output for output in known.outputs}
+    plain = [name for name in asked if name in outputs and name not in spec.statistics]
+    for name in plain:
+        if set(outputs[name].parameters) & set(DRAWN):
+            raise SpecError(
+                f"objectives: {name} has a value for each draw, and others are statistics; name a statistic of it "
+                f"({', '.join(spec.statistics)})"
+            )
+    wanted = {name: spec.statistics[name] for name in asked if name in spec.statistics}
+    found = run(spec.model_copy(update=_only(wanted)), model=model, memory=memory)
+    found = pooled(found) if REPLICATE in found.dims else found
+    if plain:
+        found = _beside(found, spec, outputs, plain, model, memory)
+    of = {name: wanted[name].output if name in wanted else name for name in objectives}
+    if None in of.values() or not spec.distributions:
+        return found, None
+    values = {"outputs": tuple(dict.fromkeys(o for o in of.values() if o in outputs)), "statistics": {}}
+    kept = [f"{c.output} {c.sign} {c.bound!r}" for c in conditions if c.output not in wanted]
+    return found, Draw(spec.model_copy(update=values), of, " and ".join(kept) or None)
+
+
+def _only(statistics: dict[str, Any]) -> dict[str, Any]:
+    outputs = dict.fromkeys(output for statistic in statistics.values() for output in statistic.outputs)
+    return {"statistics": statistics, "outputs": tuple(outputs)}
+
+
+def _beside(
+    found: xr.Dataset,
+    spec: SweepSpec,
+    outputs: dict[str, Any],
+    plain: Sequence[str],
+    model: Model | None,
+    memory: int | None,
+) -> xr.Dataset:
+    """Add outputs that do not depend on the draws."""
+    needs = {name for output in plain for name in outputs[output].parameters}
+    axes = {name: axis for name, axis in spec.axes.items() if name in needs}
+    if not axes:
+        raise SpecError(f"objectives: {', '.join(plain)} is the same everywhere in this sweep; drop it")
+    certain = {"axes": axes, "distributions": {}, "draws": None, "statistics": {}, "outputs": tuple(plain)}
+    values = run(spec.model_copy(update=certain), model=model, memory=memory)
+    return xr.merge([found, values], compat="equals", join="exact", combine_attrs="override")
+
+
+def with_chances(front: xr.Dataset, each: xr.Dataset, draw: Draw) -> xr.Dataset:
+    """Say of each point of a frontier in how many of the draws it is on the frontier of that draw.
+
+    Parameters
+    ----------
+    front : xarray.Dataset
+        The frontier of the statistics.
+    each : xarray.Dataset
+        The frontiers of the draws, ties kept.
+    draw : Draw
+        What they are of.
+    """
+    axes = [name for name in draw.spec.axes if f"{name}_index" in front]
+    lengths = [len(draw.spec.axes[name]) for name in axes]
+
+    def places(dataset: xr.Dataset) -> np.ndarray:
+        return np.ravel_multi_index([dataset[f"{name}_index"].values for name in axes], lengths)
+
+    found, counts = np.unique(places(each), return_counts=True)
+    here = places(front)
+    at = np.minimum(np.searchsorted(found, here), max(len(found) - 1, 0))
+    hits = np.where(found[at] == here, counts[at], 0) if len(found) else np.zeros(len(here))
+    number = int(np.prod([len(draw.spec.axes[name]) for name in draw.numbers]))
+    words = {"long_name": "share of the draws in which no other point beats this one", "units": "1", "draws": number}
+    return front.assign({CHANCE: ("point", hits / number, words)})

@@ -1,0 +1,166 @@
+"""Draws of uncertain parameters: functions of (seed, parameter, number of the draw) alone.
+
+JAX comes in when values are drawn, not when a sweep is described.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sweep.distribution import DRAW, MOST_DRAWS, REPLICATE, Distribution, Draws
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from kernels.sobol import Scrambling
+
+ROW = 2**14  # draws that are made together, always from a multiple of it, so that the bits do not depend on the request
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What draws the uncertain parameters of a sweep.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the parameters.
+    distributions : tuple of Distribution
+        One for each.
+    columns : tuple of int
+        Position of each among the parameters of its model: what its draws depend on besides the seed.
+    dimensions : int
+        Parameters of the model.
+    draws : Draws
+        How many, and how.
+    """
+
+    names: tuple[str, ...]
+    distributions: tuple[Distribution, ...]
+    columns: tuple[int, ...]
+    dimensions: int
+    draws: Draws
+
+    def at(self, numbers: Mapping[str, np.ndarray], names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """Values at the draws of some numbers.
+
+        Parameters
+        ----------
+        numbers : mapping of str to numpy.ndarray
+            ``draw`` and, if there are replicates, ``replicate``: whole numbers in float64 that broadcast, NaN where no
+            draw is meant. What else it has is not looked at.
+        names : iterable of str, optional
+            Of the parameters that are wanted; all by default.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            float64, of the shape to which the numbers broadcast; NaN for NaN.
+        """
+        draw, replicate = np.broadcast_arrays(numbers[DRAW], numbers.get(REPLICATE, np.zeros(())))
+        known = np.flatnonzero(np.isfinite(draw) & np.isfinite(replicate))
+        numbers_of = draw.ravel()[known].astype(np.int64)
+        sets = replicate.ravel()[known].astype(np.int64)
+        rows = sets * MOST_DRAWS + numbers_of // ROW
+        if np.count_nonzero(np.diff(rows)) > len(rows) // 64:  # scattered: bring together what is in one row
+            order = np.argsort(rows, kind="stable")
+            known, numbers_of, sets, rows = known[order], numbers_of[order], sets[order], rows[order]
+        wanted = self.names if names is None else tuple(names)
+        found = {name: np.full(draw.size, np.nan) for name in wanted}
+        ends = [*(np.flatnonzero(np.diff(rows)) + 1), len(rows)] if len(rows) else []
+        for start, stop in zip([0, *ends], ends, strict=False):
+            values = _row(self, int(sets[start]), int(numbers_of[start]) // ROW)
+            for name in wanted:
+                found[name][known[start:stop]] = values[self.names.index(name)][numbers_of[start:stop] % ROW]
+        return {name: values.reshape(draw.shape) for name, values in found.items()}
+
+
+def seed_of(seed: int, replicate: int) -> int | tuple[int, int]:
+    """Seed of NumPy's generators for one set of draws; the first has the seed itself."""
+    return seed if replicate == 0 else (seed, replicate)
+
+
+def quantiles(u: "Array", distributions: tuple[Distribution, ...], factor: "Array | None") -> "tuple[Array, ...]":
+    """Values of the parameters at points of the unit cube, for use under ``jax.jit``.
+
+    Parameters
+    ----------
+    u : jax.Array
+        Shape (parameters, points), in [0, 1).
+    distributions : tuple of Distribution
+        One for each row.
+    factor : jax.Array or None
+        Cholesky factor of the copula's correlations, of :meth:`~sweep.distribution.Draws.factor`.
+
+    Returns
+    -------
+    tuple of jax.Array
+        One for each parameter, (points,), of the type of `u`.
+    """
+    if factor is not None:
+        from kernels.distributions import correlated
+
+        u = correlated(u, factor)
+    return tuple(_quantile(row, distribution) for row, distribution in zip(u, distributions, strict=True))
+
+
+def _quantile(u: "Array", given: Distribution) -> "Array":
+    from kernels import distributions as kernel
+
+    kind, cut = given.distribution, {"lower": given.minimum, "upper": given.maximum}
+    if kind == "normal":
+        return kernel.normal(u, *kernel.normal_from_interval(given.low, given.high, given.mass), **cut)
+    if kind == "lognormal":
+        return kernel.lognormal(u, *kernel.lognormal_from_interval(given.low, given.high, given.mass), **cut)
+    if kind == "triangular":
+        return kernel.triangular(u, given.low, given.mode, given.high, **cut)
+    if kind == "beta":
+        return kernel.beta(u, given.alpha, given.beta, given.low, given.high, **cut)
+    if kind == "empirical":
+        return kernel.empirical(u, np.sort(given.values).astype(u.dtype), **cut)
+    return (kernel.loguniform if kind == "loguniform" else kernel.uniform)(u, given.low, given.high, **cut)
+
+
+@lru_cache(maxsize=64)
+def _row(sampler: Sampler, replicate: int, row: int) -> np.ndarray:
+    """Values of one row of draws, (parameters, draws)."""
+    import jax
+
+    start = row * ROW
+    count = min(ROW, sampler.draws.number - start)
+    u = np.full((len(sampler.names), min(ROW, sampler.draws.number)), 0.5)
+    u[:, :count] = _uniform(sampler, replicate, start, count)
+    factor = sampler.draws.factor(sampler.names)
+    # On the CPU, so that the draws have the same bits beside whatever else computes.
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        return np.stack(_compiled()(u, sampler.distributions, factor))[:, :count]
+
+
+@cache
+def _compiled() -> "Callable[..., tuple[Array, ...]]":
+    import jax
+
+    return jax.jit(quantiles, static_argnums=1)
+
+
+def _uniform(sampler: Sampler, replicate: int, start: int, count: int) -> np.ndarray:
+    """Points of the unit cube from which draws are made, (parameters, draws)."""
+    from kernels import sobol
+
+    draws, columns = sampler.draws, sampler.columns
+    seed = seed_of(draws.seed, replicate)
+    if draws.method == "sobol":
+        return sobol.sobol_points(_scrambling(seed, sampler.dimensions), start, count, columns=list(columns)).T
+    if draws.method == "latin_hypercube":
+        return np.stack([sobol.latin_hypercube(seed, draws.number, start, count, column) for column in columns])
+    return np.stack([sobol.random_points(seed, start, count, column) for column in columns])
+
+
+@lru_cache(maxsize=1024)
+def _scrambling(seed: int | tuple[int, int], dimensions: int) -> "Scrambling":
+    from kernels import sobol
+
+    return sobol.scrambling(seed, dimensions)
