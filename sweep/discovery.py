@@ -1,0 +1,293 @@
+"""Scenario discovery: which region of what is uncertain leads to an outcome of interest, as limits of its parameters.
+
+B. P. Bryant and R. J. Lempert, Thinking inside the box, Technological Forecasting and Social Change 77, 34-49 (2010):
+the boxes of :mod:`sweep.boxes`, judged by their coverage, density and support, and their limits by quasi-p-values. Here
+these are taken on draws that the boxes have not seen.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+
+import numpy as np
+import xarray as xr
+
+from kernels.statistics import compare
+from sweep import boxes
+from sweep.distribution import DRAWN, REPLICATE
+from sweep.equations import model_of
+from sweep.loop import Progress, run
+from sweep.model import Model, refuse_subnormal
+from sweep.schema import SpecError, unknown
+from sweep.spec import Fixed, SweepSpec
+from sweep.statistic import Condition, conditions_of
+
+MOST_DRAWS = 2**22
+METHOD = (
+    f"patient rule induction (Friedman and Fisher 1999): slabs of {boxes.PEEL:g} of the draws are peeled off; the "
+    "limits of the box chosen are then moved to where lying inside says most of the outcome, and dropped where they "
+    f"say less than {boxes.COST:g} ln(draws) in twice the log-likelihood"
+)
+QUASI_P = (
+    "probability of as many interesting fresh draws in the chosen box if the parameter's limits told nothing: if each "
+    "were interesting with the density of the box without them, the draws independent; NaN where it has none"
+)
+
+
+def discover(
+    spec: SweepSpec,
+    where: str,
+    *,
+    at: Mapping[str, float] | None = None,
+    coverage: float = 0.0,
+    density: float = 0.0,
+    model: Model | None = None,
+    memory: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> xr.Dataset:
+    """Limits of uncertain parameters within which an outcome of interest lies: a sequence of boxes, and the best.
+
+    The boxes are fitted to the first replicate of the draws and checked on the others, or on a second one where there
+    is but one. A draw whose outputs are NaN is not of interest.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        With distributions. Those that the outcome does not depend on are left out.
+    where : str
+        The outcome: conditions such as ``relative_loss < 0.6 and total_cost < 1e9``, of outputs of the model, whether
+        the spec names them or not. They are compared as float64 would compare them.
+    at : mapping of str to float, optional
+        Value at which each axis that the outcome depends on is held, any that the parameter may have: what is to be
+        decided is not uncertain.
+    coverage : float
+        Least coverage of the chosen box, in [0, 1].
+    density : float
+        Least density of the chosen box, in [0, 1].
+    model : Model, optional
+        One of your own, instead of the shipped one that the spec names.
+    memory : int, optional
+        Budget in bytes of the evaluation; half of the machine's by default.
+    progress : callable, optional
+        Called with a :class:`~sweep.loop.Progress` after every block of the evaluation.
+
+    Returns
+    -------
+    xarray.Dataset
+        Along ``box``, first the one without limits, then one slab fewer each, last the chosen one (``is_chosen``):
+        ``limits`` of each ``parameter``, ``low`` and ``high``, both inside, in the parameter's ``unit``, infinite where
+        there is none, and ``quantile``, the share of all draws below them; ``coverage`` (share of the interesting draws
+        that lie inside), ``density`` (share of the draws inside that are interesting), ``support`` (share of all draws
+        that lie inside), and the same of the fresh draws, ``fresh_coverage``, ``fresh_density``, ``fresh_support``, NaN
+        where a share is of nothing; for the chosen box and each parameter ``quasi_p_value``, of the fresh draws.
+
+    Raises
+    ------
+    SpecError
+        One line: no distributions, a condition that cannot be read or is of no output, an axis that is not held, an
+        outcome that all draws have or none, a coverage and density that no box has, more than 4.2e6 draws.
+
+    Warns
+    -----
+    UserWarning
+        For a pairing of numbers and loss convention that is usually a mistake.
+    """
+    for name, share in (("coverage", coverage), ("density", density)):
+        if not 0.0 <= share <= 1.0:
+            raise SpecError(f"{name}: must be in [0, 1], got {share:g}")
+    conditions, asked = _question(spec, where, at or {}, model)
+    drawn = model_of(asked, model)
+    for caveat in drawn.caveats(drawn.resolve(asked)):
+        warnings.warn(caveat, UserWarning, stacklevel=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the caveats again
+        values = run(asked, model=model, memory=memory, progress=progress)
+    first, fresh = (_draws(values.isel({REPLICATE: part}), asked, conditions) for part in (slice(1), slice(1, None)))
+    _refuse_trivial(values.isel({REPLICATE: 0}), first.hits, where, conditions)
+    limits, chosen = _fitted(first, coverage, density)
+    dataset = _dataset(limits, chosen, first, fresh, {name: drawn.output(name).unit for name in asked.distributions})
+    dataset.attrs = values.attrs | {
+        "where": " ".join(where.split()),
+        "draws_fitted": len(first.hits),
+        "draws_interesting": int(first.hits.sum()),
+        "draws_fresh": len(fresh.hits),
+        "least_coverage": coverage,
+        "least_density": density,
+        "method": METHOD,
+    }
+    return dataset
+
+
+def _question(
+    spec: SweepSpec, where: str, at: Mapping[str, float], model: Model | None
+) -> tuple[tuple[Condition, ...], SweepSpec]:
+    """Refuse what cannot be answered; give the sweep of what the outcome depends on, along draws and replicates."""
+    if not spec.distributions:
+        raise SpecError("distributions: there are none, so nothing is uncertain; give some, or use sweep frontier")
+    plain = model_of(spec.model_copy(update={"distributions": {}}), model)
+    plain.refuse_to_evaluate()
+    model_of(spec, model)
+    conditions = _conditions(where, plain, spec.dtype)
+    outputs = tuple(dict.fromkeys(condition.output for condition in conditions))
+    needs = {name for output in outputs for name in plain.output(output).parameters}
+    distributions = {name: found for name, found in spec.distributions.items() if name in needs}
+    named = " and ".join(outputs)
+    if not distributions:
+        raise SpecError(f"where: {named} depends on nothing that is uncertain ({', '.join(spec.distributions)})")
+    if spec.draws.number > MOST_DRAWS:
+        raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {spec.draws.number:,}")
+    pairs = tuple(pair for pair in spec.draws.correlations if set(pair.between) <= set(distributions))
+    update = {"correlations": pairs, "replicates": max(2, spec.draws.replicates)}
+    return conditions, SweepSpec(
+        model=spec.model,
+        loss=spec.loss,
+        outputs=outputs,
+        fixed={**spec.fixed, **_held(spec, at, needs, named)},
+        distributions=distributions,
+        draws=spec.draws.model_copy(update=update),
+        dtype=spec.dtype,
+        title=spec.title,
+    )
+
+
+def _conditions(where: str, model: Model, dtype: str) -> tuple[Condition, ...]:
+    """Read an outcome, of outputs of a model."""
+    try:
+        conditions = conditions_of(where)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    known = [output.name for output in model.outputs]
+    for condition in conditions:
+        if condition.output not in known:
+            raise SpecError(f"where: {unknown('output', condition.output, known)}")
+    refuse_subnormal("where", conditions, dtype)
+    return conditions
+
+
+def _held(spec: SweepSpec, at: Mapping[str, float], needs: set[str], named: str) -> dict[str, Fixed]:
+    """Give the value at which each axis is held that the outcome depends on."""
+    axes = {name: axis for name, axis in spec.axes.items() if name not in DRAWN}
+    for name in at:
+        if name not in axes:
+            raise SpecError(f"at: {unknown('axis', name, axes)}" if axes else f"at: {name} is no axis, there are none")
+        if name not in needs:
+            raise SpecError(f"at: {named} does not depend on {name}; drop it")
+    found = {}
+    for name, axis in axes.items():
+        if name not in needs:
+            continue
+        low, high = axis.bounds()
+        if name not in at and low < high:
+            raise SpecError(
+                f"at: {named} depends on the axis {name}, which is decided, not drawn; "
+                f"hold it at one value, such as {name}={high:.6g}"
+            )
+        found[name] = Fixed(value=at.get(name, low), source="held")
+    return found
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Values of the uncertain parameters, (parameters, draws), and which draws are interesting, (draws,)."""
+
+    columns: np.ndarray
+    hits: np.ndarray
+
+
+def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> _Draws:
+    columns = np.stack([values[name].values.reshape(-1) for name in asked.distributions])
+    found = (compare(values[c.output].values.reshape(-1), c.sign, c.bound) for c in conditions)
+    return _Draws(columns, reduce(and_, found))
+
+
+def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions: tuple[Condition, ...]) -> None:
+    """Refuse an outcome that every draw has, or none."""
+    if hits.any() and not hits.all():
+        return
+    ranges = []
+    for name in dict.fromkeys(condition.output for condition in conditions):
+        numbers = values[name].values[~np.isnan(values[name].values)]
+        ranges.append(f"{name} is {numbers.min():.6g} to {numbers.max():.6g}" if numbers.size else f"{name} is NaN")
+    which = "all" if hits.any() else "none"
+    raise SpecError(f"where: {which} of the {len(hits):,} draws have {where.strip()}, where {' and '.join(ranges)}")
+
+
+def _fitted(draws: _Draws, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
+    """Peel; choose a box and move its limits."""
+    columns, hits = draws.columns, draws.hits
+    orders = boxes.ordered(columns)
+    peeled, inside, found = boxes.peeled(columns, hits, orders)
+    score, cost = boxes.evidence(hits, coverage, density), boxes.COST * math.log(len(hits))
+    scores = score(inside, found)
+    number = int(np.argmax(scores))
+    if scores[number] == -np.inf:
+        densest = (found / inside)[found >= coverage * hits.sum()].max()
+        raise SpecError(
+            f"density: no box has a density of {density:g} and a coverage of {coverage:g}; with that coverage the "
+            f"densest has {densest:.4g}"
+        )
+    return peeled, boxes.moved(columns, hits, orders, peeled[number], score, cost)
+
+
+def _dataset(
+    peeled: np.ndarray, chosen: np.ndarray, first: _Draws, fresh: _Draws, units: Mapping[str, str]
+) -> xr.Dataset:
+    """Describe all boxes, the chosen one last; `units` are those of the parameters."""
+    limits = np.concatenate([peeled, chosen[np.newaxis]])
+    words = {"low": "left", "high": "right"}
+    quantile = np.empty(limits.shape)
+    for j, column in enumerate(first.columns):
+        ranked = np.sort(column)
+        for end, side in enumerate(words.values()):
+            quantile[:, j, end] = np.searchsorted(ranked, limits[:, j, end], side) / len(ranked)
+    shares = {**_shares(limits, first, "", "draws"), **_shares(limits, fresh, "fresh_", "fresh draws")}
+    space, one = ("box", "parameter", "limit"), {"units": "1"}
+    return xr.Dataset(
+        {
+            "limits": (space, limits, {"long_name": "limits of a box, inside it", "units": "that of the parameter"}),
+            "quantile": (space, quantile, {"long_name": "share of the draws below a limit", **one}),
+            **shares,
+            "quasi_p_value": ("parameter", _quasi_p_values(chosen, fresh), {"long_name": QUASI_P, **one}),
+            "is_chosen": (
+                "box",
+                np.arange(len(limits)) == len(peeled),
+                {"long_name": "whether a box is chosen", **one},
+            ),
+        },
+        {
+            "box": (
+                "box",
+                np.arange(len(limits)),
+                {"long_name": "slabs peeled off; the last is the chosen box", **one},
+            ),
+            "parameter": ("parameter", np.array(list(units)), {"long_name": "uncertain parameter"}),
+            "limit": ("limit", np.array(list(words)), {"long_name": "which limit"}),
+            "unit": ("parameter", np.array(list(units.values())), {"long_name": "unit of the parameter"}),
+        },
+    )
+
+
+def _shares(limits: np.ndarray, draws: _Draws, prefix: str, noun: str) -> dict[str, tuple[str, np.ndarray, dict]]:
+    """Coverage, density and support of nested boxes and of one more."""
+    counts = [boxes.counted(draws.columns, draws.hits, part) for part in (limits[:-1], limits[-1:])]
+    inside, found = (np.concatenate(part).astype(float) for part in zip(*counts, strict=True))
+    with np.errstate(invalid="ignore"):
+        shares = {
+            "coverage": (found / np.float64(draws.hits.sum()), f"share of the interesting {noun} that lie inside"),
+            "density": (found / inside, f"share of the {noun} inside that are interesting"),
+            "support": (inside / len(draws.hits), f"share of the {noun} that lie inside"),
+        }
+    return {f"{prefix}{k}": ("box", v, {"long_name": text, "units": "1"}) for k, (v, text) in shares.items()}
+
+
+def _quasi_p_values(box: np.ndarray, draws: _Draws) -> np.ndarray:
+    inside = boxes.within(draws.columns, box)
+    number, interesting = int(inside.sum()), int(draws.hits[inside].sum())
+    found = np.full(len(box), np.nan)
+    for j in np.flatnonzero(np.isfinite(box).any(axis=1)):
+        without = draws.hits[boxes.within(draws.columns, box, but=int(j))]
+        found[j] = boxes.binomial_tail(interesting, number, float(without.mean()) if without.size else 0.0)
+    return found
