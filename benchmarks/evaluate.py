@@ -1,9 +1,10 @@
 """Question: how fast is a block of relative losses evaluated in memory, against NumPy, XLA's functions and memset.
 
-128 fleets x 500 times x 512 rates, the exponent fixed, on the CPU, into a buffer that is used again. Ours is the
+128 fleets x 500 times x 512 rates, the exponent fixed, on JAX's device, into a buffer that is used again. Ours is the
 compiled stage 2 of the project (`sweep.evaluate.Evaluator` on a plan of one block), once with the tables of stage 1
 kept from the call before, as between blocks that differ in the fleet, and once with them made anew. Rivals are given
-their tables. "moderate" is 2^(γt) up to 2^32, "wide" up to 2^300, where float32 needs powers of two kept apart.
+their tables; on a GPU, CuPy and PyTorch take part where they are installed. "moderate" is 2^(γt) up to 2^32, "wide" up
+to 2^300, where float32 needs powers of two kept apart.
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,6 +33,7 @@ BROADCAST, BLOCKED = "NumPy, broadcast, fresh", "NumPy, blocked in cache, all co
 XLA, XLA_WIDE = "XLA's exp2 and log2, donated", "XLA's exp2 and log2, donated, 512-bit"
 MEMSET, MEMSET_ALL = "memset, ndarray.fill", "memset, ndarray.fill, all cores"
 NUMEXPR, NUMBA = "numexpr, all cores", "numba, parallel, fastmath"
+CUPY, TORCH = "cupy, elementwise kernel", "torch, compiled"
 TABLE = "stage 1 alone: growth table"
 
 Work = Callable[[], Any]
@@ -91,16 +94,19 @@ def _contenders(
         BROADCAST: lambda: rivals.broadcast(tables),
         BLOCKED: lambda: blocked(out),
         XLA: _xla(tables, None),
-        XLA_WIDE: _xla(tables, {"xla_cpu_prefer_vector_width": 512}),
         MEMSET: lambda: filled.fill(0.5),
         MEMSET_ALL: lambda: list(pool.map(lambda row: row.fill(0.5), rows)),
         TABLE: _growth_table(spec),
     }
     skipped = {}
-    for name, make in ((NUMEXPR, _numexpr), (NUMBA, _numba)):
+    if jax.default_backend() == "cpu":
+        contenders[XLA_WIDE] = _xla(tables, {"xla_cpu_prefer_vector_width": 512})
+    for name, make in ((NUMEXPR, _numexpr), (NUMBA, _numba), (CUPY, _cupy), (TORCH, _torch)):
         package = name.partition(",")[0]
         if importlib.util.find_spec(package) is None:
             skipped[name] = f"{package} is not installed"
+        elif name in (CUPY, TORCH) and jax.default_backend() != "gpu":
+            skipped[name] = "JAX sees no GPU here"
         else:
             contenders[name] = make(tables, out)
     return contenders, skipped
@@ -186,6 +192,52 @@ def _numba(tables: rivals.Tables, out: np.ndarray) -> Work:
     def work() -> np.ndarray:
         fill(flat, fleet, years, one, weight, -tables.kappa)
         return out
+
+    return work
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """What a rival made on its device; NumPy fetches it when it is judged, and not while it is timed."""
+
+    fetch: Callable[[], np.ndarray]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Copy it to the host."""
+        return np.asarray(self.fetch(), dtype)
+
+
+def _separated(tables: rivals.Tables) -> list[np.ndarray]:
+    """Fleet, years, one, weight and minus the exponent, none left out."""
+    ones = np.ones((), tables.years.dtype)
+    parts = (tables.fleet, tables.years, tables.one, tables.weight, np.asarray(-tables.kappa))
+    return [ones if part is None else part for part in parts]
+
+
+def _cupy(tables: rivals.Tables, out: np.ndarray) -> Work:
+    import cupy
+
+    kernel = cupy.ElementwiseKernel("T n, T g, T a, T w, T k", "T r", "r = w * pow(a + n * g, k)", "relative_loss")
+    given, made = [cupy.asarray(part) for part in _separated(tables)], cupy.empty(out.shape, out.dtype)
+
+    def work() -> OnDevice:
+        kernel(*given, made)
+        cupy.cuda.get_current_stream().synchronize()
+        return OnDevice(made.get)
+
+    return work
+
+
+def _torch(tables: rivals.Tables, out: np.ndarray) -> Work:
+    import torch
+
+    given = [torch.from_numpy(np.array(part)).cuda() for part in _separated(tables)]
+    form = torch.compile(lambda n, g, a, w, k: w * (a + n * g) ** k)
+
+    def work() -> OnDevice:
+        made = form(*given)
+        torch.cuda.synchronize()
+        return OnDevice(lambda: made.cpu().numpy())
 
     return work
 

@@ -1,6 +1,7 @@
 """That the benchmarks run, agree with their rivals and write valid lines; nothing here is about how fast."""
 
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = [
     "evaluate",
+    "inverse",
     "reduce",
     "lazy",
     "nondominated",
@@ -42,7 +44,7 @@ def lines_of(path: Path) -> list[dict]:
 
 
 def assert_is_result(line: dict) -> None:
-    assert line["benchmark"] in NAMES
+    assert line["benchmark"] in [*NAMES, "bench", "scaling"]
     assert line["case"] and line["result"]
     assert {"date", "commit", "sources", "device", "cpu", "versions", "load"} <= set(line["environment"])
     if "skipped" in line:
@@ -122,3 +124,67 @@ def test_committed_results_are_valid(module):
         for line in lines_of(path):
             assert_is_result(line)
             assert line["quick"] is False
+
+
+def figures_of_readme(answers) -> list[tuple[str, str, int]]:
+    """Each number between the markers that cites a line: itself, the file and the number of the line."""
+    text = answers.README.read_text().partition(answers.BEGIN)[2].partition(answers.END)[0]
+    files = dict(re.findall(r"\[(\w)…\] (benchmarks/results/\S+\.jsonl)", text))
+    cited = re.findall(r"(\d[\d.]*(?:e\d+)?)\s[^|\[\]\d]*\[([a-z])(\d+)\]", text)
+    assert len(cited) == len(re.findall(r"\[[a-z]\d+\]", text)) > 15
+    return [(number, files[letter], int(place)) for number, letter, place in cited]
+
+
+def test_readme_figures_are_what_answers_writes(module):
+    answers = module("answers")
+    readme = answers.README.read_text()
+    assert answers.rewritten(readme) == readme, "run python benchmarks/answers.py"
+
+
+def test_readme_figures_are_what_their_cited_lines_say(module):
+    answers = module("answers")
+    for number, file, place in figures_of_readme(answers):
+        line = json.loads((answers.ROOT / file).read_text().splitlines()[place - 1])
+        said = [line[k] for k in ("points_per_second", "scenarios_per_second", "max_error_ulp") if k in line]
+        said.append((line.get("seconds") or line["value"])["median"])
+        units = (1.0, 1e3, 1e2, 1e9)  # as they are; ms of s; per cent; points of 1e9 points
+        rounded = {float(f"{value * unit:.1e}") for value in said for unit in units}
+        assert float(number) in rounded, (number, file, place)
+
+
+def test_readme_section_has_no_figure_of_time_outside_the_markers(module):
+    answers = module("answers")
+    section = answers.README.read_text().partition("## How right, how fast")[2].partition("\n## ")[0]
+    outside = section.replace(section.partition(answers.BEGIN)[2].partition(answers.END)[0], "")
+    assert re.findall(r"\d[\d.,e]*\s(?:x|ms|s|MB|GB|points/s|points a second)\b", outside) == []
+
+
+def test_found_takes_the_newest_line(module, tmp_path, monkeypatch):
+    answers = module("answers")
+    line = {"benchmark": "b", "case": "c", "result": "r", "unit": "s"}
+    for day, values in (("1", (1.0,)), ("2", (2.0, 3.0))):
+        text = "".join(json.dumps({**line, "value": {"median": value}}) + "\n" for value in values)
+        (tmp_path / f"{day}-{answers.ON_CPU}.jsonl").write_text(text)
+    monkeypatch.setattr(answers, "RESULTS", sorted(tmp_path.glob("*.jsonl")))
+    assert answers.found(answers.Figure("{} s", "b", "c", "r")) == ("3 s", f"2-{answers.ON_CPU}", 2)
+    with pytest.raises(ValueError, match="no result is b, c, other"):
+        answers.found(answers.Figure("{} s", "b", "c", "other"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.2775, "0.28"), (148.5, "150"), (2.98e9, "3.0e9"), (1.0, "1"), (9.63e8, "9.6e8"), (0.0, "0")]
+)
+def test_rounded_gives_two_digits(value, text, module):
+    assert module("answers").rounded(value) == text
+
+
+def test_answers_tabulates_a_bench_by_device(module, tmp_path, monkeypatch):
+    answers = module("answers")
+    line = {"benchmark": "bench", "case": "full-grid, float32", "result": "ours", "kernel": "full-grid"}
+    line |= {"dtype": "float32", "points_per_second": 1e12, "share_of_fill": 0.9, "error_beyond_ulp": 0.4}
+    line |= {"environment": {"device": "Abacus", "cpu": "Beads"}}
+    (tmp_path / "1-abacus.jsonl").write_text(json.dumps(line) + "\n")
+    monkeypatch.setattr(answers, "RESULTS", [tmp_path / "1-abacus.jsonl"])
+    monkeypatch.setattr(answers, "ROWS", {})
+    assert "`sweep bench` on Abacus" in answers.render()
+    assert "| full-grid, float32 | 1.0e12 [a1] | 0.9 | – | 0.4 ulp |" in answers.render()

@@ -1,0 +1,242 @@
+"""The kernels that are benchmarked, one entry a kernel: what it is given, what it must move, what it must be.
+
+`KERNELS` is the whole list; a kernel more is an entry more, made by a function ``(points, dtype) -> Work``. Arguments
+are numbers that float32 holds exactly, so that an error is the kernel's own.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from kernels import nondominated, statistics
+from kernels.front_loading import CONVERGED, Split, optimal_split
+from sweep import oracle
+from sweep.axis import Axis
+from sweep.equations import RELATIVE_LOSS
+from sweep.evaluate import Inputs, compiled, device_count, stage, stages_of, together, zeros
+from sweep.loop import run
+from sweep.plan import Plan
+from sweep.spec import SweepSpec
+from sweep.statistic import Statistic
+from sweep.work import Facts, Kernel, Work, compiled_ahead, error_of, operations_of
+
+LAW = {"scaling_exponent": 0.0625, "reference_fleet": 16384.0, "reference_years": 0.25}
+RANGES = {"fleet_size": (1e3, 1e8), "time": (0.25, 20.0), "doubling_rate": (0.0, 1.6), "target": (0.3, 0.95)}
+SAMPLE = 20_000  # values whose error is measured
+ROW = 4096  # values of which quantiles are taken
+DATES = 8
+
+
+def sides_of(points: int, devices: int = 1) -> tuple[int, int, int]:
+    """Sides of a grid of about that many points, the last the longest; the first is the same on each device."""
+    last = min(512, max(1, math.isqrt(points)))
+    middle = min(512, max(1, math.isqrt(points // last)))
+    return devices * -(-max(1, points // (last * middle)) // devices), middle, last
+
+
+def make_spec(axes: Mapping[str, int], output: str, dtype: str) -> SweepSpec:
+    """Spec of a grid over some of `RANGES`, with coordinates that float32 holds."""
+    made = {}
+    for name, size in axes.items():
+        space = np.geomspace if name == "fleet_size" else np.linspace
+        made[name] = Axis(values=tuple(space(*RANGES[name], size).astype(np.float32).astype(float)))
+    spec = SweepSpec(loss="total", outputs=(output,), axes=made, fixed=LAW, dtype=dtype)
+    return RELATIVE_LOSS.resolve(spec)
+
+
+def _grid(names: tuple[str, str, str], output: str, points: int, dtype: str) -> Work:
+    """Stage 2 of one block on each device, into a buffer that is used again."""
+    devices = device_count()
+    shape = sides_of(points, devices)
+    spec = make_spec(dict(zip(names, shape, strict=True)), output, dtype)
+    block = (shape[0] // devices, *shape[1:])
+    plan = Plan(spec.shape, block, block, RELATIVE_LOSS.variables(spec), np.dtype(dtype).itemsize)
+    places = zip(jax.local_devices(), plan.blocks(), strict=True)
+    inputs = together([Inputs(RELATIVE_LOSS, spec, plan, device)(block) for device, block in places])
+    held = [(zeros(block, dtype, devices),)]
+    static = {"finish": stages_of(RELATIVE_LOSS, spec).finish, "names": (output,), "model": spec.model}
+    function = compiled(stage, tuple(static), jax.default_backend(), devices)
+    program, seconds = compiled_ahead(function.lower(held[0], inputs, **static))
+    counted = operations_of(program)  # of one device
+
+    def call() -> jax.Array:
+        held.append(jax.block_until_ready(program(held.pop(), inputs)))
+        return held[0][0]
+
+    return Work(
+        shape=" x ".join(map(str, shape)),
+        points=math.prod(shape),
+        moved=plan.nbytes,
+        call=call,
+        judge=lambda made: _grid_error(np.asarray(made).reshape(shape), spec, getattr(oracle, output)),
+        operations=None if counted is None else counted * devices,
+        powers=math.prod(shape) if output == "relative_loss" else 0,
+        compile_seconds=seconds,
+        writes_only=True,
+        devices=devices,
+    )
+
+
+def _grid_error(values: np.ndarray, spec: SweepSpec, exact: Callable[[oracle.Point], np.ndarray]) -> Facts:
+    index = [np.random.default_rng(1).integers(0, n, SAMPLE) for n in values.shape]
+    for place, n in zip(index, values.shape, strict=True):
+        place[:2] = 0, n - 1
+    wide = oracle.wider(spec.dtype)
+    if wide is None:
+        return {"error_unknown": "this machine has no wider type"}
+    axes = zip(spec.axes.items(), index, strict=True)
+    point = {name: axis.coordinates()[place].astype(wide) for (name, axis), place in axes}
+    point |= {name: np.asarray(value, wide) for name, value in LAW.items()}
+    found, true = values[tuple(index)], exact(point)
+    facts = error_of(found, true, wide)
+    if "wrong" not in facts:
+        beyond = oracle.error_in_ulp(found, true, but=oracle.unavoidable(exact, point, spec.dtype))
+        facts["error_beyond_ulp"] = float(f"{beyond:.3g}")
+    return facts
+
+
+def _mean(points: int, dtype: str) -> Work:
+    """Mean over the fleets, from a spec to a dataset."""
+    last, middle, first = sides_of(points)
+    shape = (first, middle, last)
+    axes = dict(zip(("fleet_size", "time", "doubling_rate"), shape, strict=True))
+    wanted = Statistic(statistic="mean", output="relative_loss", over=("fleet_size",))
+    spec = make_spec(axes, "relative_loss", dtype).model_copy(update={"statistics": {"mean": wanted}})
+    small = _grid(tuple(axes), "relative_loss", 2**12, dtype)
+    total = math.prod(shape)
+
+    def judge(made: np.ndarray) -> Facts:
+        wide = oracle.wider(dtype)
+        if wide is None:
+            return {"error_unknown": "this machine has no wider type"}
+        places = np.random.default_rng(1).integers(0, made.shape, (16, 2)).T
+        times, rates = (spec.axes[k].coordinates()[i] for k, i in zip(("time", "doubling_rate"), places, strict=True))
+        point = {"fleet_size": spec.axes["fleet_size"].coordinates(), "time": times[:, None]}
+        point = {k: np.asarray(v, wide) for k, v in {**point, "doubling_rate": rates[:, None], **LAW}.items()}
+        return error_of(made[tuple(places)], oracle.relative_loss(point).mean(axis=1), wide)
+
+    return Work(
+        shape=" x ".join(map(str, shape)) + ", over the first axis",
+        points=total,
+        moved=total // first * np.dtype(dtype).itemsize,
+        call=lambda: run(spec)["mean"].values,
+        judge=judge,
+        # Those of stage 2 and one addition a point.
+        operations=None if small.operations is None else total * (small.operations / small.points + 1.0),
+        powers=total,
+        writes_only=True,
+        devices=device_count(),
+    )
+
+
+def _quantiles(points: int, dtype: str) -> Work:
+    """Three exact quantiles of each row, by selection."""
+    rows = max(1, points // ROW)
+    values = np.random.default_rng(1).random((rows, min(points, ROW)), np.dtype(dtype))
+    held, probabilities = values.copy(), (0.05, 0.5, 0.95)
+
+    def judge(made: np.ndarray) -> Facts:
+        wide = oracle.wider(dtype)
+        if wide is None:
+            return {"error_unknown": "this machine has no wider type"}
+        some = values[:64].astype(wide)
+        return error_of(made[:64], np.quantile(some, np.asarray(probabilities, wide), axis=1).T, wide)
+
+    return Work(
+        shape=f"{rows} x {values.shape[1]}",
+        points=values.size,
+        moved=values.nbytes + 3 * rows * values.itemsize,
+        call=lambda: statistics.row_quantiles(held, probabilities),
+        judge=judge,
+        before=lambda: np.copyto(held, values),
+    )
+
+
+def _filter(points: int, dtype: str) -> Work:
+    """Points above the concave side of a sphere, 3 objectives: a front of thousands."""
+    rng = np.random.default_rng(0)
+    directions = np.abs(rng.standard_normal((points, 3)))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    values = np.ascontiguousarray(1.2 - directions + rng.exponential(0.2, (points, 1)), dtype)
+    given = values if jax.default_backend() == "cpu" else jax.device_put(values)
+
+    def judge(made: Any) -> Facts:
+        front = np.asarray(made)
+        return {"front": int(front.sum()), "misjudged": oracle.misjudged(values, front)}
+
+    return Work(
+        shape=f"{points} x 3 objectives",
+        points=points,
+        moved=values.nbytes + points,
+        call=lambda: jax.block_until_ready(nondominated.is_nondominated(given)),
+        judge=judge,
+    )
+
+
+def scenarios(count: int) -> dict[str, np.ndarray]:
+    """Random scenarios of the front-loading problem over wide ranges, float64."""
+    random = np.random.default_rng(0)
+    return {
+        "budget": 10.0 ** random.uniform(-2, 3, count),
+        "horizon": 10.0 ** random.uniform(-0.6, 1.3, count),
+        "hardware_rate": random.uniform(0, 2, count),
+        "software_rate": random.uniform(-0.5, 2, count),
+        "research_gain": random.uniform(0, 2, count),
+        "research_scale": 10.0 ** random.uniform(-2, 4, count),
+        "depreciation": random.uniform(0, 1, count),
+        "installed_fleet": random.uniform(0, 5, count),
+        "discount_rate": random.uniform(0, 0.5, count),
+        "scaling_exponent": 10.0 ** random.uniform(-1.5, -0.3, count),
+        "reference_years": 10.0 ** random.uniform(-1, 1, count),
+    }
+
+
+def solve(count: int, dates: int) -> Work:
+    """Optimal splits of budgets: that many scenarios, with purchases at that many dates."""
+    given = {name: jax.numpy.asarray(value) for name, value in scenarios(count).items()}
+    numbers = len(given) + dates + 7  # of each scenario and of its answer, whose two whole numbers are half as long
+
+    def judge(made: Split) -> Facts:
+        good = np.flatnonzero(np.asarray(made.status) == CONVERGED)[:20]
+        exact = np.array([_exact_loss(made, given, int(i)) for i in good], np.longdouble)
+        facts = error_of(np.asarray(made.objective)[good], exact, exact.dtype)
+        return {**facts, "certified": float(np.mean(np.asarray(made.status) == CONVERGED))}
+
+    return Work(
+        shape=f"{count} scenarios, {dates} dates",
+        points=count,
+        moved=8 * count * numbers,
+        call=lambda: jax.block_until_ready(optimal_split(given, dates=dates)),
+        judge=judge,
+    )
+
+
+def _exact_loss(made: Split, given: Mapping[str, jax.Array], i: int) -> np.longdouble:
+    scenario = {name: float(value[i]) for name, value in given.items()}
+    return oracle.mean_loss(np.asarray(made.shares)[:, i], float(made.research_share[i]), scenario)
+
+
+_RUN = ("fleet_size", "time", "doubling_rate")
+
+KERNELS = {
+    kernel.name: kernel
+    for kernel in (
+        Kernel("full-grid", partial(_grid, _RUN, "relative_loss"), 2**25, 2**12, more=32),
+        Kernel("fused-mean", _mean, 2**28, 2**12, more=64),
+        Kernel("quantiles", _quantiles, 2**23, 2**13, on_host=True),
+        *(
+            Kernel(name.replace("_", "-"), partial(_grid, ("target", *of), name), 2**22, 2**12, more=128)
+            for name, of in (
+                ("time_to_target", ("fleet_size", "doubling_rate")),
+                ("fleet_for_target", ("time", "doubling_rate")),
+                ("rate_for_target", ("fleet_size", "time")),
+            )
+        ),
+        Kernel("front-loading", lambda points, _: solve(points, DATES), 2**11, 2**4, more=16, dtypes=("float64",)),
+        Kernel("nondominated", _filter, 10**6, 10**3),
+    )
+}
