@@ -154,6 +154,7 @@ class Inputs:
         self._starts: dict[str, int] = {}
         self._points: dict[str, np.ndarray] = {}
         self._kept: OrderedDict[tuple[object, ...], Mapping[str, jax.Array]] = OrderedDict()
+        self._kept_bytes = 0
 
     def __call__(self, block: Block) -> dict[str, jax.Array]:
         """Give the arrays of a block by name; each has the rank of the flattened block."""
@@ -185,17 +186,20 @@ class Inputs:
         tables = function(**{name: self._points.get(name, self._constants[name]) for name in needs})
         arrays = {name: self._to_device(values) for name, values in tables.items()}
         self._kept[key] = arrays
+        self._kept_bytes += _bytes_of(arrays)
         # Tables are kept while they are small beside a block: blocks that differ in the fleet share their growth.
         most = min(BLOCK_BYTES, self._plan.itemsize * math.prod(self._plan.block_shape))
-        while len(self._kept) > len(self._tables) and most < sum(
-            a.nbytes for kept in self._kept.values() for a in kept.values()
-        ):
-            self._kept.popitem(last=False)
+        while len(self._kept) > len(self._tables) and self._kept_bytes > most:
+            self._kept_bytes -= _bytes_of(self._kept.popitem(last=False)[1])
         return arrays
 
     def _to_device(self, values: np.ndarray) -> jax.Array:
         values = flattened(values, self._plan.block_shape, self._apart).astype(self._spec.dtype)
         return jax.device_put(values if self._device is None else values[None], self._device)
+
+
+def _bytes_of(arrays: Mapping[str, jax.Array]) -> int:
+    return sum(array.nbytes for array in arrays.values())
 
 
 def stages_of(model: Model, spec: SweepSpec) -> Stages:

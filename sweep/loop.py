@@ -108,9 +108,10 @@ def run(
         For a pairing of numbers and loss convention that is usually a mistake, and for a store to go on with whose
         blocks need more than `memory`.
     """
-    given, model = model, model_of(spec, model)
+    model = model_of(spec, model)
     model.refuse_to_evaluate()
-    model, spec = with_regrets(model, model.resolve(spec), lambda inner: run(inner, model=given, memory=memory))
+    spec = model.resolve(spec)
+    model, spec = with_regrets(model, spec, lambda *least: _run_in_memory(*least, memory, lambda _: None))
     for caveat in model.caveats(spec):
         warnings.warn(caveat, UserWarning, stacklevel=2)
     report = progress or (lambda _: None)

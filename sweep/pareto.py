@@ -109,10 +109,10 @@ def frontier(
     given = source
     source, draw = reduced(given, model, [o.name for o in objectives], _conditions(where), memory)
     if draw is not None and chance:
-        question = {key: [draw.names[name] for name in _names(given)] for key, given in
-                    (("minimise", minimise), ("maximise", maximise))}  # fmt: skip
-        question |= {"where": draw.where, "by": (*draw.numbers, *_names(by)), "keep_weakly": True}
-        each = frontier(draw.spec, **question, model=model, memory=memory)
+        least, most_of = (dict.fromkeys(draw.names[name] for name in _names(names)) for names in (minimise, maximise))
+        apart = (*draw.numbers, *_names(by))
+        question = {"minimise": [*least], "maximise": [*most_of], "where": draw.where, "by": apart}
+        each = frontier(draw.spec, **question, keep_weakly=True, model=model, memory=memory)
     offer = Offer(source, model if source is given or isinstance(source, SweepSpec) else None)
     question = _checked(offer, objectives, where, _names(by), most, hypervolume)
     if hypervolume is not None:

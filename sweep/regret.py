@@ -1,7 +1,7 @@
 """Regret: how much more than the best choice, in the same draw, an output is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import Parameter as Argument
 from inspect import Signature
@@ -18,10 +18,14 @@ from sweep.statistic import Statistic
 if TYPE_CHECKING:
     from jax import Array
 
+    Finish = Callable[..., Mapping[str, Array]]
+
 _LEAST = "least"
 
 
-def with_regrets(model: Model, spec: SweepSpec, evaluate: Callable[[SweepSpec], xr.Dataset]) -> tuple[Model, SweepSpec]:
+def with_regrets(
+    model: Model, spec: SweepSpec, evaluate: Callable[[Model, SweepSpec], xr.Dataset]
+) -> tuple[Model, SweepSpec]:
     """Give a model with the regrets that the statistics of a spec are of, and the spec that names them.
 
     Parameters
@@ -31,26 +35,22 @@ def with_regrets(model: Model, spec: SweepSpec, evaluate: Callable[[SweepSpec], 
     spec : SweepSpec
         Resolved against the model.
     evaluate : callable
-        Runs a spec; called for each regret, when its first value is needed, for the least of the output among the
-        choices.
+        Runs a spec that is resolved against a model; called for each regret, when its first value is needed, for the
+        least of the output among the choices. Those whose output is NaN are none.
     """
     regrets: dict[str, _Regret] = {}
     statistics: dict[str, Statistic] = {}
     for key, statistic in spec.statistics.items():
-        if statistic.regret is not None:
-            name = "_".join((statistic.output, "regret", *sorted(statistic.regret)))
-            regrets[name] = _Regret(name, model.output(statistic.output), spec, statistic.regret, evaluate)
-            statistic = statistic.model_copy(update={"output": name})
-        statistics[key] = statistic
+        if statistic.regret is None:
+            statistics[key] = statistic
+            continue
+        name = "_".join((statistic.output, "regret", *sorted(statistic.regret)))
+        regrets[name] = _Regret(name, model, spec, model.output(statistic.output), statistic.regret, evaluate)
+        statistics[key] = statistic.model_copy(update={"output": name})
     if not regrets:
         return model, spec
-    made = [
-        Output(name, f"{regret.output.long_name}, in excess of its least along {' and '.join(regret.choices)}",
-               regret.output.unit, regret.output.parameters)
-        for name, regret in regrets.items()
-    ]  # fmt: skip
     outputs = tuple(dict.fromkeys(name for statistic in statistics.values() for name in statistic.outputs))
-    derived = replace(model, outputs=(*model.outputs, *made), stages=_Stages(model, tuple(regrets.values())))
+    derived = _with_outputs(model, [regret.described for regret in regrets.values()], tuple(regrets.values()), _excess)
     return derived, spec.model_copy(update={"outputs": outputs, "statistics": statistics})
 
 
@@ -60,23 +60,31 @@ class _Regret:
     def __init__(
         self,
         name: str,
-        output: Output,
+        model: Model,
         spec: SweepSpec,
+        output: Output,
         choices: tuple[str, ...],
-        evaluate: Callable[[SweepSpec], xr.Dataset],
+        evaluate: Callable[[Model, SweepSpec], xr.Dataset],
     ) -> None:
-        self.name, self.output, self.choices = name, output, choices
-        self._spec, self._evaluate = spec, evaluate
+        self.name, self.output, self._choices = name, output, choices
+        self._model, self._spec, self._evaluate = model, spec, evaluate
         kept = [dim for dim in spec.axes if dim in output.parameters and dim not in choices]
         self._axes: dict[str, Axis] = {dim: spec.axes[dim] for dim in kept}
         self.__signature__ = Signature([Argument(dim, Argument.KEYWORD_ONLY) for dim in kept])
 
+    @property
+    def described(self) -> Output:
+        """The regret as an output."""
+        text = f"{self.output.long_name} in excess of its least along {' and '.join(self._choices)}"
+        return replace(self.output, name=self.name, long_name=text)
+
     @cached_property
     def _least(self) -> np.ndarray:
-        over = tuple(dim for dim in self._spec.axes if dim in self.choices)
-        least = Statistic(statistic="min", output=self.output.name, over=over)
-        spec = self._spec.model_copy(update={"outputs": (self.output.name,), "statistics": {_LEAST: least}})
-        return self._evaluate(spec)[_LEAST].transpose(*self._axes).values.astype(np.float64)
+        model = _with_outputs(self._model, [replace(self.output, name=self.name)], (self,), _possible)
+        over = tuple(dim for dim in self._spec.axes if dim in self._choices)
+        least = Statistic(statistic="min", output=self.name, over=over)
+        spec = self._spec.model_copy(update={"outputs": (self.name,), "statistics": {_LEAST: least}})
+        return self._evaluate(model, spec)[_LEAST].transpose(*self._axes).values.astype(np.float64)
 
     def __call__(self, **given: np.ndarray) -> Mapping[str, np.ndarray]:
         places = []
@@ -85,38 +93,54 @@ class _Regret:
             order = np.argsort(values)
             nearest = np.searchsorted(values[order], np.nan_to_num(given[dim], nan=values[0]))
             places.append(order[np.minimum(nearest, len(order) - 1)])
-        if not places:
-            return {f"{self.name}_least": self._least}
-        return {f"{self.name}_least": self._least[tuple(np.broadcast_arrays(*places))]}
+        return {f"{self.name}_least": self._least[tuple(np.broadcast_arrays(*places))] if places else self._least}
 
 
+def _possible(found: Mapping[str, "Array"], regret: _Regret, given: Mapping[str, "Array"]) -> "Array":
+    """An output, infinite where it is NaN: what cannot be chosen is not the least."""
+    import jax.numpy as jnp
+
+    values = found[regret.output.name]
+    return jnp.where(jnp.isnan(values), jnp.inf, values)
+
+
+def _excess(found: Mapping[str, "Array"], regret: _Regret, given: Mapping[str, "Array"]) -> "Array":
+    import jax.numpy as jnp
+
+    # Where a model has no tables, its values in two sweeps may differ in the last bit.
+    return jnp.maximum(found[regret.output.name] - given[f"{regret.name}_least"], 0.0)
+
+
+def _with_outputs(
+    model: Model, outputs: list[Output], regrets: tuple[_Regret, ...], make: Callable[..., "Array"]
+) -> Model:
+    return replace(model, outputs=(*model.outputs, *outputs), stages=_Stages(model, regrets, make))
+
+
+@dataclass(frozen=True)
 class _Stages:
-    """The stages of a model, with the regrets that it does not know."""
+    """The stages of a model, and what is made of its outputs for some regrets."""
 
-    def __init__(self, model: Model, regrets: tuple[_Regret, ...]) -> None:
-        self._model, self._regrets = model, regrets
-        self._finishes: dict[Any, Callable[..., Mapping[str, Array]]] = {}
+    model: Model
+    regrets: tuple[_Regret, ...]
+    make: Callable[..., "Array"]
 
     def __call__(self, spec: SweepSpec) -> Stages:
-        wanted = {regret.output.name for regret in self._regrets}
-        known = tuple(o.name for o in self._model.outputs if o.name in spec.outputs or o.name in wanted)
+        wanted = {regret.output.name for regret in self.regrets}
+        known = tuple(o.name for o in self.model.outputs if o.name in spec.outputs or o.name in wanted)
         inner = spec.model_copy(update={"outputs": known})
-        stages = self._model.stages(inner) if self._model.stages else Stages((), self._model.function)
-        # JAX compiles anew for a new function.
-        finish = self._finishes.setdefault(stages.finish, _finish_with(stages.finish, self._regrets))
-        return Stages((*stages.tables, *self._regrets), finish)
+        stages = self.model.stages(inner) if self.model.stages else Stages((), self.model.function)
+        tables = self.regrets if self.make is _excess else ()
+        return Stages((*stages.tables, *tables), _Finish(stages.finish, self.regrets, self.make))
 
 
-def _finish_with(
-    finish: Callable[..., Mapping[str, "Array"]], regrets: tuple[_Regret, ...]
-) -> Callable[..., Mapping[str, "Array"]]:
-    def with_regret(**given: Any) -> Mapping[str, "Array"]:
-        import jax.numpy as jnp
+@dataclass(frozen=True)
+class _Finish:
+    function: "Finish"
+    regrets: tuple[_Regret, ...]
+    make: Callable[..., "Array"]
 
-        least = {regret.name: given.pop(f"{regret.name}_least") for regret in regrets}
-        found = dict(finish(**given))
-        # Where a model has no tables, its values in two sweeps may differ in the last bit.
-        excess = {regret.name: found[regret.output.name] - least[regret.name] for regret in regrets}
-        return found | {name: jnp.maximum(values, 0.0) for name, values in excess.items()}
-
-    return with_regret
+    def __call__(self, **given: Any) -> Mapping[str, "Array"]:
+        tables = {f"{regret.name}_least" for regret in self.regrets}
+        found = self.function(**{name: value for name, value in given.items() if name not in tables})
+        return {**found, **{regret.name: self.make(found, regret, given) for regret in self.regrets}}

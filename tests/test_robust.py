@@ -1,5 +1,6 @@
 """Regrets, and frontiers of statistics over draws, against brute force."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -76,6 +77,21 @@ def test_regret_is_the_excess_over_the_best_choice_of_the_draw(values):
     np.testing.assert_allclose(found.worst_regret, excess.max("draw"), rtol=1e-14, atol=1e-15)
     by_a = values.pain - values.pain.min("a")
     np.testing.assert_allclose(found.regret_of_a, by_a.mean("draw"), rtol=1e-14, atol=1e-16)
+
+
+def test_regret_is_not_of_choices_that_are_impossible():
+    def function(a, b, w):
+        import jax.numpy as jnp
+
+        return MODEL.function(a=a, b=b, w=w) | {"pain": jnp.where(a + b > 1.0, jnp.nan, abs(w - a) + b * w)}
+
+    model = dataclasses.replace(MODEL, function=function)
+    spec = spec_of(STATISTICS)
+    found = sweep.run(spec, model=model)
+    pain = sweep.run(spec.model_copy(update={"statistics": {}, "outputs": ("pain",)}), model=model).pain
+    expected = (pain - pain.min(["a", "b"], skipna=True)).max("draw", skipna=False)
+    np.testing.assert_allclose(found.worst_regret, expected, rtol=1e-14, atol=1e-15)
+    assert np.isnan(found.worst_regret).sum() == np.isnan(pain.isel(draw=0)).sum() > 0
 
 
 def test_regret_of_replicates_is_within_the_replicate():
