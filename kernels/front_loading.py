@@ -6,7 +6,8 @@ next valley where its loss is close. The descent is Newton's method on a mean po
 shares, with a quadratic model over the simplex solved by block pivoting: it ends at exact zeros, on average in 4 steps
 from the scan. An evaluation with more nodes certifies; what it does not certify is solved again with them, and with
 more rounds of pivoting, without which a few scenarios in 1e4 at 8 dates, and a third of them at 64, cycle between
-active sets. Lanes that are finished are gathered out. The second derivatives cost little more than the first, for c is
+active sets. What is too steep even so, or for the nodes, is solved by :mod:`kernels.steep_split`, which is then
+compiled. Lanes that are finished are gathered out. The second derivatives cost little more than the first, for c is
 two numbers carried from date to date.
 
 It is not one of optax's optimisers because they were measured to be slower by two orders, and certify nothing. On 200
@@ -28,21 +29,33 @@ import numpy as np
 from jax import Array, lax
 
 from kernels.allocation import FEW_DATES, SOFTWARE, default_nodes
-from kernels.mean_split import pose
+from kernels.mean_split import evaluate, pose
 from kernels.research_scan import scan
 from kernels.simplex_newton import certify, descend
 from kernels.split_sensitivity import sensitivity
-from kernels.splits import CONVERGED, FAILED, PARAMETERS, STALLED, Sensitivity, Split
+from kernels.splits import CERTIFIED, CONVERGED, FAILED, PARAMETERS, STALLED, Sensitivity, Split, as_split
+from kernels.steep_split import checked, least_steep
 from kernels.terminal_split import least_terminal
 
-__all__ = ["CONVERGED", "FAILED", "PARAMETERS", "STALLED", "Sensitivity", "Split", "optimal_split", "sensitivity"]
+__all__ = [
+    "CONVERGED",
+    "FAILED",
+    "PARAMETERS",
+    "STALLED",
+    "Sensitivity",
+    "Split",
+    "mean_losses",
+    "optimal_split",
+    "sensitivity",
+]
 
 SCANNED, COARSE = 2, 6  # nodes between two dates, to choose a basin and to descend in it, and more for few dates
 ROUNDS, REPAIR_ROUNDS = 2, 5  # of block pivoting in a descent, and in one with many nodes; more for many dates
 SPRINTS = (3, 3, 4, 6, 8, 12, 24)  # steps before the unfinished are gathered anew
-CHUNK = 128  # scenarios that are solved together
+CHUNK, STEEP_CHUNK = 128, 16  # scenarios that are solved together
+RESOLVED = 1e-6  # of the loss: the most that the nodes of a descent may miss of it, beyond which more may be too few
 MARGIN = 5e-3  # of the loss, within which a second basin is descended into
-TOLERANCE, CERTIFIED = 1e-9, 1e-7  # of the loss: the gap at which a descent ends, and the largest that is certified
+TOLERANCE = 1e-9  # of the loss: the gap at which a descent ends
 
 
 def lanes_of(tree: object, index: Array) -> object:
@@ -50,13 +63,15 @@ def lanes_of(tree: object, index: Array) -> object:
     return jax.tree.map(lambda v: jnp.take(v, index, axis=-1, mode="clip"), tree)
 
 
-def gathered(active: Array, work: Callable[[Array], tuple[Array, ...]], out: tuple[Array, ...]) -> tuple[Array, ...]:
+def gathered(
+    active: Array, work: Callable[[Array], tuple[Array, ...]], out: tuple[Array, ...], chunk: int = CHUNK
+) -> tuple[Array, ...]:
     """`out` (..., N) with the results of `work` on the lanes that are active, gathered into chunks.
 
     So lanes that need no more work hold up no others.
     """
     size = active.shape[0]
-    chunk = min(CHUNK, size)
+    chunk = min(chunk, size)
     order = jnp.nonzero(active, size=size + chunk, fill_value=size)[0]
 
     def body(i: Array, out: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -102,13 +117,71 @@ def optimal_split(
     for name, value in given.items():
         if value.dtype != np.float64:
             raise ValueError(f"{name}: must be float64, got {value.dtype}; solve under jax.enable_x64(True)")
-    solve = _least_mean if objective == "mean" else least_terminal
-    return solve(given, dates=dates, live=software == "live")
+    live = software == "live"
+    if objective == "terminal":
+        return least_terminal(given, dates=dates, live=live)
+    split, unresolved = _least_mean(given, dates=dates, live=live)
+    split = _again(_repaired, given, split, split.status != CONVERGED, CHUNK, dates, live)
+    split = _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live)
+    return _again(least_steep, given, split, split.status != CONVERGED, STEEP_CHUNK, dates, live)
+
+
+def mean_losses(
+    scenario: Mapping[str, Array], shares: Array, research_share: Array, *, software: str = "live"
+) -> Array:
+    """Mean losses (N,) of given splits, (K, N) and (N,), by a quadrature that is fine enough for every scenario.
+
+    Unlike :func:`kernels.allocation.mean_loss` it is not traceable. The other arguments are those of
+    :func:`optimal_split`.
+    """
+    given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
+    dates, live = shares.shape[0], software == "live"
+    split, unresolved = _as_given(given, jnp.asarray(shares), jnp.asarray(research_share), live=live)
+    return _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live).objective
+
+
+@partial(jax.jit, static_argnames="live")
+def _as_given(scenario: dict[str, Array], shares: Array, research_share: Array, *, live: bool) -> tuple[Split, Array]:
+    x = jnp.concatenate([shares, research_share[None]])
+    dates = shares.shape[0]
+    rough, fine = (
+        evaluate(pose(scenario, dates, nodes), x, live)[0]
+        for nodes in (COARSE + FEW_DATES // dates, default_nodes(dates))
+    )
+    nothing = jnp.zeros_like(fine)
+    split = as_split(x, fine, jnp.stack([nothing] * 2), jnp.stack([nothing] * 2), nothing.astype(jnp.int32), fine > 0.0)
+    return split, ~(jnp.abs(rough - fine) <= RESOLVED * fine)
+
+
+def _again(
+    solve: Callable[..., Split],
+    scenario: dict[str, Array],
+    split: Split,
+    wanted: Array,
+    chunk: int,
+    dates: int,
+    live: bool,
+) -> Split:
+    """The split with the scenarios that are wanted solved once more, so many at once; few are, in most maps none.
+
+    The solver is called from here, not from the compiled solution of all scenarios, so that a map that does not need it
+    does not compile it.
+    """
+    found = np.flatnonzero(np.asarray(wanted))
+    if not found.size:
+        return split
+    values, start = [np.array(v) for v in split], jax.tree.map(np.asarray, (scenario, split))
+    for first in range(0, found.size, chunk):
+        here = np.resize(found[first : first + chunk], chunk)
+        better = solve(*jax.tree.map(lambda v, i=here: v[..., i], start), dates=dates, live=live)
+        for value, new in zip(values, better, strict=True):
+            value[..., here] = new
+    return Split(*(jnp.asarray(v) for v in values))
 
 
 @partial(jax.jit, static_argnames=("dates", "live"))
-def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool) -> Split:
-    """Scan the research share coarsely, descend in the best basins, certify, and repair what is not certified."""
+def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool) -> tuple[Split, Array]:
+    """Scan the research share coarsely, descend in the best basins, certify; say where the nodes are too few (N,)."""
     size = scenario["budget"].shape[0]
     chunk = min(CHUNK, size)
     blocks = -(-size // chunk)
@@ -126,18 +199,25 @@ def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool) -> Split:
     found = _descend_all(both, _unknown(x, active), live, coarse, TOLERANCE, ROUNDS + dates // 12)
     second = found[1][size:] < found[1][:size]
     x = jnp.where(second[None], found[0][:, size:], found[0][:, :size])
-    # Many more nodes certify; what they do not is solved again with them, and with more care for the active set.
-    start = _unknown(x, jnp.ones(size, bool))
-    sure = gathered(
-        ~start[4],
+    # Many more nodes certify; where they see another loss than the nodes of the descent, even they are too few.
+    x, f, bounds, _, done = gathered(
+        jnp.ones(size, bool),
         lambda index: certify(pose(lanes_of(scenario, index), dates, fine), lanes_of(x, index), live, CERTIFIED),
-        start,
+        _unknown(x, jnp.ones(size, bool)),
     )
-    x, f, bounds, more, done = _descend_all(scenario, sure, live, fine, CERTIFIED, REPAIR_ROUNDS + dates // 3)
-    steps = found[3][:size] + found[3][size:] + more
-    sound = jnp.isfinite(f) & jnp.all(jnp.isfinite(bounds), axis=0) & (f > 0.0)
-    status = jnp.where(sound, jnp.where(done, CONVERGED, STALLED), FAILED).astype(jnp.int32)
-    return Split(x[:-1], x[-1], f, bounds[0], bounds[1], brackets, steps, status)
+    rough = jnp.where(second, found[1][size:], found[1][:size])
+    unresolved = ~(jnp.abs(rough - f) <= RESOLVED * f)
+    return as_split(x, f, bounds, brackets, found[3][:size] + found[3][size:], done), unresolved
+
+
+@partial(jax.jit, static_argnames=("dates", "live"))
+def _repaired(scenario: dict[str, Array], split: Split, *, dates: int, live: bool) -> Split:
+    """Descend from where a descent ended, with many nodes and more care for the active set."""
+    x = jnp.concatenate([split.shares, split.research_share[None]])
+    start = _unknown(x, jnp.ones(x.shape[-1], bool))
+    rounds = REPAIR_ROUNDS + dates // 3
+    x, f, bounds, more, done = _descend_all(scenario, start, live, default_nodes(dates), CERTIFIED, rounds)
+    return as_split(x, f, bounds, split.bracket, split.iterations + more, done)
 
 
 def _unknown(x: Array, active: Array) -> tuple[Array, ...]:

@@ -9,7 +9,7 @@ from kernels.simplex_newton import advance, begin, direction
 
 ROUNDS, WARM_ROUNDS = 1, 2  # of block pivoting at each of the research shares, and at the first
 WARM_UP = 3  # steps at the first of the research shares
-GRID = 9  # research shares that are scanned
+GRID = 7  # research shares that are scanned
 PLACES = 8  # between two of them at which the cubic through values and slopes is looked at
 
 

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jax import Array
 
 CONVERGED, STALLED, FAILED = 0, 1, 2
+CERTIFIED = 1e-7  # of the loss: the largest gap that is certified
 PARAMETERS = (
     "budget",
     "horizon",
@@ -67,3 +69,10 @@ class Sensitivity(NamedTuple):
     shares: Array  # (K, N)
     research_share: Array  # (N,)
     objective: Array  # (N,)
+
+
+def as_split(x: Array, loss: Array, bounds: Array, bracket: Array, steps: Array, done: Array) -> Split:
+    """The split of shares (K+1, N), the research share last, with its gaps (2, N) and whether it is certified."""
+    sound = jnp.isfinite(loss) & jnp.all(jnp.isfinite(bounds), axis=0) & (loss > 0.0)
+    status = jnp.where(sound, jnp.where(done, CONVERGED, STALLED), FAILED).astype(jnp.int32)
+    return Split(x[:-1], x[-1], loss, bounds[0], bounds[1], bracket, steps, status)

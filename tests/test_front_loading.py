@@ -34,10 +34,10 @@ def double_precision():
         yield
 
 
-def sample(count, seed=0, **fixed):
+def sample(count, seed=0, ranges=RANGES, **fixed):
     random = np.random.default_rng(seed)
     drawn = {}
-    for name, (low, high, geometric) in RANGES.items():
+    for name, (low, high, geometric) in ranges.items():
         u = random.random(count)
         drawn[name] = low * (high / low) ** u if geometric else low + (high - low) * u
     return {name: np.full(count, fixed[name]) if name in fixed else drawn[name] for name in PARAMETERS}
@@ -272,11 +272,103 @@ def test_dates_that_buy_nothing_change_nothing():
     np.testing.assert_allclose(value(sparse, x[:, 4], scenario), value(x[:, :4], x[:, 4], scenario), rtol=1e-8)
 
 
-def test_sixty_four_dates_are_no_worse_than_eight():
-    scenario = sample(16, seed=23)
-    many = optimal_split(scenario, dates=64)
+@pytest.mark.parametrize("software", KINDS)
+def test_sixty_four_dates_are_no_worse_than_eight(software):
+    scenario = sample(4, seed=23)
+    many = optimal_split(scenario, dates=64, software=software)
     assert np.all(np.asarray(many.status) == CONVERGED)
-    assert np.all(many.objective <= solve(scenario, 8).objective * (1.0 + 1e-7))
+    assert np.all(many.objective <= solve(scenario, 8, software=software).objective * (1.0 + 1e-7))
+    for i in range(4):
+        value = objective_of(one_of(scenario, i), 64, software)(vector(jax.tree.map(np.asarray, many), i))[0]
+        np.testing.assert_allclose(many.objective[i], value, rtol=1e-8)
+
+
+STEEP = {
+    "budget": (1e-3, 1e6, True),
+    "horizon": (0.01, 50.0, True),
+    "hardware_rate": (-10.0, 10.0, False),
+    "software_rate": (-10.0, 10.0, False),
+    "research_gain": (0.0, 10.0, False),
+    "research_scale": (1e-3, 1e3, True),
+    "depreciation": (0.0, 10.0, False),
+    "installed_fleet": (1e-3, 1e3, True),
+    "discount_rate": (-1.0, 10.0, False),
+    "scaling_exponent": (0.01, 1.0, True),
+    "reference_years": (0.01, 100.0, True),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def steep(request):
+    """Splits over ranges so wide that a dollar may buy 2^1000 times as much later: scenarios, splits, software."""
+    scenario = sample(SIZE, seed=31, ranges=STEEP)
+    # A quarter of them are as steep as it gets.
+    scenario["horizon"][::4] = 50.0
+    scenario["hardware_rate"][::4] = np.abs(scenario["hardware_rate"][::4])
+    scenario["software_rate"][::4] = np.abs(scenario["software_rate"][::4])
+    with jax.enable_x64(True):
+        return scenario, solve(scenario, 8, software=request.param), request.param
+
+
+def loss_in_logarithms(v, x, software):
+    """Mean loss from the definitions, c by the logarithms of its terms, on panels that are ever finer to each date."""
+    nodes, w = np.polynomial.legendre.leggauss(10)
+    edges = np.append(0.0, 2.0 ** -np.arange(64)[::-1])
+    width = np.diff(edges)[:, None]
+    dates, step = len(x) - 1, v["horizon"] / (len(x) - 1)
+    within = step * (edges[:-1, None] + width * (1.0 + nodes) / 2.0).ravel()
+    bought = np.append(step * np.arange(dates), 0.0)
+    t = bought[:-1, None] + within
+    weight = np.log((width * w).ravel()) - v["discount_rate"] * t
+    weight = np.exp(weight - weight.max())
+    rate = LN2 * (v["software_rate"] - v["research_gain"] * np.expm1(-x[-1] * v["budget"] / v["research_scale"]))
+    s = (rate if software == "live" else 0.0) - v["depreciation"]
+    price = np.append(np.full(dates, v["budget"]), v["installed_fleet"]) / v["reference_years"]
+    price = price * np.append(x[:-1], 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        elapsed = t[:, None] - bought[:, None]
+        z = s * elapsed
+        years = np.maximum(z, 0.0) + np.log(-np.expm1(-np.abs(z)) / np.abs(z)) + np.log(elapsed)
+        level = np.log(price) + (LN2 * v["hardware_rate"] + rate) * bought
+        terms = np.where(elapsed > 0.0, level[:, None] + years, -np.inf)
+    log_c = np.logaddexp.reduce(terms, axis=1, initial=0.0)
+    return np.sum(weight * np.exp(-v["scaling_exponent"] * log_c)) / weight.sum()
+
+
+def test_optimal_split_certifies_steep_scenarios(steep):
+    _, split, _ = steep
+    assert np.all(split.status == CONVERGED)
+    assert np.all(split.regret_bound <= 1e-7 * split.objective)
+    np.testing.assert_allclose(split.shares.sum(axis=0) + split.research_share, 1.0, rtol=1e-12)
+
+
+def test_objective_of_steep_scenarios_is_that_of_the_definition(steep):
+    scenario, split, software = steep
+    for i in range(0, SIZE, 2):
+        right = loss_in_logarithms(one_of(scenario, i), vector(split, i), software)
+        np.testing.assert_allclose(split.objective[i], right, rtol=1e-7)
+
+
+def test_optimal_split_of_steep_scenarios_beats_random_ones(steep):
+    scenario, split, software = steep
+    random = np.random.default_rng(2)
+    for i in range(0, SIZE, 16):
+        v, x = one_of(scenario, i), vector(split, i)
+        best = loss_in_logarithms(v, x, software)
+        for _ in range(30):
+            # Each share anew over many decades, or all of them moved by a little.
+            near = x * np.exp(random.normal(0.0, 10.0 ** random.uniform(-3, 0), x.size))
+            other = near if random.random() < 0.5 else 10.0 ** random.uniform(-12, 0, x.size)
+            assert loss_in_logarithms(v, other / other.sum(), software) >= best * (1.0 - 1e-6)
+
+
+def test_mean_losses_are_those_of_the_definition(steep):
+    scenario, _, software = steep
+    shares = np.random.default_rng(3).dirichlet(np.full(9, 0.3), SIZE).T
+    found = np.asarray(front_loading.mean_losses(scenario, shares[:-1], shares[-1], software=software))
+    for i in range(0, SIZE, 4):
+        right = loss_in_logarithms(one_of(scenario, i), shares[:, i], software)
+        np.testing.assert_allclose(found[i], right, rtol=1e-7)
 
 
 @pytest.mark.parametrize("software", KINDS)
@@ -316,6 +408,6 @@ def test_optimal_split_wants_double_precision():
         optimal_split({name: jnp.ones(1, jnp.float32) for name in PARAMETERS}, dates=2)
 
 
-def test_optimal_split_marks_what_overflows():
-    split = solve(scenarios(horizon=[4.0, 50.0], software_rate=[0.5, 40.0]), 8)
+def test_optimal_split_marks_what_is_not_a_number():
+    split = solve(scenarios(horizon=[4.0, 4.0], budget=[1.0, np.nan]), 8)
     assert split.status.tolist() == [CONVERGED, front_loading.FAILED]
