@@ -1,6 +1,20 @@
 """Sweeps of the relative-loss equation into labelled datasets; see README.md.
 
-Names are imported when first used, so that ``import sweep`` costs nothing.
+Names are imported when first used, so that ``import sweep`` costs nothing. Where what is, the main path first:
+
+- a config: ``spec`` of ``schema``, ``axis``, ``statistic``, ``distribution``; ``priors`` reads what it includes
+- the equations: ``model``, ``equations``, ``front_loading``, ``strategies``; ``draws`` and ``sampler`` for what is
+  uncertain, ``regret``
+- a run: ``plan`` cuts it into blocks, ``passes`` its statistics, ``jobs``; ``evaluate`` compiles; ``grid``, ``steps``,
+  ``rows`` work on a block; ``loop`` drives them; ``store`` and ``manifest`` keep, ``labels`` names; ``pooling``
+- the lazy dataset: ``lazy``, ``indexing``, ``points``
+- questions: ``splits`` (:func:`optimise`); ``pareto`` with ``fields``, ``tiles``, ``corners``, ``held``, ``culling``,
+  ``thinning``, ``robust`` (:func:`frontier`); ``indices`` with ``replicates``, ``response``, ``schemes``, ``local``,
+  ``attribution`` (:func:`sensitivity`); ``discovery`` with ``boxes`` (:func:`discover`)
+- words and figures: ``describe``, ``sentences``; ``slices``, ``figures``, ``tradeoffs``, ``cloud``, ``causes``,
+  ``regions``
+- benchmarks: ``bench`` with ``workloads``, ``work``, ``ceilings``, ``oracle``, ``measure``, ``comparison``, ``scaling``
+- the command line: ``cli``
 """
 
 from importlib import import_module

@@ -154,6 +154,7 @@ def main() -> None:
     sweep status out.zarr                                  how far it is
     sweep plot out.zarr -o loss.png                        draw it
     sweep frontier configs/frontier.toml ...               what no other point beats
+    sweep sensitivity configs/sensitivity.toml             what drives the answer
     sweep discover configs/sensitivity.toml ...            which uncertain values lead to an outcome
     sweep bench                                            how fast this device is, and how near its limits
     """  # noqa: D301 (\b is click's mark for lines that are not to be wrapped)
@@ -364,15 +365,22 @@ def plot(
         dataset = _open(source)
     else:
         dataset = _read(source) if source.suffix == ".nc" else _computed(sweep.load(source))
-    if "minimised" not in dataset.attrs:
-        figure = figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=places)
-    else:
+    asked = {"--output": output, "--x": x, "--lines": lines, "--y": y, "--at": places}
+    given = next((option for option, value in asked.items() if value), None)
+    if "sensitivity" in dataset.attrs:
+        from sweep.causes import plot_sensitivity
+
+        if given:
+            raise _Refusal(f"{given}: {source} is of sweep sensitivity, whose figure has no choices; drop it")
+        figure = plot_sensitivity(dataset)
+    elif "minimised" in dataset.attrs:
         from sweep.tradeoffs import plot_frontier
 
-        asked = {"--output": output, "--x": x, "--lines": lines, "--y": y, "--at": places}
-        for option in (option for option, value in asked.items() if value):
-            raise _Refusal(f"{option}: {source} is a frontier, whose objectives are its axes; drop it")
+        if given:
+            raise _Refusal(f"{given}: {source} is a frontier, whose objectives are its axes; drop it")
         figure = plot_frontier(dataset)
+    else:
+        figure = figures.plot(dataset, output=output, x=x, lines=lines, y=y, at=places)
     figures.save(figure, path)
     click.echo(path)
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -138,7 +140,8 @@ def _span(model: Model, spec: SweepSpec, name: str) -> str:
     return text + (f" ({axis.source})" if axis.source else "")
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Versions of the libraries that decide the bits of a result."""
     found = {}
     for name in LIBRARIES:

@@ -20,6 +20,7 @@ NAMES = [
     "front_loading",
     "memory",
     "run_in_memory",
+    "sensitivity",
     "startup",
     "store",
 ]

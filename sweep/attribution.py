@@ -1,0 +1,169 @@
+"""Estimates of sensitivity into a labelled dataset: which quantities of an output there are, their names and units."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from kernels import indices, screening, shapley
+from kernels.indices import Estimate
+from sweep import local
+from sweep.evaluate import device_kind
+from sweep.labels import dataset_attributes, variable_attributes
+from sweep.model import Model
+from sweep.replicates import Sums
+from sweep.response import Grid, Response, axes_of, outputs_of
+from sweep.spec import SweepSpec
+
+PARAMETER, OTHER = "parameter", "parameter_2"
+LOW, HIGH = f"{100 * local.TAIL:g} %", f"{100 - 100 * local.TAIL:g} %"
+METHODS = {
+    "sobol": "Sobol' indices: shares of the variance",
+    "shapley": "Shapley effects: shares of the variance, of correlated parameters too",
+    "morris": "elementary effects (Morris): change by half of the distribution of a parameter, per unit of probability",
+    "elasticity": "elasticities: relative change by relative change of a parameter, at the medians",
+    "tornado": f"one parameter at a time from its {LOW} to its {HIGH} quantile, the others at their medians",
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is told of every output of a group.
+
+    Attributes
+    ----------
+    name, text : str
+        What follows the name of the output in that of the variable, and what stands before its words.
+    values : numpy.ndarray
+        (leading, outputs, cells).
+    leading : tuple of str
+        Dimensions before those of the outputs.
+    unit : str
+        "1", or "output" or "variance" for those that follow from the output's.
+    """
+
+    name: str
+    text: str
+    values: np.ndarray
+    leading: tuple[str, ...] = ()
+    unit: str = "1"
+
+
+def sampled_quantities(method: str, sums: Sums, response: Response, width: float, second_order: bool) -> list[Quantity]:
+    """Quantities of a method that evaluates points, with intervals of `width` standard errors, and its sums."""
+    estimates, status = _estimates(method, sums, response, second_order)
+    found = []
+    for name, text, estimate, leading, unit in estimates:
+        low, high = (estimate.value + sign * width * estimate.error for sign in (-1.0, 1.0))
+        found += [
+            Quantity(name, f"{text} of", estimate.value, leading, unit),
+            Quantity(f"{name}_low", f"lower end of the interval of the {text} of", low, leading, unit),
+            Quantity(f"{name}_high", f"upper end of the interval of the {text} of", high, leading, unit),
+        ]
+    kept = "sums over points that were evaluated of"
+    return [
+        *found,
+        Quantity("status", "why there are no numbers of", status),
+        Quantity("sums", kept, sums.values, ("term", "replicate")),
+        Quantity("centre", "what was taken off before summing of", sums.centre, (), "output"),
+    ]
+
+
+def _estimates(
+    method: str, sums: Sums, response: Response, second_order: bool
+) -> tuple[list[tuple[str, str, Estimate, tuple[str, ...], str]], np.ndarray]:
+    each, values = (PARAMETER,), sums.values
+    if method == "morris":
+        effects = screening.elementary_effects(values, sums.points)
+        return [
+            ("mu", "mean elementary effect of a parameter", effects.mean, each, "output"),
+            ("mu_star", "mean absolute elementary effect of a parameter", effects.mean_absolute, each, "output"),
+            ("sigma", "standard deviation of the elementary effects of a parameter", effects.deviation, each, "output"),
+        ], effects.status  # fmt: skip
+    given = {"centre": sums.centre, "resolution": 8.0 * float(np.finfo(response.dtype).eps)}
+    found: Any
+    if method == "shapley":
+        found = shapley.shapley_effects(values, sums.points, len(response.names), **given)
+        shares = [("shapley", "Shapley effect, share of the variance due to a parameter,", found.effect, each, "1")]
+    else:
+        found = indices.sobol_indices(values, sums.points, len(response.names), **given)
+        shares = [
+            ("first_order", "share of the variance due to a parameter alone,", found.first_order, each, "1"),
+            ("total", "share of the variance that a parameter takes part in,", found.total, each, "1"),
+        ]
+        if second_order:
+            text = "share of the variance due to two parameters together, beyond those due to each,"
+            shares.append(("second_order", text, found.second_order, (PARAMETER, OTHER), "1"))
+    moments = [("mean", "mean", found.mean, (), "output"), ("variance", "variance", found.variance, (), "variance")]
+    return [*shares, *moments], found.status
+
+
+def local_quantities(method: str, response: Response, grid: Grid) -> list[Quantity]:
+    """Quantities of a method that looks at the medians."""
+    if method == "elasticity":
+        values = local.elasticities(response, grid)
+        return [Quantity(method, "relative change, by relative change of a parameter, of", values, (PARAMETER,))]
+    middle, (low, high) = local.tornado(response, grid)
+    text = "with a parameter at its {} quantile, the others at their medians,"
+    return [
+        Quantity("at_low", text.format(LOW), low, (PARAMETER,), "output"),
+        Quantity("at_high", text.format(HIGH), high, (PARAMETER,), "output"),
+        Quantity("at_median", "with all parameters at their medians,", middle, (), "output"),
+    ]
+
+
+def dataset_of(
+    found: Iterable[tuple[Response, Grid, list[Quantity]]], spec: SweepSpec, model: Model, held: Mapping[str, Any]
+) -> xr.Dataset:
+    """Put quantities into a dataset.
+
+    Parameters
+    ----------
+    found : iterable of (Response, Grid, list of Quantity)
+        Of each group of outputs.
+    spec : SweepSpec
+        Resolved.
+    model : Model
+        With the draws in the place of the uncertain parameters.
+    held : mapping
+        Attributes: ``sensitivity``, the method, and those of the design where there is one.
+    """
+    variables = {}
+    for response, grid, quantities in found:
+        for quantity in quantities:
+            for k, name in enumerate(response.outputs):
+                shape = (*quantity.values.shape[: len(quantity.leading)], *grid.shape)
+                dims, values = (*quantity.leading, *response.dims), quantity.values[..., k, :].reshape(shape)
+                variables[f"{name}_{quantity.name}"] = (dims, values, _attributes(model, name, quantity))
+    used = {dim for dims, *_ in variables.values() for dim in dims}
+    names = list(spec.distributions)
+    meaning = "; ".join(f"{name}: {model.output(name).long_name}" for name in names)
+    coordinates: dict[str, Any] = {
+        dim: (dim, names, {"long_name": "uncertain parameter", "meaning": meaning})
+        for dim in (PARAMETER, OTHER)
+        if dim in used
+    }
+    for dim in axes_of(spec):
+        if dim in used:
+            coordinates[dim] = (dim, spec.axes[dim].coordinates(), variable_attributes(model, spec, dim))
+    attributes = dataset_attributes(model, spec, device_kind())
+    attributes["title"] = spec.title or f"What drives {' and '.join(outputs_of(spec))}?"
+    attributes |= {**held, "method": METHODS[held["sensitivity"]], "outputs": ", ".join(outputs_of(spec))}
+    del attributes["draws"]
+    if "replicates" in held:
+        each = held["number"] // held["replicates"]
+        text = f"{held['replicates']} replicates of {each:,} scrambled Sobol' points, seed {spec.draws.seed}"
+        attributes["draws"] = text
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def _attributes(model: Model, name: str, quantity: Quantity) -> dict[str, Any]:
+    output = model.output(name)
+    squared = output.unit if output.unit == "1" else f"({output.unit})2"
+    units = {"output": output.unit, "variance": squared}.get(quantity.unit, quantity.unit)
+    attributes: dict[str, Any] = {"long_name": f"{quantity.text} {output.long_name}", "units": units}
+    if quantity.name == "status":
+        attributes |= {"flag_values": [0, 1, 2], "flag_meanings": " ".join(indices.STATUS)}
+    return attributes
