@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.attribution import PARAMETER
-from sweep.figures import ACROSS, UP, add_legend, drawing, load_matplotlib, page, set_axis, settle
+from sweep.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.schema import SpecError
 from sweep.slices import ORIGIN, fixed_note, label, quantities
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_OUTPUTS, MOST_BARS = 3, 12
+PANEL = 3.0  # inches of height of one of several
 # What is drawn, by method: variables, what to call them, and the label of their axis; "" for that of the output.
 DRAWN = {
     "sobol": ((("first_order", "alone"), ("total", "with others")), "share of the variance (1)"),
@@ -68,13 +69,14 @@ def plot_sensitivity(dataset: xr.Dataset) -> "Figure":
         raise SpecError("no index is finite: nothing to draw")
     notes += dict.fromkeys(note for _, note in taken if note)
     with drawing():
-        panels = [page(str(dataset.attrs["title"]), [*notes, *_origin(dataset)])]
+        height = HEIGHT if len(names) == 1 else PANEL * len(names)
+        panels = [page(str(dataset.attrs["title"]), [*notes, *_origin(dataset)], height)]
         figure = panels[0].figure
         if len(names) > 1:
             panels[0].remove()
-            panels = list(figure.subplots(1, len(names)))
+            panels = list(figure.subplots(len(names), 1))
         for axes, name, (cell, _) in zip(panels, names, taken, strict=True):
-            _draw(axes, cell, name, method, len(names), last=axes is panels[-1])
+            _draw(axes, cell, name, method, legend=axes is panels[0])
         missing = settle(figure)
     if missing:
         warnings.warn(missing, UserWarning, stacklevel=2)
@@ -90,7 +92,7 @@ def _take(dataset: xr.Dataset, output: str, method: str) -> tuple[xr.Dataset, st
     return dataset.isel(held), f"Held: {', '.join(parts)}" if parts else ""
 
 
-def _draw(axes: "Axes", cell: xr.Dataset, output: str, method: str, panels: int, *, last: bool) -> None:
+def _draw(axes: "Axes", cell: xr.Dataset, output: str, method: str, *, legend: bool) -> None:
     columns, text = DRAWN[method]
     first = cell[f"{output}_{columns[0][0]}"]
     text = text or (f"{output} ({first.attrs['units']})" if method == "tornado" else label(first))
@@ -104,25 +106,25 @@ def _draw(axes: "Axes", cell: xr.Dataset, output: str, method: str, panels: int,
     axes.spines[["top", "right"]].set_visible(False)
     if along:
         _draw_lines(axes, cell, output, columns[-1][0], cell[along[0]])
-        axes.set_ylabel(_broken(text, UP, 1), parse_math=False)
-        set_axis(axes, "x", cell[along[0]], ACROSS / panels)
-        if last:
+        axes.set_ylabel(_broken(text, PANEL - 1.0), parse_math=False)
+        set_axis(axes, "x", cell[along[0]], ACROSS)
+        if legend:
             add_legend(axes, "parameter")
         return
     (_draw_tornado if method == "tornado" else _draw_bars)(axes, cell, output, columns, order)
-    axes.set_xlabel(_broken(text, ACROSS, panels), parse_math=False)
+    axes.set_xlabel(_broken(text, ACROSS), parse_math=False)
     axes.set_yticks(range(len(order)), [str(cell[PARAMETER].values[i]) for i in order], parse_math=False)
     axes.invert_yaxis()
     axes.grid(True, axis="x", color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
-    if last and len(columns) > 1:
+    if legend and len(columns) > 1:
         add_legend(axes, "")
 
 
-def _broken(text: str, inches: float, panels: int) -> str:
+def _broken(text: str, inches: float) -> str:
     from textwrap import fill
 
-    return fill(text, max(12, int(inches / panels * 14)))
+    return fill(text, int(inches * 14))
 
 
 def _draw_lines(axes: "Axes", cell: xr.Dataset, output: str, column: str, x: xr.DataArray) -> None:
@@ -136,7 +138,9 @@ def _draw_lines(axes: "Axes", cell: xr.Dataset, output: str, column: str, x: xr.
         # What has no effect here may have one in another panel, to which the legend belongs too.
         idle = not np.nan_to_num(cell[name].values[i]).any()
         places = x.values[:0] if idle else x.values
-        axes.plot(places, cell[name].values[i][: len(places)], color=colour, label=names[i], clip_on=False, **style)
+        # A line without points has no place in the layout, unless it is clipped.
+        style |= {"color": colour, "label": names[i], "clip_on": idle}
+        axes.plot(places, cell[name].values[i][: len(places)], **style)
         if f"{name}_low" in cell and not idle:
             low, high = (cell[f"{name}_{end}"].values[i] for end in ("low", "high"))
             axes.fill_between(places, low, high, color=colour, alpha=0.25, linewidth=0)

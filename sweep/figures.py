@@ -178,12 +178,12 @@ def _missing_letters(figure: "Figure") -> str:
     return ", ".join([*names, *["..."] * (len(missing) > 8)])
 
 
-def page(title: str, notes: list[str]) -> "Axes":
-    """Make a figure with title and caption, as much taller as they need; return axes that fill the rest."""
+def page(title: str, notes: list[str], height: float = HEIGHT) -> "Axes":
+    """Make a figure with title and caption, as much taller as they need; return axes that fill the rest, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white")
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
     FigureCanvasAgg(figure)
     inches = WIDTH - 2 * MARGIN
     left = {"x": MARGIN / WIDTH, "ha": "left", "parse_math": False}
@@ -191,7 +191,7 @@ def page(title: str, notes: list[str]) -> "Axes":
     caption = figure.text(y=0, s=text, va="bottom", color="0.4", fontsize=SMALL, linespacing=1.35, **left)
     heading = figure.suptitle(_wrap(figure, title, inches, LARGE), fontsize=LARGE, **left)
     below = caption.get_window_extent().height / figure.dpi + 2 * MARGIN
-    height = HEIGHT + below + heading.get_window_extent().height / figure.dpi
+    height += below + heading.get_window_extent().height / figure.dpi
     figure.set_size_inches(WIDTH, height)
     caption.set_y(MARGIN / height)
     rest = (0, below / height, 1, 1 - below / height)

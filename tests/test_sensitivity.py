@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import warnings
 
 import jax.numpy as jnp
 import numpy as np
@@ -462,3 +463,22 @@ def test_plot_sensitivity_refuses_what_is_not_of_sensitivity():
     model = model_of(lambda a, b, c: {"y": 0.0 * a + 3.0}, tuple("abc"))
     with pytest.raises(sweep.SpecError, match="no index is finite"):
         plot_sensitivity(sweep.sensitivity(LINEAR_SPEC, number=2**10, model=model))
+
+
+def test_plot_of_outputs_that_other_parameters_drive_is_laid_out():
+    spec = sweep.SweepSpec(
+        loss="total",
+        dtype="float64",
+        outputs=["relative_loss", "total_cost"],
+        axes={"time": sweep.Axis(values=[1.0, 2.0, 4.0])},
+        fixed={"fleet_size": 1e5, "scaling_exponent": 0.05, "reference_fleet": 16384.0},
+        distributions={
+            "doubling_rate": sweep.Distribution(distribution="uniform", low=0.5, high=2.0),
+            "unit_price": sweep.Distribution(distribution="uniform", low=5e4, high=9e4),
+        },
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plot_sensitivity(sweep.sensitivity(spec, number=2**8))
+    heights = [axes.get_position().height * figure.get_figheight() for axes in figure.axes]
+    assert len(heights) == 2 and min(heights) > 1.5
