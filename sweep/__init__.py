@@ -14,7 +14,7 @@ Names are imported when first used, so that ``import sweep`` costs nothing. Wher
 - words and figures: ``describe``, ``sentences``; ``slices``, ``figures``, ``tradeoffs``, ``cloud``, ``causes``,
   ``regions``
 - benchmarks: ``bench`` with ``workloads``, ``work``, ``ceilings``, ``oracle``, ``measure``, ``comparison``, ``scaling``
-- the command line: ``cli``
+- the command line: ``cli``, ``questions``, ``terminal``
 """
 
 from importlib import import_module
