@@ -5,19 +5,22 @@ are numbers that float32 holds exactly, so that an error is the kernel's own.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
+import xarray as xr
 
 from kernels import nondominated, statistics
 from kernels.front_loading import CONVERGED, Split, optimal_split
 from sweep import oracle
 from sweep.axis import Axis
+from sweep.distribution import Distribution
 from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import Inputs, compiled, device_count, stage, stages_of, together, zeros
+from sweep.indices import sensitivity
 from sweep.loop import run
 from sweep.plan import Plan
 from sweep.spec import SweepSpec
@@ -26,6 +29,9 @@ from sweep.work import Facts, Kernel, Work, compiled_ahead, error_of, operations
 
 LAW = {"scaling_exponent": 0.0625, "reference_fleet": 16384.0, "reference_years": 0.25}
 RANGES = {"fleet_size": (1e3, 1e8), "time": (0.25, 20.0), "doubling_rate": (0.0, 1.6), "target": (0.3, 0.95)}
+UNCERTAIN = {"fleet_size": (1e3, 1e6), "time": (0.25, 10.0), "doubling_rate": (0.5, 3.0)}
+UNCERTAIN |= {"scaling_exponent": (0.04, 0.06)}
+NODES = 16  # of the quadrature that gives the exact indices, in each parameter
 SAMPLE = 20_000  # values whose error is measured
 ROW = 4096  # values of which quantiles are taken
 DATES = 8
@@ -220,6 +226,51 @@ def _exact_loss(made: Split, given: Mapping[str, jax.Array], i: int) -> np.longd
     return oracle.mean_loss(np.asarray(made.shares)[:, i], float(made.research_share[i]), scenario)
 
 
+def _sobol(points: int, dtype: str) -> Work:
+    """Sobol' indices of the loss by four parameters, from a spec to a dataset: draws, evaluation, sums, intervals."""
+    size = 1 << max(6, points.bit_length() - 1)
+    given = {name: Distribution(distribution="uniform", low=a, high=b) for name, (a, b) in UNCERTAIN.items()}
+    fixed = {name: value for name, value in LAW.items() if name not in UNCERTAIN}
+    outputs = ("relative_loss",)
+    spec = SweepSpec(loss="total", outputs=outputs, fixed=fixed, distributions=given, dtype=dtype)
+    total = size * (len(UNCERTAIN) + 2)
+
+    def judge(made: xr.Dataset) -> Facts:
+        exact = _indices()
+        found = np.stack([made.relative_loss_first_order.values, made.relative_loss_total.values])
+        return {"max_error": float(f"{np.abs(found - exact).max():.3g}"), "error_against": "quadrature"}
+
+    return Work(
+        shape=f"{size} x {len(UNCERTAIN) + 2} evaluations",
+        points=total,
+        moved=8 * 2 * len(UNCERTAIN),
+        call=lambda: sensitivity(spec, number=size),
+        judge=judge,
+        powers=total,
+        devices=device_count(),
+    )
+
+
+def _indices() -> np.ndarray:
+    """First-order and total indices of the loss by `UNCERTAIN`, by quadrature; shape (2, parameters)."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    sides = [(low + high) / 2.0 + (high - low) / 2.0 * nodes for low, high in UNCERTAIN.values()]
+    grid = dict(zip(UNCERTAIN, np.meshgrid(*sides, indexing="ij"), strict=True))
+    values = oracle.relative_loss({**LAW, **grid})
+    axes, weights = range(len(sides)), weights / 2.0
+
+    def mean(values: np.ndarray, over: Iterable[int]) -> np.ndarray:
+        for axis in sorted(over, reverse=True):
+            values = np.tensordot(values, weights, (axis, 0))
+        return values
+
+    middle = mean(values, axes)
+    variance = mean((values - middle) ** 2, axes)
+    alone = [mean((mean(values, set(axes) - {i}) - middle) ** 2, (0,)) for i in axes]
+    others = [mean((mean(values, (i,)) - middle) ** 2, range(len(sides) - 1)) for i in axes]
+    return np.stack([np.array(alone), variance - np.array(others)]) / variance
+
+
 _RUN = ("fleet_size", "time", "doubling_rate")
 
 KERNELS = {
@@ -238,5 +289,6 @@ KERNELS = {
         ),
         Kernel("front-loading", lambda points, _: solve(points, DATES), 2**11, 2**4, more=16, dtypes=("float64",)),
         Kernel("nondominated", _filter, 10**6, 10**3),
+        Kernel("sobol", _sobol, 2**18, 2**8, more=64),
     )
 }
