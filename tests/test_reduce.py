@@ -520,7 +520,7 @@ BAD = {
     "kind": (
         MEAN | {"statistic": "median"},
         'statistics.best.statistic: must be "mean", "variance", "std", "min", "max", "argmin", "argmax", "quantiles", '
-        '"share", "histogram", got "median"',
+        '"share" or "histogram", got "median"',
     ),
     "over_nothing": (MEAN | {"over": ()}, "statistics.best.over: must not be empty"),
     "over_string": (MEAN | {"over": "time"}, 'statistics.best.over: must be a list, got "time"'),
@@ -572,7 +572,7 @@ BAD = {
     ),
     "unknown_key": (
         MEAN | {"colour": 1},
-        'statistics.best: unknown key "colour"; allowed: statistic, over, output, probabilities, where, edges',
+        'statistics.best: unknown key "colour"; allowed: statistic, over, output, probabilities, where, regret, edges',
     ),
 }
 

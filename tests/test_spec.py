@@ -34,7 +34,7 @@ LISTED = "values must be strictly increasing or strictly decreasing, got "
 TABLE = "must be a table such as {start = 0, stop = 20, num = 201} or {values = [1, 2]}, got "
 # What is wrong, and the whole line that says so.
 INVALID = {
-    "no_axes": ({"axes": {}}, "axes: must not be empty"),
+    "no_axes": ({"axes": {}}, "axes: is required and must not be empty, unless there are [distributions]"),
     "no_outputs": ({"outputs": []}, "outputs: must not be empty"),
     "outputs_no_list": ({"outputs": "y"}, 'outputs: must be a list, got "y"'),
     "output_no_string": ({"outputs": [1]}, "outputs.0: must be a string, got 1"),
@@ -46,15 +46,15 @@ INVALID = {
     "unknown_key": (
         {"output": ["y"]},
         'unknown key "output"; did you mean outputs? '
-        "allowed: model, loss, outputs, axes, fixed, statistics, allocation, dtype, title",
+        "allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title",
     ),
     "key_called_self": (
         {"self": 1},
-        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, allocation, dtype, title',
+        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title',
     ),
     "key_of_two_lines": (
         {"a\nb": 1},
-        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, allocation, dtype, title',
+        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title',
     ),
     "name_of_two_lines": (
         {"axes": {"a\n\x1b": {"values": []}}},
