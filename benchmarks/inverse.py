@@ -25,7 +25,8 @@ AXES = {
     "fleet_for_target": ("target", "time", "doubling_rate"),
     "rate_for_target": ("target", "fleet_size", "time"),
 }
-SIZES = {"rate_for_target": 2**17}  # SciPy takes seconds for more
+SIZES = {"rate_for_target": (2**17,)}  # SciPy takes seconds for more
+SMALL_AND_LARGE = (2**20, 2**24)  # in the caches, and far beyond them
 AWAY = 0.05  # from a rate of 0, where all must agree
 ROUGH = {"float32": 1e-3, "float64": 1e-6}  # relative: of a rival that is given a rounded need, and iterates
 
@@ -36,11 +37,11 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
     """Yield result lines."""
     for dtype in ("float32", "float64"):
         for output in AXES:
-            yield from _measure_case(output, dtype, quick)
+            for points in (2**12,) if quick else SIZES.get(output, SMALL_AND_LARGE):
+                yield from _measure_case(output, dtype, points, quick)
 
 
-def _measure_case(output: str, dtype: str, quick: bool) -> Iterator[dict[str, Any]]:
-    points = 2**12 if quick else SIZES.get(output, 2**20)
+def _measure_case(output: str, dtype: str, points: int, quick: bool) -> Iterator[dict[str, Any]]:
     sides = workloads.sides_of(points)
     case = f"{output}, {dtype}, {' x '.join(map(str, sides))}"
     spec = workloads.make_spec(dict(zip(AXES[output], sides, strict=True)), output, dtype)

@@ -97,8 +97,9 @@ def _bits(dtype: np.dtype) -> tuple[type, int, int]:
     return (np.int32, 23, 127) if dtype == np.float32 else (np.int64, 52, 1023)
 
 
-def _horner(coefficients: Sequence[float], x: Array) -> Array:
-    total = jnp.full_like(x, coefficients[-1])
+def horner(coefficients: Sequence[float | Array], x: Array) -> Array:
+    """Polynomial in x with coefficients from the lowest power on: numbers, or arrays of the type of x."""
+    total = jnp.broadcast_to(jnp.asarray(coefficients[-1], x.dtype), x.shape)
     for coefficient in coefficients[-2::-1]:
         total = total * x + jnp.asarray(coefficient, x.dtype)
     return total
@@ -120,20 +121,29 @@ def lowest(x: Array) -> float:
 
 def power_of_two(k: Array) -> Array:
     """2^k for whole numbers k (held as floats) from minus the exponent bias, which gives 0, to the largest exponent."""
-    integer, fraction, bias = _bits(k.dtype)
-    return lax.bitcast_convert_type((k.astype(integer) + integer(bias)) << fraction, k.dtype)
+    return lax.bitcast_convert_type(_as_exponent(k, _bits(k.dtype)[2]), k.dtype)
 
 
-def lower(x: Array, k: Array, *, bounded: bool) -> Array:
-    """x 2^-k for 1/2 < x < 2 and whole numbers k >= 0 (held as floats); 0 below the smallest normal number.
+def _as_exponent(k: Array, bias: int) -> Array:
+    """Whole numbers k + bias >= 0 (k held as floats) where the bits of a float have its exponent.
+
+    Beside a number so large the last bit is worth 1; a conversion costs more, as XLA guards it against overflow.
+    """
+    integer, fraction, _ = _bits(k.dtype)
+    return lax.bitcast_convert_type(k + (1.5 * 2.0**fraction + bias), integer) << fraction
+
+
+def lower(x: Array, k: Array, *, bounded: bool = False) -> Array:
+    """x 2^-k for finite x >= 0 and whole numbers k >= 0 (held as floats); 0 below the smallest normal number.
 
     Where the result is known not to be so small (`bounded`), it is not looked for.
     """
     integer, fraction, bias = _bits(k.dtype)
+    bits = lax.bitcast_convert_type(x, integer)
     if bounded:
-        return lax.bitcast_convert_type(lax.bitcast_convert_type(x, integer) - (k.astype(integer) << fraction), x.dtype)
-    bits = lax.bitcast_convert_type(x, integer) - (jnp.minimum(k, 2 * bias).astype(integer) << fraction)
-    return lax.bitcast_convert_type(jnp.where(bits >= integer(1) << fraction, bits, integer(0)), x.dtype)
+        return lax.bitcast_convert_type(bits - _as_exponent(k, 0), x.dtype)
+    down = bits - _as_exponent(jnp.minimum(k, 2.0 * bias), 0)
+    return lax.bitcast_convert_type(jnp.where(down >= integer(1) << fraction, down, integer(0)), x.dtype)
 
 
 def scale(x: Array, k: Array) -> Array:
@@ -197,25 +207,25 @@ def log2_remainder(r: Array) -> Array:
 
 def exp2m1_fraction(f: Array) -> Array:
     """2^f - 1 for |f| <= 0.505, to 1 ulp of the result."""
-    return f * LN2 * _horner(_EXPREL2[_name(f)], f)
+    return f * LN2 * horner(_EXPREL2[_name(f)], f)
 
 
 def exprel2_fraction(f: Array) -> Array:
     """(2^f - 1) / (f ln 2) for |f| <= 0.505, 1 at f = 0."""
-    return _horner(_EXPREL2[_name(f)], f)
+    return horner(_EXPREL2[_name(f)], f)
 
 
 def exprel2_remainder(f: Array) -> Array:
     """((2^f - 1) / (f ln 2) - 1) / f for |f| <= 0.505."""
-    return _horner(_EXPREL2[_name(f)][1:], f)
+    return horner(_EXPREL2[_name(f)][1:], f)
 
 
 def log2_1p_ratio(r: Array) -> Array:
     """log2(1 + r) / r for sqrt(1/2) <= 1 + r <= sqrt(2), log2(e) at r = 0."""
     if r.dtype == np.float32:
-        return _horner(_LOG2_1P, r)
+        return horner(_LOG2_1P, r)
     s = r / (2.0 + r)
-    return _horner(_LOG2_S, s * s) / (2.0 + r)
+    return horner(_LOG2_S, s * s) / (2.0 + r)
 
 
 def reduce(x: Array) -> tuple[Array, Array]:
@@ -262,15 +272,19 @@ def _log2_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
     return log2(primals[0]), LOG2_E / primals[0] * tangents[0]
 
 
+def log2_1p_inside(a: Array) -> Array:
+    """log2(1 + a) for finite a > -1, to 2 ulp; anything for others, and without a derivative."""
+    c = 1.0 + a
+    e, r = split(c)
+    lost = jnp.minimum(a, 1.0) - (c - jnp.maximum(a, 1.0))
+    # With what the sum lost, the remainder is a itself where c is nearest to 1.
+    return e + unfused(log2_remainder(r + lost * power_of_two(jnp.maximum(-e, lowest(e)))))
+
+
 @jax.custom_jvp
 def log2_1p(a: Array) -> Array:
     """log2(1 + a) for a > -1, to 2 ulp; -inf at -1."""
-    c = 1.0 + a
-    e, r = split(c)
-    lost = jnp.where(jnp.abs(a) < 1.0, a - (c - 1.0), 1.0 - (c - a))
-    whole = e + (log2_remainder(r) + lost / c * LOG2_E)
-    # Where c is nearest to 1 the remainder is a itself, without the rounding of 1 + a.
-    value = jnp.where(e == 0.0, log2_remainder(jnp.clip(a, -0.3, 0.42)), whole)
+    value = log2_1p_inside(a)
     return jnp.where(a == jnp.inf, jnp.inf, jnp.where(a > -1.0, value, jnp.where(a == -1.0, -jnp.inf, jnp.nan)))
 
 
@@ -295,4 +309,4 @@ def _log2_1p_scaled_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Arr
 
 def exprel2_slope(x: Array) -> Array:
     """Derivative of log2 exprel2(x) for |x| <= 2, where exprel2(x) = (2^x - 1) / (x ln 2); 1/2 at 0."""
-    return 0.5 + x * _horner(_SLOPE[_name(x)], x * x)
+    return 0.5 + x * horner(_SLOPE[_name(x)], x * x)

@@ -3,204 +3,27 @@
 JAX comes in when a model is evaluated, not when it is described, so that `sweep describe` stays quick.
 """
 
-import math
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
-
-import numpy as np
+from typing import get_args
 
 from sweep.draws import drawn
 from sweep.front_loading import FRONT_LOADING
-from sweep.model import Domain, Model, Output, Parameter, Stages
+from sweep.model import Domain, Model, Output, Parameter
 from sweep.schema import SpecError, unknown
 from sweep.spec import DType, SweepSpec, read
 from sweep.strategies import DELAYED_START, STRATEGIES
+from sweep.tables import INVERSES, forward_for, range_of, stages_for
 
-if TYPE_CHECKING:
-    from jax import Array
-
-HOURS_PER_YEAR = 8766.0
-INVERSES = ("time_to_target", "fleet_for_target", "rate_for_target")
-MODERATE_DOUBLINGS = 32.0  # up to here the growth table of the kernels has no powers of two
 POSITIVE = Domain(low=0.0, low_open=True)
 NON_NEGATIVE = Domain(low=0.0)
-
-
-def _growth(time: np.ndarray, doubling_rate: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
-
-    years, exponent = stages.growth_table(time, doubling_rate)
-    return {"growth_years": years, "growth_exponent": exponent}
-
-
-def _moderate_growth(time: np.ndarray, doubling_rate: np.ndarray) -> dict[str, np.ndarray]:
-    return {"growth_years": _growth(time, doubling_rate)["growth_years"]}
-
-
-def _fleet(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
-
-    return {"fleet": stages.fleet_table(fleet_size, reference_fleet, reference_years)}
-
-
-@cache
-def _forward_for(outputs: tuple[str, ...]) -> Callable[..., dict[str, "Array"]]:
-    """Make the evaluation by the public kernels for some outputs; kept, as JAX compiles anew for a new function."""
-    return partial(_forward, outputs)
-
-
-def _forward(
-    outputs: tuple[str, ...],
-    fleet_size: "Array",
-    time: "Array",
-    doubling_rate: "Array",
-    scaling_exponent: "Array",
-    reference_fleet: "Array",
-    reference_years: "Array",
-    irreducible_share: "Array",
-    **rest: "Array",
-) -> dict[str, "Array"]:
-    """Evaluate outputs by the public kernels, differentiable in every parameter."""
-    import kernels
-
-    run = (fleet_size, time, doubling_rate)
-    reference = {"reference_fleet": reference_fleet, "reference_years": reference_years}
-    law = {"scaling_exponent": scaling_exponent, **reference}
-    return {
-        "relative_loss": kernels.relative_loss(*run, **law, irreducible_share=irreducible_share),
-        "relative_excess_loss": kernels.relative_excess_loss(*run, **law),
-        "log_relative_excess_loss": kernels.log_relative_excess_loss(*run, **law),
-        "compute_ratio": kernels.compute_ratio(*run, **reference),
-        "effective_years": kernels.effective_years(time, doubling_rate),
-        **_inverses(outputs, *run, **law, irreducible_share=irreducible_share, target=rest["target"]),
-        **_costs(fleet_size, time, **{k: rest[k] for k in ("unit_price", "power", "pue", "electricity_price")}),
-    }
-
-
-def _law(scaling_exponent: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
-
-    return {"nats": stages.nats_table(scaling_exponent)}
-
-
-def _capital(fleet_size: np.ndarray, unit_price: np.ndarray) -> dict[str, np.ndarray]:
-    return {"capital": fleet_size * unit_price}
-
-
-def _yearly_energy(fleet_size: np.ndarray, power: np.ndarray, pue: np.ndarray) -> dict[str, np.ndarray]:
-    return {"yearly_energy": fleet_size * power * pue * HOURS_PER_YEAR / 1000.0}
-
-
-def _yearly_cost(
-    fleet_size: np.ndarray, power: np.ndarray, pue: np.ndarray, electricity_price: np.ndarray
-) -> dict[str, np.ndarray]:
-    return {"yearly_cost": fleet_size * power * pue * HOURS_PER_YEAR * electricity_price}
-
-
-@cache
-def _finish_for(outputs: tuple[str, ...], bounded: bool, floored: bool) -> Callable[..., dict[str, "Array"]]:
-    """Make stage 2 for some outputs; kept, because JAX compiles anew for every new function."""
-    return partial(_finish, outputs, bounded, floored)
-
-
-def _finish(
-    outputs: tuple[str, ...],
-    bounded: bool,
-    floored: bool,
-    fleet: "Array",
-    growth_years: "Array",
-    nats: "Array",
-    capital: "Array",
-    yearly_energy: "Array",
-    yearly_cost: "Array",
-    growth_exponent: "Array | None" = None,
-    **given: "Array",
-) -> dict[str, "Array"]:
-    """Evaluate outputs from the tables of stage 1; the inverses have none, and are traced only if wanted."""
-    from kernels import stages
-
-    compute = (fleet, growth_years, growth_exponent)
-    run = [given[k] for k in ("fleet_size", "time", "doubling_rate")]
-    law = {k: given[k] for k in ("scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")}
-    excess = stages.relative_excess_loss(*compute, law["scaling_exponent"], bounded=bounded)
-    return {
-        "relative_loss": stages.relative_loss(excess, law["irreducible_share"]) if floored else excess,
-        "relative_excess_loss": excess,
-        "log_relative_excess_loss": stages.log_relative_excess_loss(*compute, nats),
-        "compute_ratio": stages.compute_ratio(*compute),
-        "effective_years": stages.effective_years(growth_years, growth_exponent),
-        "capital_cost": capital,
-        "energy": yearly_energy * given["time"],
-        "energy_cost": yearly_cost * given["time"],
-        "total_cost": stages.total(capital, yearly_cost, given["time"]),
-        **_inverses(outputs, *run, **law, target=given["target"]),
-    }
-
-
-def _inverses(
-    outputs: tuple[str, ...],
-    fleet_size: "Array",
-    time: "Array",
-    doubling_rate: "Array",
-    *,
-    target: "Array",
-    **law: "Array",
-) -> dict[str, "Array"]:
-    import kernels
-
-    run = {"time_to_target": (fleet_size, doubling_rate), "fleet_for_target": (time, doubling_rate)}
-    run["rate_for_target"] = (fleet_size, time)
-    return {name: getattr(kernels, name)(target, *run[name], **law) for name in INVERSES if name in outputs}
-
-
-def _costs(
-    fleet_size: "Array",
-    time: "Array",
-    *,
-    unit_price: "Array",
-    power: "Array",
-    pue: "Array",
-    electricity_price: "Array",
-) -> dict[str, "Array"]:
-    """Evaluate cost and energy of a constant fleet (model.md section 3)."""
-    capital_cost = fleet_size * unit_price
-    energy = fleet_size * power * pue * (HOURS_PER_YEAR / 1000.0) * time
-    energy_cost = energy * 1000.0 * electricity_price
-    return {
-        "capital_cost": capital_cost,
-        "energy": energy,
-        "energy_cost": energy_cost,
-        "total_cost": capital_cost + energy_cost,
-    }
-
-
-def _stages(spec: SweepSpec) -> Stages:
-    """Leave out what a sweep does not need: powers of two of the growth, vanishing values, an irreducible share.
-
-    Fleets and times so extreme that the tables do not fit float32 are left to the public kernels in one stage.
-    """
-    fleets, references, years = (_range(spec, k) for k in ("fleet_size", "reference_fleet", "reference_years"))
-    time, rates = _range(spec, "time")[1], _range(spec, "doubling_rate")
-    least = fleets[0] / references[1] / years[1]
-    most = fleets[1] / references[0] / years[0] * max(time, 1.0)
-    if least < 2.0**-60 or most > 2.0**86 or max(map(abs, rates)) * time > 2.0**40:
-        return Stages((), _forward_for(spec.outputs))
-    moderate = time * rates[1] <= MODERATE_DOUBLINGS
-    # In moderate sweeps c is below 2^126, so X is above 2^-126 for all but the largest exponents.
-    bounded = moderate and _range(spec, "scaling_exponent")[1] <= 0.9
-    finish = _finish_for(spec.outputs, bounded, _range(spec, "irreducible_share") != (0.0, 0.0))
-    growth = _moderate_growth if moderate else _growth
-    return Stages((growth, _fleet, _law, _capital, _yearly_energy, _yearly_cost), finish)
 
 
 def _caveats(spec: SweepSpec) -> list[str]:
     """Name pairings of convention and numbers that are usually a mistake (model.md section 1)."""
     found = []
-    low, high = _range(spec, "scaling_exponent")
+    low, high = range_of(spec, "scaling_exponent")
     if spec.loss == "total" and high > 0.1:
         found.append(
             f'scaling_exponent up to {high:g} with loss = "total": exponents of the total loss are about 0.05; '
@@ -211,7 +34,7 @@ def _caveats(spec: SweepSpec) -> list[str]:
             f'scaling_exponent down to {low:g} with loss = "excess": exponents of the excess loss are about 0.06 to '
             "0.18; 0.05 belongs to the total loss"
         )
-    share = _range(spec, "irreducible_share")
+    share = range_of(spec, "irreducible_share")
     if spec.loss == "total" and share[1] > 0:
         found.append(
             f'irreducible_share up to {share[1]:g} with loss = "total": the total-loss law has no irreducible part'
@@ -222,13 +45,6 @@ def _caveats(spec: SweepSpec) -> list[str]:
             "which falls faster than the loss"
         )
     return found
-
-
-def _range(spec: SweepSpec, name: str) -> tuple[float, float]:
-    if name in spec.axes:
-        return spec.axes[name].bounds()
-    value = spec.fixed[name].value if name in spec.fixed else math.nan
-    return value, value
 
 
 _RUN = ("fleet_size", "time", "doubling_rate", "reference_fleet", "reference_years")
@@ -350,8 +166,8 @@ RELATIVE_LOSS = Model(
             (*_TARGET, "fleet_size", "time"),
         ),
     ),
-    function=_forward_for(INVERSES),
-    stages=_stages,
+    function=forward_for(INVERSES),
+    stages=stages_for,
     caveats=_caveats,
     needs_loss=True,
 )
