@@ -146,7 +146,7 @@ def plot(
     """Draw one output as curves or a heat map, or a frontier.
 
     STORE is the folder of a run; a CONFIG, a .toml file, is computed in memory first; a FILE, .nc, is one that --netcdf
-    wrote. One of sweep frontier has its objectives as axes.
+    wrote, by sweep frontier, sensitivity or discover too.
 
     Example: sweep plot out.zarr --x time --lines fleet_size --at doubling_rate=0.5 -o loss.png
     """
@@ -169,6 +169,12 @@ def plot(
         if given:
             raise Refusal(f"{given}: {source} is of sweep sensitivity, whose figure has no choices; drop it")
         figure = plot_sensitivity(dataset)
+    elif "least_coverage" in dataset.attrs:
+        from sweep.regions import plot_regions
+
+        if given:
+            raise Refusal(f"{given}: {source} is of sweep discover, whose figure has no choices; drop it")
+        figure = plot_regions(dataset)
     elif "minimised" in dataset.attrs:
         from sweep.tradeoffs import plot_frontier
 

@@ -37,7 +37,7 @@ class Distribution(Frozen):
         Least and largest value, in the unit of the parameter; of "normal" and "lognormal" the ends of the central
         `interval`.
     interval : float
-        Probability of the central interval of "normal" and "lognormal", 0.9 if not given.
+        Probability of the central interval of "normal" and "lognormal", 1e-6 to 0.999999, 0.9 if not given.
     mode : float
         Likeliest value of "triangular".
     alpha, beta : float
@@ -53,7 +53,7 @@ class Distribution(Frozen):
     distribution: Literal["uniform", "loguniform", "normal", "lognormal", "triangular", "beta", "empirical"]
     low: Float | None = None
     high: Float | None = None
-    interval: Float | None = Field(default=None, gt=0.0, lt=1.0)
+    interval: Float | None = Field(default=None, ge=1e-6, le=0.999999)
     mode: Float | None = None
     alpha: Float | None = Field(default=None, ge=0.05, le=1e6)
     beta: Float | None = Field(default=None, ge=0.05, le=1e6)

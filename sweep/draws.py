@@ -50,10 +50,12 @@ def drawn(model: Model, spec: SweepSpec) -> Model:
     for name, distribution in spec.distributions.items():
         model.check_name("distributions", name, spec)
         _check_bounds(model.parameter(name), distribution, spec.dtype)
-        users = [o for o in model.outputs if o.name in spec.outputs and name in o.parameters]
-        if not users and model.function is not None:
-            asked = ", ".join(o for o in spec.outputs if o not in spec.distributions)
-            raise SpecError(f"distributions.{name}: none of the outputs depends on it ({asked}); drop it")
+        asked = [o for o in spec.outputs if o not in spec.distributions]
+        known = {o.name: o.parameters for o in model.outputs}
+        # An output that there is not is refused with the others, by its own name.
+        if model.function is not None and not any(name in known.get(o, (name,)) for o in asked):
+            names = f" ({', '.join(asked)})" if asked else ""
+            raise SpecError(f"distributions.{name}: none of the outputs depends on it{names}; drop it")
     numbers = tuple(parameter for parameter in _NUMBERS if parameter.name in spec.axes or parameter.name in spec.fixed)
     dims = tuple(parameter.name for parameter in numbers)
     made = [Output(p.name, p.long_name, p.unit, dims) for p in model.parameters if p.name in spec.distributions]

@@ -15,6 +15,7 @@ import xarray as xr
 from sweep import loop, manifest
 from sweep import store as stores
 from sweep.culling import Piece, Scan
+from sweep.distribution import REPLICATE
 from sweep.equations import load, model_of
 from sweep.evaluate import device_count, device_kind
 from sweep.grid import Grid
@@ -23,6 +24,7 @@ from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
 from sweep.netcdf import OF_A_STORE
 from sweep.plan import Block, Plan, boxes, default_memory, make_plan
+from sweep.pooling import pooled
 from sweep.schema import SpecError
 from sweep.spec import Fixed, SweepSpec
 from sweep.tiles import Tiler, make_tile_plan
@@ -115,6 +117,8 @@ class Offer:
         self._field = lambda *given: _computed(model, spec, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:
+        if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs["spec"]):
+            dataset = pooled(dataset)  # or the replicate with the luckiest draws would be a decision
         held = {str(name): v for name, v in dataset.data_vars.items() if v.dtype.kind in "fiu"}
         self.depends = {name: tuple(map(str, v.dims)) for name, v in held.items()}
         self.lengths = {str(dim): n for dim, n in dataset.sizes.items() if dim in dataset.coords and n}

@@ -18,7 +18,7 @@ from sweep.equations import model_of
 from sweep.model import Model
 from sweep.plan import default_memory
 from sweep.replicates import Design, Scheme, Sums, add, block_of, nothing
-from sweep.response import Grid, Response, responses
+from sweep.response import Grid, Response, outputs_of, responses
 from sweep.schema import SpecError, unknown
 from sweep.schemes import Effects, PickFreeze, Subsets
 from sweep.spec import SweepSpec, differences
@@ -150,7 +150,7 @@ def _check(spec: SweepSpec, method: str, number: int, replicates: int, second_or
             f"number: must be {FEWEST * replicates:,} to {replicates << 30:,}, {FEWEST} to 2^30 points for each of "
             f"{replicates} replicates, got {number:,}"
         )
-    if not 0.0 < confidence < 1.0:
+    if not isinstance(confidence, float | int) or not 0.0 < confidence < 1.0:
         raise SpecError(f"confidence: must be between 0 and 1, got {confidence!r}")
 
 
@@ -198,7 +198,7 @@ class _Count:
 
 def _finished(extend: xr.Dataset, spec: SweepSpec, asked: dict[str, Any], number: int) -> int:
     """Give the points that an earlier result has, if it is of the same sweep."""
-    held = extend.attrs
+    held = extend.attrs if isinstance(extend, xr.Dataset) else {}
     if "sensitivity" not in held or "block" not in held:
         raise SpecError("extend: the dataset is no result of sensitivity with points to add to")
     for key, value in asked.items():
@@ -208,6 +208,9 @@ def _finished(extend: xr.Dataset, spec: SweepSpec, asked: dict[str, Any], number
     found = next(differences(_lasting(spec.canonical()), _lasting(json.loads(held["spec"]))), None)
     if found is not None:
         raise SpecError(f"extend: the dataset is of another sweep: {found}")
+    for name in (f"{name}_{part}" for name in outputs_of(spec) for part in ("sums", "centre")):
+        if name not in extend:
+            raise SpecError(f"extend: the dataset has no {name}, which is what is gone on with")
     if number <= held["number"]:
         raise SpecError(f"extend: the dataset has {held['number']:,} points already; give a larger number")
     return int(held["number"])

@@ -110,6 +110,8 @@ def frontier(
     source, draw = reduced(given, model, [o.name for o in objectives], _conditions(where), memory)
     if draw is not None and chance:
         least, most_of = (dict.fromkeys(draw.names[name] for name in _names(names)) for names in (minimise, maximise))
+        for name in (name for name in _names(by) if name in draw.numbers):
+            raise SpecError(f"by: {name} numbers the draws, over which the objectives are statistics; drop it")
         apart = (*draw.numbers, *_names(by))
         question = {"minimise": [*least], "maximise": [*most_of], "where": draw.where, "by": apart}
         each = frontier(draw.spec, **question, keep_weakly=True, model=model, memory=memory)

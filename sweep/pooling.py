@@ -4,7 +4,7 @@ import math
 
 import xarray as xr
 
-from sweep.distribution import REPLICATE
+from sweep.distribution import DRAW, REPLICATE
 from sweep.schema import SpecError
 
 _COMBINED = {"minimum": "min", "maximum": "max", "histogram": "sum"}
@@ -21,9 +21,10 @@ def pooled(dataset: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Without ``replicate``: means, variances, standard deviations, quantiles and shares averaged, extremes and counts
-        combined, and ``<name>_standard_error`` of each average: the standard deviation between the R replicates over
-        the square root of R. Where an extreme is (argmin, argmax) is left out; all else is as it was.
+        Of statistics over the draws, without ``replicate``: means, variances, standard deviations, quantiles and shares
+        averaged, extremes and counts combined, and ``<name>_standard_error`` of each average: the standard deviation
+        between the R replicates over the square root of R. All else is as it was: where an extreme is (argmin, argmax)
+        in each replicate, and what has a value for each draw, which the replicates do not share.
 
     Raises
     ------
@@ -40,13 +41,13 @@ def pooled(dataset: xr.Dataset) -> xr.Dataset:
     found = {}
     for name, variable in dataset.data_vars.items():
         kind = str(variable.attrs.get("cell_methods", "")).split(": ")[-1]
-        if REPLICATE not in variable.dims:
-            found[name] = variable
-        elif "cell_methods" not in variable.attrs:
+        if "cell_methods" not in variable.attrs and REPLICATE in variable.dims:
             raise SpecError(f"dataset: {name} is not a statistic over the draws; give statistics")
+        if REPLICATE not in variable.dims or DRAW in variable.dims or kind in ("argmin", "argmax"):
+            found[name] = variable
         elif kind in _COMBINED:
             found[name] = getattr(variable, _COMBINED[kind])(REPLICATE, skipna=False, keep_attrs=True)
-        elif kind not in ("argmin", "argmax"):
+        else:
             found[name] = variable.mean(REPLICATE, skipna=False, keep_attrs=True)
             words = {"long_name": f"standard error of {variable.attrs['long_name']}", "units": variable.attrs["units"]}
             error = variable.std(REPLICATE, ddof=1, skipna=False) / math.sqrt(dataset.sizes[REPLICATE])

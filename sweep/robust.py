@@ -90,6 +90,12 @@ def reduced(
                 f"({', '.join(spec.statistics)})"
             )
     wanted = {name: spec.statistics[name] for name in asked if name in spec.statistics}
+    for name, statistic in wanted.items():
+        if len(statistic.probabilities or ()) > 1:
+            raise SpecError(
+                f"objectives: {name} has {len(statistic.probabilities)} probabilities, among which a frontier would "
+                "choose; give a statistic with one"
+            )
     found = run(spec.model_copy(update=_only(wanted)), model=model, memory=memory)
     found = pooled(found) if REPLICATE in found.dims else found
     if plain:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sweep.distribution import DRAW, MOST_DRAWS, REPLICATE, Distribution, Draws
+from sweep.schema import SpecError
 
 if TYPE_CHECKING:
     from jax import Array
@@ -59,6 +60,11 @@ class Sampler:
         -------
         dict of str to numpy.ndarray
             float64, of the shape to which the numbers broadcast; NaN for NaN.
+
+        Raises
+        ------
+        SpecError
+            A distribution with too little probability between its limits for float64.
         """
         draw, replicate = np.broadcast_arrays(numbers[DRAW], numbers.get(REPLICATE, np.zeros(())))
         known = np.flatnonzero(np.isfinite(draw) & np.isfinite(replicate))
@@ -114,6 +120,8 @@ def _quantile(u: "Array", given: Distribution) -> "Array":
     if kind == "normal":
         return kernel.normal(u, *kernel.normal_from_interval(given.low, given.high, given.mass), **cut)
     if kind == "lognormal":
+        if given.minimum is not None and given.minimum <= 0.0:
+            cut["lower"] = None  # it cuts nothing off, and has no logarithm
         return kernel.lognormal(u, *kernel.lognormal_from_interval(given.low, given.high, given.mass), **cut)
     if kind == "triangular":
         return kernel.triangular(u, given.low, given.mode, given.high, **cut)
@@ -125,18 +133,22 @@ def _quantile(u: "Array", given: Distribution) -> "Array":
 
 
 @lru_cache(maxsize=64)
-def _row(sampler: Sampler, replicate: int, row: int) -> np.ndarray:
+def _row(sampler: Sampler, replicate: int, number: int) -> np.ndarray:
     """Values of one row of draws, (parameters, draws)."""
     import jax
 
-    start = row * ROW
+    start = number * ROW
     count = min(ROW, sampler.draws.number - start)
     u = np.full((len(sampler.names), min(ROW, sampler.draws.number)), 0.5)
     u[:, :count] = _uniform(sampler, replicate, start, count)
     factor = sampler.draws.factor(sampler.names)
     # On the CPU, so that the draws have the same bits beside whatever else computes.
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        return np.stack(_compiled()(u, sampler.distributions, factor))[:, :count]
+        values = np.stack(_compiled()(u, sampler.distributions, factor))[:, :count]
+    for name, given, row in zip(sampler.names, sampler.distributions, values, strict=True):
+        if np.isnan(row).any():
+            raise SpecError(f"distributions.{name}: too little is left to draw from of {given}; widen the limits")
+    return values
 
 
 @cache

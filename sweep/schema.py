@@ -87,7 +87,7 @@ _EXPECTED = {
     "dict_type": "a table",
     "float_type": "a number",
     "int_type": "a whole number",
-    "model_type": "a table such as {start = 0, stop = 20, num = 201} or {values = [1, 2]}",
+    "model_type": "a table",
     "string_type": "a string",
     "tuple_type": "a list",
 }
@@ -114,6 +114,10 @@ def _one_line(error: ValidationError, owner: type[BaseModel]) -> str:
         return f"{key}: is required"
     if kind == "literal_error":
         return f"{key}: must be {first['ctx']['expected'].replace(chr(39), chr(34))}, got {short(got)}"
-    if kind == "too_short":
-        return f"{key}: must not be empty"
-    return f"{key}: must be {_EXPECTED.get(kind, message.removeprefix('Input should be '))}, got {short(got)}"
+    if kind in ("too_short", "too_long"):
+        length = first["ctx"].get("min_length", first["ctx"].get("max_length"))
+        return f"{key}: must not be empty" if length == 1 else f"{key}: must have {length} entries, got {short(got)}"
+    expected = _EXPECTED.get(kind, message.removeprefix("Input should be "))
+    if kind == "model_type" and first["ctx"]["class_name"] == "Axis":
+        expected += " such as {start = 0, stop = 20, num = 201} or {values = [1, 2]}"
+    return f"{key}: must be {expected}, got {short(got)}"

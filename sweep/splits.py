@@ -56,7 +56,7 @@ def optimise(
     Raises
     ------
     SpecError
-        Another model, more scenarios than fit the memory, sensitivities of the terminal objective.
+        Another model, statistics, more scenarios than fit the memory, sensitivities of the terminal objective.
 
     Notes
     -----
@@ -64,6 +64,11 @@ def optimise(
     """
     spec = model_of(spec, FRONT_LOADING).resolve(spec).model_copy(update={"dtype": "float64"})
     chosen = spec.allocation or Allocation()
+    if spec.statistics:
+        raise SpecError(
+            f"statistics: are not taken of optimal splits, got {', '.join(spec.statistics)}; drop them, and take them "
+            "of the dataset"
+        )
     if sensitivities and chosen.objective != "mean":
         raise SpecError('sensitivities: are those of the mean objective; got objective = "terminal"')
     shape = tuple(spec.shape.values())

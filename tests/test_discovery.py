@@ -525,6 +525,12 @@ def test_discover_command_prints_and_writes(tmp_path):
     with xr.open_dataset(paths[2], engine="h5netcdf") as written:
         assert written.limits.dims == ("box", "parameter", "limit")
         assert written.attrs["where"] == "relative_loss < 0.8"
+    again = CliRunner().invoke(main, ["plot", paths[2], "-o", str(tmp_path / "again.svg")])
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again.svg").stat().st_size > 1000
+    refused = CliRunner().invoke(main, ["plot", paths[2], "--x", "time"])
+    assert refused.exit_code == 2
+    assert "is of sweep discover, whose figure has no choices; drop it" in refused.stderr
 
 
 @pytest.mark.parametrize(

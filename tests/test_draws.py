@@ -303,7 +303,8 @@ def test_model_of_draws_can_be_pickled():
         ({"distribution": "uniform", "low": 0.0, "high": 1.0, "mode": 0.5}, 'mode: does not belong to'),
         ({"distribution": "uniform", "low": 0.0, "high": 1.0, "interval": 0.5}, "interval: does not belong to"),
         ({"distribution": "triangular", "low": 0.0, "high": 1.0, "mode": 2.0}, r"mode: must be in \[low, high\]"),
-        ({"distribution": "normal", "low": 0.0, "high": 1.0, "interval": 1.0}, "interval: must be less than 1"),
+        ({"distribution": "normal", "low": 0.0, "high": 1.0, "interval": 1.0}, "interval: must be less than or equal"),
+        ({"distribution": "normal", "low": 0.0, "high": 1.0, "interval": 1e-300}, "interval: must be greater than"),
         ({"distribution": "beta", "low": 0.0, "high": 1.0, "alpha": 0.0, "beta": 1.0}, "alpha: must be greater than"),
         ({"distribution": "uniform", "low": 0.0, "high": 1.0, "minimum": 1.0}, "minimum: leaves nothing of"),
         ({"distribution": "uniform", "low": 0.0, "high": 1.0, "maximum": -1.0}, "maximum: leaves nothing of"),
@@ -330,7 +331,9 @@ def test_distribution_refuses(written, message):
         ({"seed": -1}, "seed: must be greater than or equal to 0"),
         ({"method": "halton"}, 'method: must be "sobol", "latin_hypercube" or "random", got "halton"'),
         ({"replicates": 0}, "replicates: must be greater than or equal to 1"),
-        ({"correlations": [{"between": ["a"], "rank": 0.5}]}, "between"),
+        ({"correlations": [{"between": ["a"], "rank": 0.5}]}, r'between: must have 2 entries, got \["a"\]'),
+        ({"correlations": [{"between": ["a", "b", "c"], "rank": 0.5}]}, "between: must have 2 entries, got"),
+        ({"correlations": [3]}, "correlations.0: must be a table, got 3"),
         ({"correlations": [{"between": ["a", "a"], "rank": 0.5}]}, "correlations: name two parameters"),
         ({"correlations": [{"between": ["a", "b"], "rank": 1.0}]}, "rank: must be less than 1"),
         (
@@ -513,3 +516,25 @@ def test_command_line_tells_the_drawn_values_of_a_split(tmp_path):
     found = CliRunner().invoke(main, ["optimise", str(path)])
     assert found.exit_code == 0, found.output
     assert re.search(r"draw = 1, software_rate = 0\.\d+ 1/year:", found.output)
+
+
+@pytest.mark.parametrize("minimum", [-1.0, 0.0])
+def test_lognormal_is_not_cut_off_below_nought(minimum):
+    whole = {"distribution": "lognormal", "low": 0.5, "high": 2.0}
+    found, expected = (
+        sweep.run(spec_of({"doubling_rate": written}, Draws(number=64))).doubling_rate
+        for written in (whole | {"minimum": minimum}, whole)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_run_refuses_a_distribution_of_which_too_little_is_left():
+    # No double is as small as what lies there.
+    beyond = {"distribution": "beta", "low": 0.0, "high": 1.0, "alpha": 1e6, "beta": 1e6, "minimum": 0.9}
+    with pytest.raises(SpecError, match=r"distributions\.doubling_rate: too little is left to draw from of beta"):
+        sweep.run(spec_of({"doubling_rate": beyond}, Draws(number=64)))
+
+
+def test_model_with_draws_names_an_output_that_there_is_not():
+    with pytest.raises(SpecError, match='unknown output "prize"'):
+        sweep.run(spec_of({"doubling_rate": RATE}, Draws(number=64), outputs=("prize",)))

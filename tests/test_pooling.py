@@ -67,9 +67,13 @@ def test_pooled_extremes_and_counts_are_those_of_all_draws(raw):
         assert f"{name}_standard_error" not in found
 
 
-def test_pooled_leaves_out_where_an_extreme_is(raw):
-    assert "where_least_draw" in raw
-    assert "where_least_draw" not in sweep.pooled(raw)
+def test_pooled_leaves_where_an_extreme_is_to_each_replicate(raw):
+    assert sweep.pooled(raw).where_least_draw.identical(raw.where_least_draw)
+
+
+def test_pooled_does_not_average_draws_of_one_number():
+    values = sweep.run(spec_of(number=4, over=("time",)))
+    assert sweep.pooled(values).expected.identical(values.expected)
 
 
 def test_pooled_error_is_the_error():

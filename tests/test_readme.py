@@ -25,7 +25,7 @@ def test_readme_example_asserts_its_own_answer(monkeypatch):
 
 
 def test_readme_test_command_is_the_one_of_the_gate():
-    command = "python -m pytest -n 2"
+    command = "python -m pytest -n 2 --dist loadfile"
     assert f".venv/bin/{command}" in README
     assert command in (ROOT / ".ci" / "run").read_text()
 

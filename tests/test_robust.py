@@ -193,6 +193,7 @@ def test_frontier_maximises_a_chance():
         ({"minimise": ["expected", "pain"]}, r"objectives: pain has a value for each draw, and others are statistics"),
         ({"minimise": ["expected", "prize"]}, r'objective: unknown output or axis "prize"'),
         ({"minimise": ["expected", "price"], "where": "pain < 1"}, r"objectives: pain has a value for each draw"),
+        ({"minimise": ["expected", "price"], "by": "draw"}, r"by: draw numbers the draws, over which"),
     ],
 )
 def test_frontier_of_statistics_refuses(question, message):
@@ -217,3 +218,19 @@ def test_regret_refuses(statistic, message):
 def test_regret_of_a_share_is_refused():
     with pytest.raises(SpecError, match="regret: belongs to statistics of an output, not to a share"):
         spec_of({"s": STATISTICS["chance"] | {"regret": ["a"]}})
+
+
+def test_frontier_refuses_quantiles_of_several_probabilities():
+    band = {"band": STATISTICS["bad"] | {"probabilities": [0.1, 0.9]}}
+    with pytest.raises(SpecError, match="objectives: band has 2 probabilities, among which a frontier would choose"):
+        sweep.frontier(spec_of(band), minimise=["band", "price"], model=MODEL)
+
+
+def test_frontier_of_a_result_averages_its_replicates():
+    spec = spec_of({key: STATISTICS[key] for key in ("expected", "worst_regret")}, replicates=4)
+    objectives = {"minimise": ["expected", "worst_regret"], "model": MODEL}
+    found = sweep.frontier(sweep.run(spec, model=MODEL), minimise=objectives["minimise"])
+    expected = sweep.frontier(spec, chance=False, **objectives)
+    assert "replicate_index" not in found
+    for name in ("expected", "worst_regret", "a", "b"):
+        np.testing.assert_array_equal(found[name], expected[name])

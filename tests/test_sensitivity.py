@@ -325,6 +325,8 @@ JOINED = {"number": 2, "correlations": [{"between": ["a", "b"], "rank": 0.5}]}
         (LINEAR_SPEC, {"method": "morris", "second_order": True}, "second_order: belongs to method="),
         (LINEAR_SPEC, {"method": "tornado", "extend": xr.Dataset()}, "extend: belongs to the methods that take points"),
         (LINEAR_SPEC, {"extend": xr.Dataset()}, "extend: the dataset is no result of sensitivity"),
+        (LINEAR_SPEC, {"extend": "before.nc"}, "extend: the dataset is no result of sensitivity"),
+        (LINEAR_SPEC, {"confidence": "0.9"}, "confidence: must be between 0 and 1, got '0.9'"),
         (LINEAR_SPEC, {"memory": 1000}, "memory: the sums of 1 values of outputs take"),
         (spec_of(dict.fromkeys("abc", UNIFORM), draws=JOINED), {}, 'use method="shapley"'),
         (spec_of(dict.fromkeys("abc", UNIFORM), draws=JOINED), {"method": "morris"}, 'use method="shapley"'),

@@ -50,11 +50,13 @@ INVALID = {
     ),
     "key_called_self": (
         {"self": 1},
-        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title',
+        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, '
+        "allocation, dtype, title",
     ),
     "key_of_two_lines": (
         {"a\nb": 1},
-        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title',
+        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, '
+        "allocation, dtype, title",
     ),
     "name_of_two_lines": (
         {"axes": {"a\n\x1b": {"values": []}}},

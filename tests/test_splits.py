@@ -218,6 +218,13 @@ def test_optimise_refuses_sensitivities_of_the_terminal_objective():
         sweep.optimise(make_spec(objective="terminal"), sensitivities=True)
 
 
+def test_optimise_refuses_statistics():
+    mean = {"statistic": "mean", "output": "research_share", "over": ["software_rate"]}
+    spec = make_spec().model_copy(update={"statistics": {"usual": sweep.Statistic(**mean)}})
+    with pytest.raises(sweep.SpecError, match=r"^statistics: are not taken of optimal splits, got usual; drop them"):
+        sweep.optimise(spec)
+
+
 @pytest.mark.parametrize("dates", [0, 65, 2.5])
 def test_allocation_refuses_another_number_of_dates(dates):
     with pytest.raises(sweep.SpecError, match=r"^dates: must be"):
