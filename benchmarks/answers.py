@@ -25,6 +25,9 @@ SPLITS = "mean loss, 8 dates, float64, 10000 scenarios, SLSQP on 100"
 SLSQP, LANES = "SciPy SLSQP, gradient, one start", "ours, a thread a core"
 TRILLION = "configs/trillion.toml, 1e12 points, into a store"
 EDGE = f"moderate, {CUBE}"
+INDICES = "4 parameters of the relative loss, float64, base sample 262144"
+SOBOL = "ours, sweep.sensitivity"
+YEARS = "time_to_target, float32, 64 x 512 x 512"
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,16 @@ ROWS = {
     ),
     "the frontier of 1e9 points in loss and cost": (
         Figure("{} points/s", "frontier", EDGE, "loss and cost", "points_per_second"),
+        Figure("{} of a mean's rate", "frontier", EDGE, "rate of loss and cost / rate of the mean"),
+    ),
+    "years to a target, 1.7e7 points of a grid": (
+        Figure("{} points/s", "inverse", YEARS, "ours", "points_per_second"),
+        Figure("{} x NumPy's closed form", "inverse", YEARS, "NumPy, closed form / ours"),
+    ),
+    "Sobol' indices of four parameters with intervals, base sample 2^18, float64": (
+        Figure("{} ms", "sensitivity", INDICES, SOBOL, factor=1e3),
+        Figure("{} x SciPy without intervals", "sensitivity", INDICES, f"SciPy, no intervals / {SOBOL}"),
+        Figure("{} x SALib with them", "sensitivity", INDICES, f"SALib, 100 resamples / {SOBOL}"),
     ),
 }
 
