@@ -27,7 +27,7 @@ TRILLION = "configs/trillion.toml, 1e12 points, into a store"
 EDGE = f"moderate, {CUBE}"
 INDICES = "4 parameters of the relative loss, float64, base sample 262144"
 SOBOL = "ours, sweep.sensitivity"
-YEARS = "time_to_target, float32, 64 x 512 x 512"
+YEARS = "time_to_target, float32, 181 x 181 x 512"
 
 
 @dataclass(frozen=True)
