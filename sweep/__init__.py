@@ -3,8 +3,8 @@
 Names are imported when first used, so that ``import sweep`` costs nothing. Where what is, the main path first:
 
 - a config: ``spec`` of ``schema``, ``axis``, ``statistic``, ``distribution``; ``priors`` reads what it includes
-- the equations: ``model``, ``equations``, ``front_loading``, ``strategies``; ``draws`` and ``sampler`` for what is
-  uncertain, ``regret``
+- the equations: ``model``, ``parameters``, ``equations``, ``tables``, ``front_loading``, ``strategies``; ``draws`` and
+  ``sampler`` for what is uncertain, ``regret``
 - a run: ``plan`` cuts it into blocks, ``passes`` its statistics, ``jobs``; ``evaluate`` compiles; ``grid``, ``steps``,
   ``rows`` work on a block; ``loop`` drives them; ``store`` and ``manifest`` keep, ``labels`` names; ``pooling``
 - the lazy dataset: ``lazy``, ``indexing``, ``points``

@@ -10,14 +10,12 @@ from typing import get_args
 
 from sweep.draws import drawn
 from sweep.front_loading import FRONT_LOADING
-from sweep.model import Domain, Model, Output, Parameter
+from sweep.model import Model, Output, Parameter
+from sweep.parameters import LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
 from sweep.schema import SpecError, unknown
 from sweep.spec import DType, SweepSpec, read
 from sweep.strategies import DELAYED_START, STRATEGIES
 from sweep.tables import INVERSES, forward_for, range_of, stages_for
-
-POSITIVE = Domain(low=0.0, low_open=True)
-NON_NEGATIVE = Domain(low=0.0)
 
 
 def _caveats(spec: SweepSpec) -> list[str]:
@@ -68,69 +66,9 @@ RELATIVE_LOSS = Model(
         ),
         Parameter("time", "time since the reference point", "years", NON_NEGATIVE, aliases=("t", "years")),
         Parameter("doubling_rate", "efficiency doublings a year", "1/year", aliases=("γ", "gamma", "rate")),
-        Parameter(
-            "scaling_exponent",
-            "exponent of the compute scaling law",
-            "1",
-            POSITIVE,
-            aliases=("κ", "kappa", "exponent"),
-        ),
-        Parameter(
-            "reference_fleet", "fleet of the reference year", "accelerators", POSITIVE, 1.0, "model.md", ("N0", "n0")
-        ),
-        Parameter(
-            "reference_years",
-            "years the reference fleet had run at time 0",
-            "years",
-            POSITIVE,
-            1.0,
-            "model.md",
-            ("T0", "t0"),
-        ),
-        Parameter(
-            "irreducible_share",
-            "share of the loss at time 0 that no compute removes",
-            "1",
-            Domain(0.0, 1.0, high_open=True),
-            0.0,
-            "model.md: the total-loss form",
-            ("e",),
-        ),
-        Parameter("target", "relative loss to be reached", "1", POSITIVE, aliases=("R", "target_loss")),
-        Parameter(
-            "unit_price",
-            "price of one accelerator with its share of server and network",
-            "USD",
-            NON_NEGATIVE,
-            33_800 * 1.64 / (1 - 0.19),
-            "Epoch AI: H100 SXM 33,800 USD (median), server / chip 1.64, interconnect 0.19 of the cluster's cost",
-            ("price",),
-        ),
-        Parameter(
-            "power",
-            "mean draw of one accelerator with its share of the server",
-            "kW",
-            NON_NEGATIVE,
-            0.70 * 1.82 * 0.75,
-            "Epoch AI training-cost code: H100 TDP 0.70 kW, server draw 1.82 x, mean load 0.75 x",
-        ),
-        Parameter(
-            "pue",
-            "power usage effectiveness of the site",
-            "1",
-            Domain(low=1.0),
-            1.1,
-            "Epoch AI training-cost code: hyperscale",
-            ("PUE",),
-        ),
-        Parameter(
-            "electricity_price",
-            "price of electricity",
-            "USD/kWh",
-            NON_NEGATIVE,
-            0.0826,
-            "Epoch AI training-cost code, 2025",
-        ),
+        *LAW,
+        TARGET,
+        *PRICES,
     ),
     outputs=(
         Output("relative_loss", "loss relative to time 0", "1", (*_RUN, "scaling_exponent", "irreducible_share")),

@@ -1,8 +1,8 @@
 """The front-loading problem as a model: its parameters, units and domains; :mod:`sweep.splits` solves it."""
 
 from sweep.model import Domain, Model, Output, Parameter
+from sweep.parameters import LAW, NON_NEGATIVE, POSITIVE
 
-POSITIVE, NON_NEGATIVE = Domain(low=0.0, low_open=True), Domain(low=0.0)
 SHORT, FAST = 50.0, 10.0  # horizons and rates up to which the kernels are tested
 STRATEGIES = {
     "hare": "everything on accelerators now",
@@ -50,8 +50,7 @@ _PARAMETERS = (
     Parameter(
         "discount_rate", "weight of later loss in the mean", "1/year", Domain(-FAST, FAST), 0.0, "none: all years alike"
     ),
-    Parameter("scaling_exponent", "exponent of the compute scaling law", "1", POSITIVE, aliases=("kappa", "κ")),
-    Parameter("reference_years", "years the reference fleet had run at time 0", "years", POSITIVE, 1.0, "model.md"),
+    *(parameter for parameter in LAW if parameter.name in ("scaling_exponent", "reference_years")),
 )
 _NAMES = tuple(parameter.name for parameter in _PARAMETERS)
 

@@ -5,10 +5,12 @@ given shares (:mod:`sweep.front_loading` finds the best ones); ``delayed_start``
 Both are ordinary models, so that they are run, reduced and compared on a frontier like any other.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sweep.front_loading import FAST, FRONT_LOADING, NON_NEGATIVE, POSITIVE, SHORT
+from sweep.front_loading import FAST, FRONT_LOADING, SHORT
 from sweep.model import Domain, Model, Output, Parameter
+from sweep.parameters import LAW, POSITIVE, PRICES, TARGET
 
 if TYPE_CHECKING:
     from jax import Array
@@ -126,56 +128,8 @@ def _delayed(
     }
 
 
-_LAW = (
-    FRONT_LOADING.parameter("scaling_exponent"),
-    FRONT_LOADING.parameter("reference_years"),
-    Parameter("reference_fleet", "fleet of the reference year", "accelerators", POSITIVE, 1.0, "model.md", ("N0",)),
-    Parameter(
-        "irreducible_share",
-        "share of the loss at time 0 that no compute removes",
-        "1",
-        Domain(0.0, 1.0, high_open=True),
-        0.0,
-        "model.md: the total-loss form",
-        ("e",),
-    ),
-)
-_PRICES = (
-    Parameter(
-        "unit_price",
-        "price of one accelerator at time 0, with its share of server and network",
-        "USD",
-        NON_NEGATIVE,
-        33_800 * 1.64 / (1 - 0.19),
-        "Epoch AI: H100 SXM 33,800 USD (median), server / chip 1.64, interconnect 0.19 of the cluster's cost",
-        ("price",),
-    ),
-    Parameter(
-        "power",
-        "mean draw of one accelerator with its share of the server",
-        "kW",
-        NON_NEGATIVE,
-        0.70 * 1.82 * 0.75,
-        "Epoch AI training-cost code: H100 TDP 0.70 kW, server draw 1.82 x, mean load 0.75 x",
-    ),
-    Parameter(
-        "pue",
-        "power usage effectiveness of the site",
-        "1",
-        Domain(low=1.0),
-        1.1,
-        "Epoch AI training-cost code: hyperscale",
-        ("PUE",),
-    ),
-    Parameter(
-        "electricity_price",
-        "price of electricity",
-        "USD/kWh",
-        NON_NEGATIVE,
-        0.0826,
-        "Epoch AI training-cost code, 2025",
-    ),
-)
+# n0 is what is installed here, not the fleet of the reference year.
+_LAW = tuple(replace(p, aliases=("N0",)) if p.name == "reference_fleet" else p for p in LAW)
 
 _SHARES = ("front_load_share", "research_share")
 _SCENARIO = ("budget", "hardware_rate", "software_rate", "research_gain", "research_scale", "depreciation")
@@ -214,8 +168,8 @@ STRATEGIES = Model(
         Parameter("later_date", "date at which the rest is spent on accelerators", "years", DATE, aliases=("D",)),
         *(FRONT_LOADING.parameter(name) for name in ("horizon", *_SCENARIO) if name != "reference_years"),
         *_LAW,
-        Parameter("target", "relative loss to be reached", "1", POSITIVE, aliases=("R", "target_loss")),
-        *_PRICES,
+        TARGET,
+        *PRICES,
     ),
     outputs=(
         Output(
@@ -292,7 +246,7 @@ DELAYED_START = Model(
             "none: the price of time 0",
         ),
         *_LAW,
-        *_PRICES,
+        *PRICES,
     ),
     outputs=(
         Output("relative_loss", "loss relative to time 0", "1", (*_RUN, "scaling_exponent", "irreducible_share")),

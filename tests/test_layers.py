@@ -24,7 +24,7 @@ FLOORS = [
     {"sweep.pooling", "sweep.priors", "sweep.sampler"},
     {"sweep.spec"},
     {"sweep.model"},
-    {"sweep.draws", "sweep.regret", "sweep.tables"},
+    {"sweep.draws", "sweep.parameters", "sweep.regret", "sweep.tables"},
     {"sweep.front_loading"},
     {"sweep.strategies"},
     {"sweep.equations", "sweep.evaluate", "sweep.manifest", "sweep.passes"},
