@@ -19,6 +19,7 @@ import scipy.optimize
 
 from kernels.allocation import FEW_DATES
 from kernels.front_loading import COARSE, CONVERGED, Split, optimal_split
+from sweep import workloads
 
 LN2 = np.log(2.0)
 DATES = 8
@@ -33,7 +34,7 @@ Scenarios = dict[str, np.ndarray]
 def measure(quick: bool) -> Iterator[dict[str, Any]]:
     """Yield result lines."""
     count, some = (64, 3) if quick else (10_000, 100)
-    scenarios = sample(count)
+    scenarios = workloads.scenarios(count)
     case = f"mean loss, {DATES} dates, float64, {count} scenarios, SLSQP on {some}"
     with jax.enable_x64(True), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         began = time.perf_counter()
@@ -61,24 +62,6 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
     yield record.judged(case, "share certified", [done], "1", at_least=0.999)
     yield record.judged(case, "largest regret, ours, of the certified", [regret], "1", at_most=1e-6)
     yield record.judged(case, "largest regret, SLSQP", [rival], "1")
-
-
-def sample(count: int) -> Scenarios:
-    """Random scenarios over wide ranges."""
-    random = np.random.default_rng(0)
-    return {
-        "budget": 10.0 ** random.uniform(-2, 3, count),
-        "horizon": 10.0 ** random.uniform(-0.6, 1.3, count),
-        "hardware_rate": random.uniform(0, 2, count),
-        "software_rate": random.uniform(-0.5, 2, count),
-        "research_gain": random.uniform(0, 2, count),
-        "research_scale": 10.0 ** random.uniform(-2, 4, count),
-        "depreciation": random.uniform(0, 1, count),
-        "installed_fleet": random.uniform(0, 5, count),
-        "discount_rate": random.uniform(0, 0.5, count),
-        "scaling_exponent": 10.0 ** random.uniform(-1.5, -0.3, count),
-        "reference_years": 10.0 ** random.uniform(-1, 1, count),
-    }
 
 
 def solve(scenarios: Scenarios) -> Split:
