@@ -28,6 +28,7 @@ from sweep.plan import Block, Plan, default_memory
 from sweep.regret import with_regrets
 from sweep.rows import Rows
 from sweep.schema import SpecError
+from sweep.sinks import Disk, Memory
 from sweep.spec import SweepSpec
 from sweep.steps import Stepper
 
@@ -134,9 +135,7 @@ def _run_in_memory(model: Model, spec: SweepSpec, memory: int | None, report: Ca
     arrays = {
         name: np.empty(job.plan.lengths(name), result_dtype(spec, name)) for job in jobs for name in job.plan.variables
     }
-    for step in _steps(
-        model, spec, jobs, [range(len(job.plan)) for job in jobs], lambda job: _Memory(job.plan, arrays)
-    ):
+    for step in _steps(model, spec, jobs, [range(len(job.plan)) for job in jobs], lambda job: Memory(job.plan, arrays)):
         report(step)
     dims = {name: dims for job in jobs for name, dims in job.plan.variables.items()}
     return xr.Dataset(
@@ -161,7 +160,7 @@ def _run_into_store(
     # A finished store is not locked: it may be on a file system that cannot be written.
     if not overwrite and stores.finished(path, model, spec, device):
         jobs = make_jobs(model, spec, None, plans=manifest.plans_of(path))
-        _drive(_steps(model, spec, jobs, [[] for _ in jobs], lambda job: _Disk(path, job)), report)
+        _drive(_steps(model, spec, jobs, [[] for _ in jobs], lambda job: Disk(path, job)), report)
         return stores.dataset(path)
     with stores.locked(path):
         if stores.goes_on(path, model, spec, device, overwrite=overwrite):
@@ -174,7 +173,7 @@ def _run_into_store(
             jobs = make_jobs(model, spec, memory, devices=device_count())
             stores.create(path, model, spec, [job.plan for job in jobs], device)
         todo = [manifest.pending(path, job.plan) for job in jobs]
-        _drive(_steps(model, spec, jobs, todo, lambda job: _Disk(path, job)), report)
+        _drive(_steps(model, spec, jobs, todo, lambda job: Disk(path, job)), report)
         stores.complete(path)
     return stores.dataset(path)
 
@@ -194,67 +193,6 @@ def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
             f"{budget / 1e6:,.0f} MB; they keep their size"
         )
         warnings.warn(message, UserWarning, stacklevel=4)
-
-
-class _Memory:
-    """Where results go that are held in memory.
-
-    Parameters
-    ----------
-    plan : Plan
-        Of the blocks that are written.
-    arrays : dict of str to numpy.ndarray
-        What they are written into.
-    """
-
-    def __init__(self, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
-        self._plan, self._arrays = plan, arrays
-
-    def write(self, block: Block, values: dict[str, np.ndarray]) -> list[Block]:
-        """Write a block, and return those that have become safe."""
-        for name, piece in values.items():
-            self._arrays[name][self._plan.region(name, block)] = piece
-        return [block]
-
-    def finish(self) -> list[Block]:
-        """Wait for all blocks, and return those that have become safe."""
-        return []
-
-    def load(self, tile: int) -> tuple[int, Partial]:
-        """How many parts of a tile have been reduced, and to what."""
-        return 0, {}
-
-    def keep(self, tile: int, parts: int, partial: Partial) -> None:
-        """Keep what the first parts of a tile have been reduced to."""
-
-
-class _Disk:
-    """Where results go that are stored; the methods are those of :class:`_Memory`.
-
-    Parameters
-    ----------
-    path : Path
-        The store.
-    job : Job
-        What is written.
-    """
-
-    def __init__(self, path: Path, job: Job) -> None:
-        writer, partials = stores.Writer(path, job.plan), stores.Partials(path, job.number)
-        self.load, self.keep = partials.load, partials.keep
-        self._drop = partials.drop if job.reduces is not None else lambda tile: None
-        self._writer = writer
-
-    def write(self, block: Block, values: dict[str, np.ndarray]) -> list[Block]:
-        return self._landed(self._writer.write(block, values))
-
-    def finish(self) -> list[Block]:
-        return self._landed(self._writer.finish())
-
-    def _landed(self, blocks: list[Block]) -> list[Block]:
-        for block in blocks:
-            self._drop(block.number)
-        return blocks
 
 
 @dataclass
@@ -288,7 +226,7 @@ def _steps(
     spec: SweepSpec,
     jobs: Sequence[Job],
     todo: Sequence[Sequence[int]],
-    sink_of: Callable[[Job], _Memory | _Disk],
+    sink_of: Callable[[Job], Memory | Disk],
 ) -> Iterator[Progress]:
     """Do the blocks to do of all jobs, one job after the other; yield as results become safe."""
     total = sum(job.points for job in jobs)
@@ -315,7 +253,7 @@ def _steps(
 
 
 def _evaluate(
-    model: Model, spec: SweepSpec, plan: Plan, numbers: Sequence[int], sink: _Memory | _Disk, tally: _Tally
+    model: Model, spec: SweepSpec, plan: Plan, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
 ) -> Iterator[Progress]:
     """Evaluate blocks of a grid; each is written while the next is evaluated."""
     for block, values in made(Grid(model, spec, plan), map(plan.block, numbers)):
@@ -326,7 +264,7 @@ def _evaluate(
 
 
 def _reduce(
-    model: Model, spec: SweepSpec, found: Pass, numbers: Sequence[int], sink: _Memory | _Disk, tally: _Tally
+    model: Model, spec: SweepSpec, found: Pass, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
 ) -> Iterator[Progress]:
     """Reduce tiles part by part; what a tile has been reduced to is kept now and then."""
     kept = time.perf_counter()

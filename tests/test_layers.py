@@ -30,6 +30,7 @@ FLOORS = [
     {"sweep.equations", "sweep.evaluate", "sweep.manifest", "sweep.passes"},
     {"sweep.grid", "sweep.jobs", "sweep.labels", "sweep.partials", "sweep.points"},
     {"sweep.rows", "sweep.steps", "sweep.store"},
+    {"sweep.sinks"},
     {"sweep.indexing", "sweep.loop", "sweep.response", "sweep.splits"},
     {"sweep.local", "sweep.replicates", "sweep.schemes"},
     {"sweep.attribution"},
