@@ -160,7 +160,8 @@ def render() -> str:
         text += f"| {what} | {', '.join(parts)} |\n"
     for device, kernels in _benches().items():
         text += (
-            f"\n`sweep bench` on {device}, shares of what filling or copying memory and multiply-adds reach there:\n"
+            f"\n`sweep bench` on {device}, shares of what filling or copying memory and multiply-adds reach there "
+            "(comparisons and shifts are counted as operations too, so arithmetic can be above 1):\n"
         )
         text += "\n| kernel | points/s | of memory | of multiply-adds | error |\n|---|---|---|---|---|\n"
         for line, stem, number in kernels:
