@@ -35,9 +35,8 @@ def _measure_case(dtype: str, quick: bool) -> Iterator[dict[str, Any]]:
     length, many, side = (50, 1000, 20) if quick else (10_000, 10**6, 1000)
     case = f"{length**3:.0e} points, {dtype}"
     axes = {name: sweep.Axis(**axis, num=length) for name, axis in AXES.items()}
-    spec = sweep.SweepSpec(
-        loss="total", outputs=["relative_loss"], axes=axes, fixed={"scaling_exponent": 0.05}, dtype=dtype
-    )
+    fixed = {"scaling_exponent": 0.05, "reference_fleet": 1.0, "reference_years": 1.0}
+    spec = sweep.SweepSpec(loss="total", outputs=["relative_loss"], axes=axes, fixed=fixed, dtype=dtype)
     variable = xr.open_dataset(spec, engine="sweep").relative_loss
     rng = np.random.default_rng(0)
 

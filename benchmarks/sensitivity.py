@@ -101,6 +101,7 @@ def spec_of(seed: int) -> sweep.SweepSpec:
         loss="total",
         outputs=("relative_loss",),
         dtype="float64",
+        fixed={"reference_fleet": 1.0, "reference_years": 1.0},
         distributions={name: dict(zip(("distribution", "low", "high"), r, strict=True)) for name, r in RANGES.items()},
         draws={"number": 2, "seed": seed},
     )

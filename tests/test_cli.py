@@ -40,6 +40,8 @@ num = 201
 [fixed]
 doubling_rate = 0.5
 scaling_exponent = { value = 0.05, source = "Kaplan 2020" }
+reference_fleet = 1.0
+reference_years = 1.0
 """
 
 TOY = """

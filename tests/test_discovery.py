@@ -442,7 +442,7 @@ def test_discover_warns_once_of_a_caveat():
         model="relative_loss",
         loss="total",
         outputs=("relative_loss",),
-        fixed={"fleet_size": 1.0, "time": 5.0, "doubling_rate": 1.0},
+        fixed={"fleet_size": 1.0, "time": 5.0, "doubling_rate": 1.0, "reference_fleet": 1.0, "reference_years": 1.0},
         distributions={"scaling_exponent": uniform(0.1, 0.2)},
         draws=sweep.Draws(number=64),
     )
@@ -506,6 +506,8 @@ values = [1.0, 5.0]
 [fixed]
 fleet_size = 1.0
 scaling_exponent = 0.05
+reference_fleet = 1.0
+reference_years = 1.0
 [distributions.doubling_rate]
 distribution = "uniform"
 low = 0.0

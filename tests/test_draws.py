@@ -231,7 +231,7 @@ def test_frontier_takes_draws_for_an_axis():
 
 
 def test_optimise_splits_a_budget_for_every_draw():
-    fixed = {"budget": 2.0, "horizon": 5.0, "hardware_rate": 0.48, "scaling_exponent": 0.178}
+    fixed = {"budget": 2.0, "horizon": 5.0, "hardware_rate": 0.48, "scaling_exponent": 0.178, "reference_years": 1.0}
     spec = sweep.SweepSpec(
         model="front_loading",
         loss="excess",
@@ -417,9 +417,11 @@ def test_draws_without_distributions_are_refused():
 
 def written(folder: Path, distributions: str, draws: str = "") -> Path:
     path = folder / "config.toml"
+    years = "" if "reference_years" in distributions else "reference_years = 0.25\n"
     path.write_text(
         'loss = "total"\noutputs = ["relative_loss"]\n[axes]\ntime = {values = [1.0]}\n'
-        f"[fixed]\nfleet_size = 1e5\nscaling_exponent = 0.05\n[distributions]\n{distributions}\n[draws]\n{draws}\n"
+        f"[fixed]\nfleet_size = 1e5\nscaling_exponent = 0.05\nreference_fleet = 16384.0\n{years}"
+        f"[distributions]\n{distributions}\n[draws]\n{draws}\n"
     )
     return path
 
@@ -511,7 +513,7 @@ def test_command_line_tells_the_drawn_values_of_a_split(tmp_path):
     path.write_text(
         'model = "front_loading"\nloss = "excess"\n[allocation]\ndates = 1\n[draws]\nnumber = 2\n[distributions]\n'
         'software_rate = {distribution = "uniform", low = 0.5, high = 1.0}\n'
-        "[fixed]\nbudget = 2.0\nhorizon = 5.0\nhardware_rate = 0.5\nscaling_exponent = 0.178\n"
+        "[fixed]\nbudget = 2.0\nhorizon = 5.0\nhardware_rate = 0.5\nscaling_exponent = 0.178\nreference_years = 1.0\n"
     )
     found = CliRunner().invoke(main, ["optimise", str(path)])
     assert found.exit_code == 0, found.output

@@ -14,7 +14,7 @@ def bands(probabilities, replicates=1):
         loss="total",
         dtype="float64",
         axes={"time": sweep.Axis(values=TIMES)},
-        fixed={"fleet_size": 1.0, "scaling_exponent": 0.05},
+        fixed={"fleet_size": 1.0, "scaling_exponent": 0.05, "reference_fleet": 1.0, "reference_years": 1.0},
         distributions={"doubling_rate": sweep.Distribution(distribution="lognormal", low=0.6, high=4.0)},
         draws=sweep.Draws(number=256, replicates=replicates),
         statistics={

@@ -29,6 +29,7 @@ from sweep.tradeoffs import plot_frontier
 TIME = Axis(start=0.0, stop=20.0, num=41)
 FLEET = Axis(start=1.0, stop=1e6, num=31, spacing="log")
 RATE = Axis(values=(0.1, 0.5, 1.0))
+REFERENCE = {"reference_fleet": 1.0, "reference_years": 1.0}
 SIGNATURES = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-"}
 
 
@@ -39,7 +40,7 @@ def labelled(values: Callable[..., np.ndarray], output: str, axes: dict[str, Axi
         loss="total",
         outputs=(output,),
         axes=axes,
-        fixed={"scaling_exponent": 0.05, **fixed},
+        fixed={"scaling_exponent": 0.05, **REFERENCE, **fixed},
         title="Fleets of $5M and $10M",
     )
     spec = RELATIVE_LOSS.resolve(spec)
@@ -668,7 +669,7 @@ def frontier_of(names: list[str], **changes: object) -> xr.Dataset:
         "loss": "total",
         "outputs": ("relative_loss", "total_cost"),
         "axes": {"fleet_size": FLEET, "time": TIME, "doubling_rate": RATE},
-        "fixed": {"scaling_exponent": 0.05},
+        "fixed": {"scaling_exponent": 0.05, **REFERENCE},
     }
     return sweep.frontier(SweepSpec(**{**given, **changes}), minimise=names, where="time > 2 and relative_loss < 0.8")
 
@@ -725,7 +726,7 @@ def test_plot_frontier_writes_large_numbers_of_a_linear_axis_out():
         frontier_of(
             ["relative_loss", "capital_cost"],
             axes={"fleet_size": fleet, "time": TIME},
-            fixed={"scaling_exponent": 0.05, "doubling_rate": 0.5},
+            fixed={"scaling_exponent": 0.05, "doubling_rate": 0.5, **REFERENCE},
         )
     )
     ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]

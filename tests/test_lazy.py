@@ -274,13 +274,16 @@ def test_half_of_the_memory_is_the_limit(monkeypatch):
     same(variable.load(), run("float32").relative_loss)
 
 
+FIXED = REFERENCE | {"scaling_exponent": 0.05}
+
+
 def test_opening_imports_no_jax_and_takes_neither_time_nor_memory():
     code = f"""
 import sys, time, tracemalloc
 import xarray as xr
 import sweep
 axes = {{name: sweep.Axis(**axis) for name, axis in {CUBE!r}.items()}}
-spec = sweep.SweepSpec(loss="total", outputs=["relative_loss"], axes=axes, fixed={{"scaling_exponent": 0.05}})
+spec = sweep.SweepSpec(loss="total", outputs=["relative_loss"], axes=axes, fixed={FIXED!r})
 xr.open_dataset(spec, engine="sweep")
 took = []
 for _ in range(5):

@@ -416,6 +416,8 @@ time = { start = 0, stop = 20, num = 256 }
 doubling_rate = { start = 0, stop = 3, num = 512 }
 [fixed]
 scaling_exponent = 0.05
+reference_fleet = 1.0
+reference_years = 1.0
 """
 
 

@@ -31,7 +31,7 @@ def spec_of(replicates=REPLICATES, seed=0, number=NUMBER, over=("draw",)):
         loss="total",
         dtype="float64",
         axes={"time": sweep.Axis(values=[1.0, 10.0])},
-        fixed={"fleet_size": 1.0, "scaling_exponent": 0.05},
+        fixed={"fleet_size": 1.0, "scaling_exponent": 0.05, "reference_fleet": 1.0, "reference_years": 1.0},
         distributions={"doubling_rate": sweep.Distribution(distribution="lognormal", low=0.6, high=4.0)},
         draws=sweep.Draws(number=number, replicates=replicates, seed=seed),
         statistics=statistics,

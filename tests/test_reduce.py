@@ -72,7 +72,7 @@ def every_kind(over, output="relative_loss"):
 
 
 def make_spec(statistics, axes=AXES, fixed=None, **settings):
-    fixed = {"scaling_exponent": 0.05, **(fixed or {})}
+    fixed = {"scaling_exponent": 0.05, "reference_fleet": 1.0, "reference_years": 1.0, **(fixed or {})}
     return sweep.SweepSpec(
         loss="total",
         statistics=statistics,
@@ -832,6 +832,9 @@ scaling_exponent = { values = [0.05] }
 doubling_rate = { values = [3.0, 1.0, 0.5, 0.0] }
 fleet_size = { start = 1e3, stop = 1e8, num = 6, spacing = "log" }
 time = { start = 0, stop = 20, num = 37 }
+[fixed]
+reference_fleet = 1.0
+reference_years = 1.0
 [statistics.mean_loss]
 statistic = "mean"
 output = "relative_loss"

@@ -115,7 +115,7 @@ def test_regret_of_the_shipped_model():
     spec = sweep.SweepSpec(
         loss="total",
         axes={"fleet_size": FLEETS, "time": TIMES},
-        fixed={"scaling_exponent": 0.05},
+        fixed={"scaling_exponent": 0.05, "reference_fleet": 1.0, "reference_years": 1.0},
         distributions={"doubling_rate": sweep.Distribution(distribution="normal", low=-1.0, high=2.0)},
         draws=sweep.Draws(number=NUMBER),
         statistics={

@@ -21,6 +21,7 @@ from sweep.sampler import seed_of
 from sweep.sentences import describe_sensitivity
 
 PI = math.pi
+REFERENCE = {"reference_fleet": 1.0, "reference_years": 1.0}
 UNIFORM = {"distribution": "uniform", "low": 0.0, "high": 1.0}
 NORMAL = {"distribution": "normal", "low": -1.6448536269514722, "high": 1.6448536269514722}  # mean 0, deviation 1
 
@@ -118,6 +119,7 @@ def test_sensitivity_of_the_relative_loss_over_time():
             "doubling_rate": {"distribution": "uniform", "low": 0.2, "high": 2.0},
             "scaling_exponent": {"distribution": "uniform", "low": 0.04, "high": 0.06},
         },
+        fixed=REFERENCE,
     )
     found = sweep.sensitivity(spec, number=2**15)
     assert found.relative_loss_first_order.dims == ("parameter", "time", "fleet_size")
@@ -278,7 +280,7 @@ def test_elasticities_of_the_relative_loss():
         outputs=("relative_loss",),
         dtype="float64",
         axes={"time": sweep.Axis(values=(0.0, 1.0, 7.0))},
-        fixed={"doubling_rate": 0.8},
+        fixed={"doubling_rate": 0.8, **REFERENCE},
         distributions={
             "fleet_size": {"distribution": "loguniform", "low": 0.5, "high": 8.0},
             "scaling_exponent": {"distribution": "uniform", "low": 0.04, "high": 0.06},
@@ -355,7 +357,7 @@ def test_sensitivity_refuses_an_output_without_uncertain_parameters():
     spec = sweep.SweepSpec(
         loss="total",
         outputs=("relative_loss", "capital_cost"),
-        fixed={"fleet_size": 1.0, "time": 2.0, "doubling_rate": 1.0},
+        fixed={"fleet_size": 1.0, "time": 2.0, "doubling_rate": 1.0, **REFERENCE},
         distributions={"scaling_exponent": {"distribution": "uniform", "low": 0.04, "high": 0.06}},
     )
     with pytest.raises(sweep.SpecError, match="outputs: capital_cost depends on none of the uncertain parameters"):
@@ -396,6 +398,8 @@ outputs = ["relative_loss"]
 values = [1.0, 5.0]
 [fixed]
 fleet_size = 1.0
+reference_fleet = 1.0
+reference_years = 1.0
 [distributions]
 doubling_rate = {distribution = "uniform", low = 0.2, high = 2.0}
 scaling_exponent = {distribution = "uniform", low = 0.04, high = 0.06}
@@ -473,7 +477,7 @@ def test_plot_of_outputs_that_other_parameters_drive_is_laid_out():
         dtype="float64",
         outputs=["relative_loss", "total_cost"],
         axes={"time": sweep.Axis(values=[1.0, 2.0, 4.0])},
-        fixed={"fleet_size": 1e5, "scaling_exponent": 0.05, "reference_fleet": 16384.0},
+        fixed={"fleet_size": 1e5, "scaling_exponent": 0.05, "reference_fleet": 16384.0, "reference_years": 1.0},
         distributions={
             "doubling_rate": sweep.Distribution(distribution="uniform", low=0.5, high=2.0),
             "unit_price": sweep.Distribution(distribution="uniform", low=5e4, high=9e4),

@@ -263,6 +263,7 @@ budget = 5
 horizon = 4
 research_gain = 0.8
 scaling_exponent = 0.15
+reference_years = 1.0
 """
 
 

@@ -557,6 +557,7 @@ def test_the_best_strategy_is_near_the_split_that_the_solver_finds(computed):
 def test_config_of_a_strategy_warns_of_the_wrong_exponent(tmp_path):
     text = "model='delayed_start'\nloss='excess'\noutputs=['relative_excess_loss']\n[axes]\nstart_date={values=[1]}\n"
     text += "[fixed]\nfleet_size=1\nduration=1\ndoubling_rate=1\nscaling_exponent=0.05\n"
+    text += "reference_fleet=1\nreference_years=1\n"
     (tmp_path / "c.toml").write_text(text)
     with pytest.warns(UserWarning, match="0.05 belongs to the total loss"):
         sweep.load(tmp_path / "c.toml")
