@@ -75,7 +75,7 @@ def compute_ratio(
     time, doubling_rate : array_like
         As in :func:`effective_years`.
     reference_fleet : array_like
-        Accelerators N0 of the reference year [1], > 0.
+        Accelerators N0 of the reference run [1], > 0.
     reference_years : array_like
         Years T0 that the reference fleet had run at time 0 [years], > 0.
 

@@ -216,7 +216,7 @@ def log_delayed_compute_ratio(
     Parameters
     ----------
     fleet_size, reference_fleet : array_like
-        Accelerators N that train and N0 of the reference year [1], N >= 0, N0 > 0.
+        Accelerators N that train and N0 of the reference run [1], N >= 0, N0 > 0.
     start_date, duration : array_like
         Start s after time 0, and length d of the run [years], >= 0.
     doubling_rate : array_like

@@ -108,7 +108,8 @@ def run(
         netcdf.write(dataset, file)
     if store is None and file is None:
         echo(describe_result(sweep.pooled(dataset) if spec.statistics and "replicate" in dataset.dims else dataset))
-    click.echo(describe_run(last, len(spec.outputs), [str(path) for path in (store, file) if path is not None]))
+    paths = [str(path) for path in (store, file) if path is not None]
+    click.echo(describe_run(last, len(spec.outputs), paths, dataset.attrs.get("reference", "")))
 
 
 @main.command()

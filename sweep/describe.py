@@ -14,7 +14,7 @@ from sweep.axis import Axis
 from sweep.distribution import DRAW, DRAWN
 from sweep.front_loading import MOVED, STRATEGIES
 from sweep.jobs import Job
-from sweep.labels import statistic_of, variable_attributes
+from sweep.labels import named_reference, reference_of, statistic_of, variable_attributes
 from sweep.model import Model
 from sweep.plan import Plan
 from sweep.spec import SweepSpec
@@ -48,6 +48,7 @@ def describe_sweep(spec: SweepSpec, model: Model, jobs: Sequence[Job], memory: i
             ("source", model.source),
             ("assumes", model.assumptions),
             ("loss", spec.loss or ""),
+            ("reference", reference_of(model, spec)),
         ]
     )
     needed = {name for output in spec.outputs for name in model.output(output).parameters}
@@ -122,6 +123,7 @@ def describe_store(
             ("title", found["title"]),
             ("model", f"{spec['model']}, fingerprint {found['fingerprint']}"),
             ("loss", spec["loss"] or ""),
+            ("reference", found.get("reference", "")),
             ("equation", found["equation"]),
             ("fixed", found["fixed"]),
             ("dtype", found["dtype"]),
@@ -163,6 +165,7 @@ def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
         rows += [(f"regret of {s}", _range(dataset["strategy_regret"].sel(strategy=s).values)) for s in STRATEGIES]
         yield from _table(rows)
     yield f"{of}: the regret, estimated with the research share free within its basin, is at most 1e-7"
+    yield from named_reference(dataset)
 
 
 def _split(found: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
@@ -228,6 +231,7 @@ def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[s
             f"{found['epsilon']:.2g} of an objective's range"
         )
     yield text
+    yield from named_reference(dataset)
 
 
 def describe_step(now: "Progress") -> str:
@@ -239,17 +243,18 @@ def describe_step(now: "Progress") -> str:
     return f"{text}, {now.new_points / now.seconds:.3g} points/s, {in_bytes(now.new_bytes)}, {_duration(left)} left"
 
 
-def describe_run(last: "Progress", outputs: int, paths: Sequence[str]) -> str:
-    """One line for a run that has ended, of so many outputs, written to these paths."""
+def describe_run(last: "Progress", outputs: int, paths: Sequence[str], reference: str) -> str:
+    """One line for a run that has ended, of so many outputs, written to these paths, counted from a reference."""
     amount = f"{count(last.total_points, 'point')}, {count(outputs, 'output')}"
+    beside = f"; reference {reference}" if reference else ""
     where = " and ".join(paths)
     if not last.new_points:
-        return f"complete already, nothing was computed: {amount}; in {where}"
+        return f"complete already, nothing was computed: {amount}; in {where}{beside}"
     if last.new_points < last.total_points:
         amount = f"{last.new_points:,} of {amount}, the others were stored already"
     where = f"written to {where}" if paths else "nothing was stored, --store PATH or --netcdf PATH keeps it"
     rate = last.new_points / max(last.seconds, 1e-9)
-    return f"{amount}: {last.seconds:.3g} s, {rate:.3g} points/s, {in_bytes(last.new_bytes)}; {where}"
+    return f"{amount}: {last.seconds:.3g} s, {rate:.3g} points/s, {in_bytes(last.new_bytes)}; {where}{beside}"
 
 
 def count(number: int, noun: str) -> str:

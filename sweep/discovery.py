@@ -144,6 +144,7 @@ def _question(
     return conditions, SweepSpec(
         model=spec.model,
         loss=spec.loss,
+        reference=spec.reference,
         outputs=outputs,
         fixed={**spec.fixed, **_held(spec, at, needs, named)},
         distributions=distributions,

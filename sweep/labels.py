@@ -2,15 +2,19 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sweep import reference
 from sweep.distribution import DRAWN
 from sweep.model import Model
 from sweep.passes import QUANTILE, ROW_POINTS
 from sweep.spec import SweepSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 # CF's word for a statistic (cell_methods) and ours for its long name.
 METHODS = {
@@ -36,6 +40,7 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
         "equation": model.equation,
         "references": model.source,
         "assumptions": model.assumptions,
+        **({"reference": text} if (text := reference_of(model, spec)) else {}),
         "caveats": "; ".join(model.caveats(spec)) or "none",
         "fixed": "; ".join(
             f"{name} = {fixed.value:.10g} {model.parameter(name).unit}" + (f" ({fixed.source})" if fixed.source else "")
@@ -51,6 +56,42 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
     if spec.loss is not None:
         attributes["loss"] = spec.loss
     return attributes
+
+
+def reference_of(model: Model, spec: SweepSpec) -> str:
+    """Say from which run a sweep counts, "own: 50,000 accelerators for 1 year"; "" where no output depends on one.
+
+    Parameters
+    ----------
+    model : Model
+        Its uncertain parameters drawn.
+    spec : SweepSpec
+        Resolved against it.
+    """
+    needed = {name for output in spec.outputs for name in model.output(output).parameters}
+    if not (needed | set(spec.distributions)) & set(reference.PARAMETERS):
+        return ""
+    run = None if spec.reference is None else reference.run_of(spec.reference)
+    if run is not None:
+        return str(run)
+    fleet, years = (_amount(spec, name) for name in reference.PARAMETERS)
+    text = f"{fleet} accelerator{'' if fleet == '1' else 's'}" if fleet else "the reference fleet"
+    return f"{reference.OWN}: {text}" + (f" for {years} year{'' if years == '1' else 's'}" if years else "")
+
+
+def named_reference(dataset: "xr.Dataset") -> Iterator[str]:
+    """One line that says from which run an answer counts, where it depends on one."""
+    if "reference" in dataset.attrs:
+        yield f"reference: {dataset.attrs['reference']}"
+
+
+def _amount(spec: SweepSpec, name: str) -> str:
+    """Write the value, the range or the distribution of a parameter, "" where it has none."""
+    if name in spec.fixed:
+        return f"{spec.fixed[name].value:,.10g}"
+    if name in spec.axes:
+        return " to ".join(f"{end:,.10g}" for end in spec.axes[name].bounds())
+    return f"({spec.distributions[name]})" if name in spec.distributions else ""
 
 
 def _uncertain(model: Model, spec: SweepSpec) -> str:

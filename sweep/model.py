@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sweep import reference
 from sweep.schema import SpecError, unknown
 from sweep.spec import Fixed, SweepSpec
 from sweep.statistic import Condition
@@ -209,6 +210,8 @@ class Model:
             spec = spec.model_copy(update={"outputs": tuple(output.name for output in self.outputs)})
         if self.needs_loss and spec.loss is None:
             raise SpecError('loss: is required, "total" or "excess": which loss the scaling exponent belongs to')
+        if spec.reference is not None:
+            spec = self._refer(spec)
         self._check_names(spec)
         needed = {name for output in spec.outputs for name in self.output(output).parameters}
         for name, axis in spec.axes.items():
@@ -239,11 +242,27 @@ class Model:
                 filled[name] = Fixed(value=parameter.default, source=parameter.source or "default")
             elif name in needed:
                 user = next(o for o in spec.outputs if name in self.output(o).parameters)
+                if name in reference.PARAMETERS:
+                    raise SpecError(reference.missing(name, user, [p.name for p in self.parameters]))
                 raise SpecError(
                     f"{name}: is missing, and {user} needs it; give it under [axes] or [fixed] "
                     f"({parameter.long_name}, unit {parameter.unit}, {parameter.domain})"
                 )
         return spec.model_copy(update={"fixed": filled})
+
+    def _refer(self, spec: SweepSpec) -> SweepSpec:
+        """Leave out what the named run says of parameters that this model does not have."""
+        known = {p.name for p in self.parameters} | set(spec.distributions)
+        idle = [name for name in reference.PARAMETERS if name not in known]
+        if len(idle) == len(reference.PARAMETERS):
+            raise SpecError(f'reference: the model "{self.name}" has neither {" nor ".join(idle)}; drop it')
+        if spec.reference == reference.OWN:
+            return spec
+        try:
+            fixed = spec.referred()
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+        return spec.model_copy(update={"fixed": {k: v for k, v in fixed.items() if k not in idle}})
 
     def refuse_to_evaluate(self) -> None:
         """Refuse, of a model that is solved, what is asked of values.

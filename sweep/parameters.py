@@ -12,17 +12,13 @@ LAW = (
         POSITIVE,
         aliases=("κ", "kappa", "exponent"),
     ),
-    Parameter(
-        "reference_fleet", "fleet of the reference year", "accelerators", POSITIVE, 1.0, "model.md", ("N0", "n0")
-    ),
+    Parameter("reference_fleet", "fleet of the reference run", "accelerators", POSITIVE, aliases=("N0", "n0")),
     Parameter(
         "reference_years",
         "years the reference fleet had run at time 0",
         "years",
         POSITIVE,
-        1.0,
-        "model.md",
-        ("T0", "t0"),
+        aliases=("T0", "t0"),
     ),
     Parameter(
         "irreducible_share",

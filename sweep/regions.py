@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
+from sweep.labels import named_reference
 from sweep.schema import SpecError
 from sweep.slices import ORIGIN, fixed_note, numbers, quantities
 from sweep.statistic import conditions_of
@@ -50,6 +51,7 @@ def describe_regions(dataset: xr.Dataset) -> Iterator[str]:
     yield f"on {found['draws_fresh']:,} fresh draws: {fresh}"
     if hits < FEWEST:
         yield f"of {hits:,} interesting draws little can be said: take more draws"
+    yield from named_reference(dataset)
     yield from ("", "boxes with less and less coverage")
     header = ("box", *SHARES, "fresh coverage", "fresh density", "limits on")
     yield from _table([header, *map(_row, _milestones(dataset))])

@@ -8,6 +8,7 @@ import numpy as np
 
 from kernels.indices import STATUS
 from sweep.attribution import PARAMETER
+from sweep.labels import named_reference
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,6 +34,7 @@ def describe_sensitivity(dataset: "xr.Dataset") -> Iterator[str]:
     """
     method = dataset.attrs["sensitivity"]
     yield dataset.attrs["method"]
+    yield from named_reference(dataset)
     for output in dataset.attrs["outputs"].split(", "):
         lead = dataset[f"{output}_{COLUMNS[method][0]}"]
         dims = [str(dim) for dim in lead.dims if dim != PARAMETER]

@@ -17,7 +17,7 @@ from sweep.schema import SpecError, unknown
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves
 LOG_AXIS_RATIO, LOG_OUTPUT_RATIO = 100.0, 1000.0
-ORIGIN = {"distributions": "Uncertain", "draws": "Draws"}
+ORIGIN = {"reference": "Reference", "distributions": "Uncertain", "draws": "Draws"}
 ORIGIN |= {"equation": "Equation", "references": "Source", "loss": "Loss convention", "assumptions": "Assumptions"}
 ORIGIN |= {"caveats": "Caveats", "fingerprint": "Sweep"}
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from sweep.axis import Axis
 from sweep.distribution import DRAW, REPLICATE, Distribution, Draws
 from sweep.priors import included
+from sweep.reference import run_of
 from sweep.schema import Float, Frozen, ReadOnly, SpecError, listed, plain, short, unknown
 from sweep.statistic import Statistic
 
@@ -62,6 +63,10 @@ class SweepSpec(Frozen):
         Name of the model, "relative_loss" for the shipped one.
     loss : {"total", "excess"}
         Which loss the power law is on, so which kind of exponent belongs in it (model.md section 1).
+    reference : str
+        The run from which fleets, times and losses count: the name of one in :data:`sweep.reference.RUNS`, which gives
+        ``reference_fleet`` and ``reference_years`` with their sources, or "own", as if it were not said: the two are
+        parameters like others, and required wherever an output depends on them.
     outputs : tuple of str
         Names of the outputs to evaluate; those of the statistics if not given.
     axes : dict of str to Axis
@@ -85,6 +90,7 @@ class SweepSpec(Frozen):
 
     model: str = "relative_loss"
     loss: Loss | None = None
+    reference: str | None = None
     outputs: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)] = ()
     axes: Annotated[dict[str, Axis], AfterValidator(ReadOnly)] = ReadOnly()
     fixed: Annotated[dict[str, Annotated[Fixed, BeforeValidator(_fixed)]], AfterValidator(ReadOnly)] = ReadOnly()
@@ -103,6 +109,8 @@ class SweepSpec(Frozen):
             for name in there:
                 if name in here:
                     raise ValueError(f"{name} is given twice, under {one} and under {other}; keep one")
+        if self.reference is not None:
+            object.__setattr__(self, "fixed", ReadOnly(self.referred()))
         self._add_draws()
         for name in self.outputs:
             if self.outputs.count(name) > 1:
@@ -121,6 +129,26 @@ class SweepSpec(Frozen):
             if name not in used:
                 raise ValueError(f'outputs: no statistic is of "{name}", and only statistics are kept; drop it')
         return self
+
+    def referred(self) -> dict[str, Fixed]:
+        """Give the fixed values with those of the run that `reference` names.
+
+        Raises
+        ------
+        ValueError
+            One line: an unknown run, or other numbers beside its own.
+        """
+        run = None if self.reference is None else run_of(self.reference)
+        added = {} if run is None else {k: Fixed(value=v, source=why) for k, (v, why) in run.numbers.items()}
+        for table in ("axes", "fixed", "distributions"):
+            here = getattr(self, table)
+            for name in added:
+                if name in here and here[name] != added[name]:
+                    raise ValueError(
+                        f'reference: "{self.reference}" gives {name}, which is given under {table} too; drop one, or '
+                        'write reference = "own"'
+                    )
+        return {**self.fixed, **added}
 
     def _add_draws(self) -> None:
         """Give the draws axes of their own, after the others."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from sweep.front_loading import FAST, FRONT_LOADING, SHORT
 from sweep.model import Domain, Model, Output, Parameter
 from sweep.parameters import LAW, POSITIVE, PRICES, TARGET
+from sweep.reference import HOURS_PER_YEAR
 
 if TYPE_CHECKING:
     from jax import Array
 
-HOURS_PER_YEAR = 8766.0
 SHARE = Domain(0.0, 1.0)
 DATE, RATE = Domain(0.0, SHORT), Domain(-FAST, FAST)
 SOURCE = (
@@ -128,7 +128,7 @@ def _delayed(
     }
 
 
-# n0 is what is installed here, not the fleet of the reference year.
+# n0 is what is installed here, not the fleet of the reference run.
 _LAW = tuple(replace(p, aliases=("N0",)) if p.name == "reference_fleet" else p for p in LAW)
 
 _SHARES = ("front_load_share", "research_share")

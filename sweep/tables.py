@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sweep.model import Stages
+from sweep.reference import HOURS_PER_YEAR
 from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
     from jax import Array
 
-HOURS_PER_YEAR = 8766.0
 INVERSES = ("time_to_target", "fleet_for_target", "rate_for_target")
 MODERATE_DOUBLINGS = 32.0  # up to here the growth table of the kernels has no powers of two
 TERMS = {"float32": 8, "float64": 19}  # of a power whose exponent is the same for all points ...

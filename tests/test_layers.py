@@ -17,7 +17,7 @@ FILES = {
 # A module imports only from the floors below its own. The package `sweep` is its facade, which imports when asked.
 FLOORS = [
     {"sweep.boxes", "sweep.schema"},
-    {"sweep.axis", "sweep.plan"},
+    {"sweep.axis", "sweep.plan", "sweep.reference"},
     {"sweep.comparison", "sweep.measure", "sweep.oracle"},
     {"sweep.ceilings", "sweep.work"},
     {"sweep.distribution", "sweep.netcdf", "sweep.statistic"},

@@ -46,16 +46,16 @@ INVALID = {
     "unknown_key": (
         {"output": ["y"]},
         'unknown key "output"; did you mean outputs? '
-        "allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title",
+        "allowed: model, loss, reference, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title",
     ),
     "key_called_self": (
         {"self": 1},
-        'unknown key "self"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, '
+        'unknown key "self"; allowed: model, loss, reference, outputs, axes, fixed, statistics, distributions, draws, '
         "allocation, dtype, title",
     ),
     "key_of_two_lines": (
         {"a\nb": 1},
-        'unknown key "a\\nb"; allowed: model, loss, outputs, axes, fixed, statistics, distributions, draws, '
+        'unknown key "a\\nb"; allowed: model, loss, reference, outputs, axes, fixed, statistics, distributions, draws, '
         "allocation, dtype, title",
     ),
     "name_of_two_lines": (
