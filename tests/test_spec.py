@@ -46,7 +46,8 @@ INVALID = {
     "unknown_key": (
         {"output": ["y"]},
         'unknown key "output"; did you mean outputs? '
-        "allowed: model, loss, reference, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, title",
+        "allowed: model, loss, reference, outputs, axes, fixed, statistics, distributions, draws, allocation, dtype, "
+        "title",
     ),
     "key_called_self": (
         {"self": 1},
