@@ -99,7 +99,8 @@ def log_compute_ratio(
     installed_fleet : array_like
         Fleet n0 that runs at time 0 [reference fleets], >= 0.
     reference_years : array_like
-        Years T0 that the reference fleet had run at time 0 [years], > 0.
+        Years T0 that the reference fleet had run at time 0 [years], > 0; by default 1: times are in units of them, and
+        rates per unit.
     software : {"live", "locked"}
         Whether better software lifts what is installed, or only what is bought after it.
 

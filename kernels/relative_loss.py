@@ -75,9 +75,10 @@ def compute_ratio(
     time, doubling_rate : array_like
         As in :func:`effective_years`.
     reference_fleet : array_like
-        Accelerators N0 of the reference run [1], > 0.
+        Accelerators N0 of the reference run [1], > 0; by default 1: `fleet_size` is in units of that fleet.
     reference_years : array_like
-        Years T0 that the reference fleet had run at time 0 [years], > 0.
+        Years T0 that the reference fleet had run at time 0 [years], > 0; by default 1: `time` is in units of them, and
+        `doubling_rate` per unit.
 
     Returns
     -------

@@ -216,13 +216,15 @@ def log_delayed_compute_ratio(
     Parameters
     ----------
     fleet_size, reference_fleet : array_like
-        Accelerators N that train and N0 of the reference run [1], N >= 0, N0 > 0.
+        Accelerators N that train and N0 of the reference run [1], N >= 0, N0 > 0; N0 is 1 by default: N is in units of
+        that fleet.
     start_date, duration : array_like
         Start s after time 0, and length d of the run [years], >= 0.
     doubling_rate : array_like
         Efficiency doublings a year γ [1/year], from time 0 on, any real.
     reference_years : array_like
-        Years T0 that the reference fleet had run at time 0 [years], > 0.
+        Years T0 that the reference fleet had run at time 0 [years], > 0; by default 1: times are in units of them, and
+        rates per unit.
 
     Returns
     -------

@@ -2,7 +2,8 @@
 
 Names are imported when first used, so that ``import sweep`` costs nothing. Where what is, the main path first:
 
-- a config: ``spec`` of ``schema``, ``axis``, ``statistic``, ``distribution``; ``priors`` reads what it includes
+- a config: ``spec`` of ``schema``, ``axis``, ``statistic``, ``distribution``; ``priors`` reads what it includes,
+  ``reference`` has the runs that it may name
 - the equations: ``model``, ``parameters``, ``equations``, ``tables``, ``front_loading``, ``strategies``; ``draws`` and
   ``sampler`` for what is uncertain, ``regret``
 - a run: ``plan`` cuts it into blocks, ``passes`` its statistics, ``jobs``; ``evaluate`` compiles; ``grid``, ``steps``,

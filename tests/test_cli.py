@@ -38,10 +38,10 @@ start = 0
 stop = 20
 num = 201
 [fixed]
-doubling_rate = 0.5
-scaling_exponent = { value = 0.05, source = "Kaplan 2020" }
 reference_fleet = 1.0
 reference_years = 1.0
+doubling_rate = 0.5
+scaling_exponent = { value = 0.05, source = "Kaplan 2020" }
 """
 
 TOY = """

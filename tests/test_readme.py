@@ -12,6 +12,8 @@ from click.testing import CliRunner
 import sweep
 from sweep.cli import main
 from sweep.priors import included
+from sweep.reference import RUNS
+from sweep.terminal import OF_AN_EXTRA
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,6 +30,22 @@ def test_readme_test_command_is_the_one_of_the_gate():
     command = "python -m pytest -n 2 --dist loadfile"
     assert f".venv/bin/{command}" in README
     assert command in (ROOT / ".ci" / "run").read_text()
+
+
+def test_readme_installs_all_that_its_commands_need():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = re.fullmatch(r"relative-loss-sweep\[([\w,]+)\]", *extras["all"])[1].split(",")
+    packages = {re.split(r"[\[>=]", requirement)[0] for name in names for requirement in extras[name]}
+    assert packages >= {"dask", *OF_AN_EXTRA} - {"h5py"}
+    assert "relative-loss-sweep[all]" in extras["test"]
+    clone, main_job, tests = re.findall(r"^ {4}(?:git|python3) .*$", README, re.M)
+    assert clone == "    git clone <this repository> relative-loss-sweep && cd relative-loss-sweep"
+    assert ".venv/bin/pip install '.[all]' && .venv/bin/sweep run configs/baseline.toml" in main_job
+    assert ".venv/bin/pip install -e '.[test]'" in tests
+
+
+def test_readme_names_every_published_run_that_may_be_the_reference():
+    assert set(re.findall(r'`(?:reference = )?"([\w.-]+)"`', README)) >= {*RUNS, "own"}
 
 
 def test_readme_names_every_config():
