@@ -9,6 +9,7 @@ the equation is arXiv 2501.02156's.
 
 import math
 from collections.abc import Sequence
+from decimal import Context, Decimal, localcontext
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,7 @@ from kernels.special import LN2
 
 TERMS = {"float32": 8, "float64": 19}  # of a power with one exponent
 SMALL_EXPONENT = 0.25  # for exponents up to which they suffice
+POWER_DIGITS = 50  # in which a power's coefficients are computed; some twenty cancel
 MODERATE_NEED = 48.0  # up to this power of two the compute that a target takes is kept as one number
 
 
@@ -117,12 +119,26 @@ def nats_table(scaling_exponent: np.ndarray) -> np.ndarray:
 def power_table(scaling_exponent: float, terms: int) -> np.ndarray:
     """Stage 1: coefficients of ((1 + r)^(−κ) − 1) / r in powers of r, for sqrt(1/2) <= 1 + r <= sqrt(2).
 
-    Chebyshev interpolation, float64 of shape (terms,). For κ <= 0.25 the error of the power is below 3e-8 with
-    `TERMS` of float32, and below 7e-17 with those of float64.
+    Interpolation near the Chebyshev points, float64 of shape (terms,), the same bits on every processor. For κ <= 0.25
+    the error of the power is below 3e-8 with `TERMS` of float32, and below 7e-17 with those of float64.
     """
-    low, high = math.sqrt(0.5) - 1.0, math.sqrt(2.0) - 1.0
-    r = (low + high) / 2.0 + (high - low) / 2.0 * np.cos((np.arange(terms) + 0.5) * np.pi / terms)
-    return np.linalg.solve(np.vander(r, increasing=True), np.expm1(-scaling_exponent * np.log1p(r)) / r)
+    # In decimals, whose every operation, exp and ln too, is rounded correctly: what LAPACK solves and what libm says of
+    # a logarithm differ in the last bits from processor to processor.
+    with localcontext(Context(prec=POWER_DIGITS)):
+        low, high = Decimal("0.5").sqrt() - 1, Decimal(2).sqrt() - 1
+        middle, half, kappa = (low + high) / 2, (high - low) / 2, Decimal(scaling_exponent)
+        # Near is near enough, and of a rounded cosine no last bit matters.
+        cosines = (math.cos((i + 0.5) * math.pi / terms) for i in range(terms))
+        nodes = [middle + half * Decimal(round(cosine * 2**20)) / 2**20 for cosine in cosines]
+        rise = [((-kappa * (1 + r).ln()).exp() - 1) / r for r in nodes]
+        for order in range(1, terms):  # Newton's divided differences, the first of each order left in its place ...
+            for i in reversed(range(order, terms)):
+                rise[i] = (rise[i] - rise[i - 1]) / (nodes[i] - nodes[i - order])
+        powers = [Decimal(0)] * terms
+        for difference, node in zip(reversed(rise), reversed(nodes), strict=True):  # ... multiplied out by Horner
+            powers = [before - node * power for before, power in zip([Decimal(0), *powers], powers, strict=False)]
+            powers[0] += difference
+    return np.array([float(power) for power in powers])
 
 
 def effective_years(years: Array, exponent: Array | None) -> Array:

@@ -1,5 +1,6 @@
 """The two-stage form on grids: the accuracy contract, and bits that do not depend on how a grid is cut."""
 
+import decimal
 from functools import cache
 
 import cases
@@ -101,7 +102,26 @@ def test_stage_two_of_one_exponent_agrees_with_the_oracle(exponent, dtype):
     cases.assert_within(f"stage two of {function}", names, point, got, reference.values(function, point, dtype))
 
 
-@pytest.mark.parametrize("exponent", [1e-3, 0.05, 0.178, stages.SMALL_EXPONENT])
+EXPONENTS = [1e-6, 1e-3, 0.05, 0.154, 0.178, 0.2, stages.SMALL_EXPONENT]
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("dtype", stages.TERMS)
+def test_power_table_is_rounded_correctly(dtype, exponent):
+    """So no processor, library or thread has a say in its bits."""
+    terms = stages.TERMS[dtype]
+    with mpmath.workprec(400):
+        low, high = mpmath.sqrt(0.5) - 1, mpmath.sqrt(2) - 1
+        cosines = [mpmath.nint(mpmath.cos((i + 0.5) * mpmath.pi / terms) * 2**20) / 2**20 for i in range(terms)]
+        nodes = [(low + high) / 2 + (high - low) / 2 * cosine for cosine in cosines]
+        powers = mpmath.matrix([[r**j for j in range(terms)] for r in nodes])
+        values = mpmath.matrix([(mpmath.power(1 + r, -mpmath.mpf(exponent)) - 1) / r for r in nodes])
+        exact = [float(x) for x in mpmath.lu_solve(powers, values)]
+    with decimal.localcontext(prec=5, rounding=decimal.ROUND_UP):
+        assert stages.power_table(exponent, terms).tolist() == exact
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 3e-8), ("float64", 7e-17)])
 def test_power_table_is_as_good_as_it_says(dtype, bound, exponent):
     terms = [mpmath.mpf(term) for term in stages.power_table(exponent, stages.TERMS[dtype])]
