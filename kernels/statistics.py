@@ -17,8 +17,9 @@ from kernels import special
 
 State = tuple[Array, ...]
 
-SKETCH_BITS = 20  # leading bits of a float32 that tell the bins of a sketch apart: sign, exponent, 11 of the fraction
-SKETCH_ERROR = 2.5e-4  # relative; half a bin, and the rounding to float32
+# Of a sketch at most: of float32, the sign, the exponent and 11 bits of the fraction at first. From 2^13 the last one
+# is that of NaN alone.
+SKETCH_BINS = 2**20
 
 
 class Running(NamedTuple):
@@ -282,61 +283,168 @@ def compare(value: Array | np.ndarray, sign: str, bound: float) -> Array | np.nd
     return value <= below if sign == "<=" else value > below
 
 
-def sketch(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count values by the leading bits of their float32: counts that add up exactly, whatever is counted first.
+class Sought(NamedTuple):
+    """Where the values of some ranks of a row are known to lie: a bin of keys for each rank.
+
+    Keys are whole numbers in the order of the values; a bin is all keys with the same leading bits.
+
+    Attributes
+    ----------
+    bins : numpy.ndarray
+        int64, shape (ranks,): the keys in the bin without their last `coarse` bits.
+    before : numpy.ndarray
+        int64, shape (ranks,): how many values of the row come before the bin.
+    coarse, fine : int
+        Bits that the bins leave out, and that those of the next counts are to; a bin of which none is left out is one
+        value.
+    """
+
+    bins: np.ndarray
+    before: np.ndarray
+    coarse: int
+    fine: int
+
+
+def _keys(values: np.ndarray) -> np.ndarray:
+    """Whole numbers in the order of the values, equal where these are: both zeros, and NaN, which comes last."""
+    values = np.ascontiguousarray(values).reshape(-1)
+    whole = np.dtype(f"i{values.dtype.itemsize}")
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        keys = (values + values.dtype.type(0)).view(whole)
+    # Two's complement, so that negative numbers come first, the most negative first.
+    keys ^= (keys >> (8 * whole.itemsize - 1)) & np.iinfo(whole).max
+    if len(values) and np.isnan(values.min()):
+        keys[np.isnan(values)] = np.iinfo(whole).max
+    return keys
+
+
+def _values(keys: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    keys = keys.astype(f"i{dtype.itemsize}")
+    return (keys ^ ((keys >> (8 * dtype.itemsize - 1)) & np.iinfo(keys.dtype).max)).view(dtype)
+
+
+def sketch(values: np.ndarray, sought: Sought | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Count values by the leading bits of their keys: counts that add up exactly, whatever is counted first.
 
     Parameters
     ----------
     values : numpy.ndarray
         Any shape, float32 or float64.
+    sought : Sought, optional
+        What earlier counts of the same values told: only its bins are counted, in finer ones. All values by default.
 
     Returns
     -------
     bins, counts : numpy.ndarray
         int64, the bins that hold a value, increasing with the value, and how many.
     """
-    with np.errstate(over="ignore", under="ignore"):
-        bits = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.int32)
-    # Two's complement, so that bins of negative numbers come first, the most negative first.
-    keys = np.where(bits >= 0, bits, bits ^ np.int32(0x7FFFFFFF)) >> (32 - SKETCH_BITS)
-    counts = np.bincount(keys + (1 << (SKETCH_BITS - 1)), minlength=1 << SKETCH_BITS)
-    bins = np.flatnonzero(counts)
-    return bins, counts[bins]
+    keys = _keys(values)
+    if sought is None:
+        half = SKETCH_BINS // 2
+        counts = np.bincount((keys >> _first_shift(keys.dtype)) + half, minlength=SKETCH_BINS)
+        bins = np.flatnonzero(counts)
+        return bins - half, counts[bins]
+    if not sought.coarse:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    bins, here = np.unique(sought.bins).astype(keys.dtype), keys >> sought.coarse
+    keys = keys[bins.take(np.searchsorted(bins, here), mode="clip") == here]
+    found, counts = np.unique(keys >> sought.fine, return_counts=True)
+    return found.astype(np.int64), counts.astype(np.int64)
+
+
+def _first_shift(dtype: np.dtype) -> int:
+    """Bits of a key that the first counts leave out."""
+    return 8 * dtype.itemsize - (SKETCH_BINS.bit_length() - 1)
 
 
 def merge_sketches(
     first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of the union of what two sketches counted."""
+    """Counts of the union of what two sketches of the same bins counted."""
     bins, place = np.unique(np.concatenate([first[0], second[0]]), return_inverse=True)
     counts = np.zeros(len(bins), np.int64)
     np.add.at(counts, place, np.concatenate([first[1], second[1]]))
     return bins, counts
 
 
-def sketch_quantiles(bins: np.ndarray, counts: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
-    """Quantiles of what a sketch counted, defined as those of :func:`row_quantiles`.
+def narrowed(
+    counted: tuple[np.ndarray, np.ndarray],
+    sought: Sought | None,
+    points: int,
+    probabilities: Sequence[float],
+    dtype: np.dtype,
+) -> Sought:
+    """Bins of the order statistics that quantiles need, as fine as counts of all values of a row tell.
+
+    Parameters
+    ----------
+    counted : tuple of numpy.ndarray
+        The sketch of the row.
+    sought : Sought or None
+        What it was taken with.
+    points : int
+        Values of the row.
+    probabilities : sequence of float
+        As for :func:`row_quantiles`.
+    dtype : numpy.dtype
+        Of the values.
+
+    Returns
+    -------
+    Sought
+        Until nothing is left out of its bins they are to be counted again. For up to 128 probabilities that is so after
+        2 counts of float32 and 2 to 5 of float64.
+
+    Raises
+    ------
+    ValueError
+        Where the values that were counted are not those that were counted before.
+    """
+    if sought is not None and not sought.coarse:
+        return sought
+    bins, counts = counted
+    ranks = np.array(_order_statistics(points, probabilities), np.int64)
+    whole = np.iinfo(f"i{dtype.itemsize}")
+    shift = _first_shift(dtype) if sought is None else sought.fine
+    if sought is None and len(bins) and bins[-1] == whole.max >> shift:
+        return Sought(np.full(len(ranks), whole.max, np.int64), np.zeros(len(ranks), np.int64), 0, 0)
+    total = np.concatenate([[0], np.cumsum(counts)])
+    first, before, finer = np.zeros(len(ranks), np.int64), np.zeros(len(ranks), np.int64), 0
+    if sought is not None:
+        finer, before = sought.coarse - shift, sought.before
+        first = np.searchsorted(bins, sought.bins << finer)
+    at = np.searchsorted(total[1:], ranks - before + total[first], side="right")
+    if at.max() >= len(bins) or (sought is not None and np.any(bins[at] >> finer != sought.bins)):
+        raise ValueError("values: are not those that were counted before")
+    before = before + total[at] - total[first]
+    places = np.unique(at)
+    # Few values are told apart at once; else there are as many bins as in the first counts.
+    fine = max(0, shift - max(1, (SKETCH_BINS // len(places)).bit_length() - 1))
+    return Sought(bins[at], before, shift, 0 if _few(counts[places].sum()) else fine)
+
+
+def _few(count: int) -> bool:
+    """Whether so many values have no more bins than a sketch may, however fine these are."""
+    return count <= SKETCH_BINS
+
+
+def sought_quantiles(sought: Sought, points: int, probabilities: Sequence[float], dtype: np.dtype) -> np.ndarray:
+    """Quantiles of a row whose order statistics are narrowed down to one value each.
 
     Returns
     -------
     numpy.ndarray
-        float64, shape (len(probabilities),).
-
-    Notes
-    -----
-    Each of the two values that are interpolated is within a relative `SKETCH_ERROR` of the true one, for normal
-    numbers of float32; smaller ones are within 1e-38, larger ones are infinite.
+        Shape (len(probabilities),), equal to what :func:`row_quantiles` gives of the whole row.
     """
-    keys = (bins - (1 << (SKETCH_BITS - 1))) << (32 - SKETCH_BITS)
-    ends = np.stack([keys, keys + (1 << (32 - SKETCH_BITS)) - 1]).astype(np.int32)
-    with np.errstate(invalid="ignore"):
-        low, high = np.where(ends >= 0, ends, ends ^ np.int32(0x7FFFFFFF)).view(np.float32).astype(np.float64)
-        # The bin of an infinity begins, or for the negative one ends, with it; the rest of that bin is NaN.
-        middle = np.where(np.isnan(low), high, np.where(np.isnan(high), low, (low + high) / 2.0))
-    if np.isnan(middle).any():
-        return np.full(len(probabilities), np.nan)
-    total = np.cumsum(counts)
-    below, rest = _ranks(int(total[-1]), probabilities)
-    at = np.searchsorted(total, below, side="right")
-    above = np.searchsorted(total, np.minimum(np.asarray(below) + 1, total[-1] - 1), side="right")
-    return _interpolated(middle[at, None], middle[above, None], rest)[0]
+    values = _values(sought.bins, dtype)
+    below, rest = _ranks(points, probabilities)
+    ranks = _order_statistics(points, probabilities)
+    above = np.minimum(np.array(below) + 1, points - 1)
+    low, high = (values[np.searchsorted(ranks, which), None] for which in (below, above))
+    return _interpolated(low, high, rest)[0].astype(dtype)
+
+
+def _order_statistics(n: int, probabilities: Sequence[float]) -> list[int]:
+    """Ranks of the values between which quantiles are interpolated, increasing."""
+    below, _ = _ranks(n, probabilities)
+    return sorted({*below, *(min(rank + 1, n - 1) for rank in below)})

@@ -296,9 +296,7 @@ def _statistic_rows(spec: SweepSpec, model: Model, job: Job) -> Iterator[tuple[i
     order = list(spec.statistics)
     for name, dims in job.plan.variables.items():
         attributes = variable_attributes(model, spec, name)
-        bound = attributes.get("relative_error_bound")
         what = f"{attributes['long_name']}, over {', '.join(job.reduces.over)}"
-        what += f" (within {bound:g} of the values)" if bound else ""
         yield (
             order.index(statistic_of(spec, name)),
             name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep import reference
 from sweep.distribution import DRAWN
 from sweep.model import Model
-from sweep.passes import QUANTILE, ROW_POINTS
+from sweep.passes import QUANTILE
 from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -159,14 +159,8 @@ def _of_statistic(model: Model, spec: SweepSpec, key: str, dim: str) -> dict[str
         "reduced_points": reduced,
         "reduced": "; ".join(_span(model, spec, axis) for axis in over),
     }
-    if kind == "quantiles" and reduced <= ROW_POINTS:
+    if kind == "quantiles":
         attributes["method"] = "exact order statistics, interpolated linearly (Hyndman and Fan 1996, type 7)"
-        attributes["relative_error_bound"] = 0.0
-    elif kind == "quantiles":
-        from kernels.statistics import SKETCH_ERROR
-
-        attributes["method"] = "order statistics of counts by the leading bits of float32, interpolated linearly"
-        attributes["relative_error_bound"] = SKETCH_ERROR
     return attributes
 
 

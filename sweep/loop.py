@@ -22,7 +22,7 @@ from sweep.grid import Grid
 from sweep.jobs import Job, make_jobs
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
-from sweep.partials import Partial, finished, merge, names_of
+from sweep.partials import Partial, finished, merge, names_of, narrowed, round_of, sought_in
 from sweep.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
 from sweep.plan import Block, Plan, default_memory
 from sweep.regret import with_regrets
@@ -270,50 +270,89 @@ def _reduce(
     kept = time.perf_counter()
     held: dict[int, Partial] = {}
 
-    def units() -> Iterator[Unit]:
-        for tile in map(found.plan.block, numbers):
-            done, partial = sink.load(tile.number)
-            if not 0 < done < found.parts or set(partial) != names_of(spec, found):
-                done = 0
-            if done:
-                held[tile.number] = partial
-            for unit in found.units(tile):
-                if unit.number >= done:
-                    yield unit
-                else:
-                    tally.before += unit.points * found.cells(tile)
+    def begun(tile: Block) -> int:
+        """Take up what has been kept of a tile; the parts that it has."""
+        done, partial = sink.load(tile.number)
+        round, parts = divmod(done, found.parts)
+        if not done or round_of(partial) != round or set(partial) != names_of(spec, found, round):
+            return 0
+        held[tile.number] = partial
+        for number in range(round + 1):
+            units = islice(found.units(tile, number), found.parts if number < round else parts)
+            tally.before += sum(_counted(found, unit) for unit in units)
+        return parts
+
+    def units() -> Iterator[Unit | None]:
+        tiles = map(found.plan.block, numbers)
+        while group := list(islice(tiles, device_count())):
+            done = {tile.number: begun(tile) for tile in group}
+            while group:
+                for tile in group:
+                    before = held.get(tile.number, {})
+                    every = found.units(tile, round_of(before), sought_in(before))
+                    yield from islice(every, done.pop(tile.number, 0), None)
+                if found.rounds == 1:
+                    break
+                yield None
+                group = [tile for tile in group if tile.number in held]
 
     sides = dict(zip(found.plan.shape, found.plan.block_shape, strict=True))
     reducer = (Rows if found.kind == ROWS else Stepper)(model, spec, found, tuple(sides[dim] for dim in found.kept))
     for unit, partial in made(reducer, units()):
         tile = unit.tile
         merged = merge(held.pop(tile.number), partial) if tile.number in held else partial
-        tally.points += unit.points * found.cells(tile)
+        tally.points += _counted(found, unit)
         if unit.number + 1 == found.parts:
-            yield from tally.land(found.plan, sink.write(tile, finished(spec, found, merged, tile)))
-            continue
+            merged, again = narrowed(spec, found, merged)
+            if not again:
+                if unit.round + 1 < found.rounds:
+                    tally.points += sum(_counted(found, left) for left in found.units(tile, unit.round + 1))
+                yield from tally.land(found.plan, sink.write(tile, finished(spec, found, merged, tile)))
+                continue
         held[tile.number] = merged
         if time.perf_counter() > kept + BETWEEN:
-            sink.keep(tile.number, unit.number + 1, merged)
+            sink.keep(tile.number, unit.round * found.parts + unit.number + 1, merged)
             kept = time.perf_counter()
         yield tally.now()
+
+
+def _counted(found: Pass, unit: Unit) -> int:
+    """Points that a unit adds to the progress: of all rounds together each point once."""
+    points = unit.points * found.cells(unit.tile)
+    half = points // 2
+    return points if found.rounds == 1 else (half, points - half, 0)[min(unit.round, 2)]
 
 
 def made(worker: Any, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
     """Yield what a worker makes of each item; the next items are started before those before are waited for.
 
-    A worker that finds a device without memory for them is halved, until it does: the results are the same.
+    What follows a None among the items is not asked for before all that precedes it is made. A worker that finds a
+    device without memory for its items is halved, until it does: the results are the same.
     """
-    devices = device_count()
     ahead: tuple[Any, list[Any], Any] | None = None
-    while batch := list(islice(items, devices)):
-        now = worker, batch, _attempt(worker.start, batch)
+    for batch in _batches(items, device_count()):
+        now = (worker, batch, _attempt(worker.start, batch)) if batch else None
         if ahead is not None:
             smaller = yield from _finished(*ahead)
             worker = smaller if smaller is not ahead[0] else worker
         ahead = now
     if ahead is not None:
         yield from _finished(*ahead)
+
+
+def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Yield as many items as there are devices, or fewer, and an empty list in the place of None."""
+    batch: list[Any] = []
+    for item in items:
+        if item is not None:
+            batch.append(item)
+        if len(batch) == size or (item is None and batch):
+            yield batch
+            batch = []
+        if item is None:
+            yield []
+    if batch:
+        yield batch
 
 
 def _finished(worker: Any, batch: list[Any], started: Any) -> Generator[tuple[Any, Any], None, Any]:

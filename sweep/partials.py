@@ -4,12 +4,13 @@ A :class:`Wanted` is a running statistic that a pass keeps; several statistics o
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from kernels import statistics as running
+from kernels.statistics import Sought
 from sweep.passes import ROWS, Pass, result_dims, result_dtype
 from sweep.plan import Block
 from sweep.spec import SweepSpec
@@ -19,6 +20,7 @@ Partial = dict[str, np.ndarray]
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 
 MOMENTS = ("count", "mean", "excess", "squares")
+SKETCH, SOUGHT, ROUND = ("bins", "counts", "ends"), ("sought", "before", "shifts"), "round"
 FIELDS = {"COUNT": ("total",), "MEAN": MOMENTS, "MOMENTS": MOMENTS}
 FIELDS |= dict.fromkeys(("LEAST", "FIRST_LEAST"), ("least", "place"))
 
@@ -54,16 +56,21 @@ def source(kind: str) -> str:
     return {"min": "least", "argmin": "least", "max": "most", "argmax": "most"}.get(kind, "mean")
 
 
-def names_of(spec: SweepSpec, found: Pass) -> set[str]:
-    """Names of the arrays of a partial."""
+def names_of(spec: SweepSpec, found: Pass, round: int = 0) -> set[str]:
+    """Names of the arrays of a partial, of the first look at all parts or a later one."""
     if found.kind != ROWS:
         return {f"{key}.{field}" for key, w in wanted(spec, found.names).items() for field in FIELDS[w.running]}
     names = set()
     for name in found.names:
-        sketch = ("quantiles",) if found.is_exact else ("bins", "counts", "ends")
+        sketch = ("quantiles",) if found.is_whole else SKETCH + (SOUGHT if round else ())
         fields = ("total",) if spec.statistics[name].edges is not None else sketch
         names |= {f"{name}.{field}" for field in fields}
-    return names
+    return names | ({ROUND} if round else set())
+
+
+def round_of(partial: Partial) -> int:
+    """How often all parts of a tile had been looked at when this look began."""
+    return int(partial.get(ROUND, 0))
 
 
 def merge(first: Partial, second: Partial) -> Partial:
@@ -79,7 +86,9 @@ def merge(first: Partial, second: Partial) -> Partial:
             pieces = [np.stack([x[f"{name}.{f}"] for x in (a, b)], axis=-1) for f in ("least", "place")]
             merged |= dict(zip((f"{name}.least", f"{name}.place"), running.merge_least(*pieces), strict=True))
         elif field == "total":
-            merged[key] = a[key] + b[key]
+            merged[key] = a[key] + b[key] if key in b else a[key]
+        elif key == ROUND or field in SOUGHT:
+            merged[key] = a[key]
         elif field == "bins":
             merged |= _mergesketches_of(name, a, b)
     return merged
@@ -106,6 +115,49 @@ def joined(name: str, sketches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Part
     }
 
 
+def sought_of(name: str, partial: Mapping[str, np.ndarray], cells: int) -> Sequence[Sought | None]:
+    """What earlier looks told of each cell."""
+    if f"{name}.sought" not in partial:
+        return [None] * cells
+    columns = (partial[f"{name}.{field}"] for field in SOUGHT)
+    return [Sought(bins, before, *shifts.tolist()) for bins, before, shifts in zip(*columns, strict=True)]
+
+
+def sought_in(partial: Mapping[str, np.ndarray], rows: np.ndarray | slice = slice(None)) -> Partial:
+    """What earlier looks told of some cells, or all."""
+    return {key: array[rows] for key, array in partial.items() if key.rpartition(".")[2] in SOUGHT}
+
+
+def narrowed(spec: SweepSpec, found: Pass, partial: Partial) -> tuple[Partial, bool]:
+    """Narrow quantiles down by what a look at all parts of a tile gave; whether another look is needed.
+
+    Returns
+    -------
+    partial, again
+        Where another look is needed, what its first part is merged with.
+    """
+    if found.rounds == 1:
+        return partial, False
+    made: Partial = {ROUND: np.array(round_of(partial) + 1)}
+    again = False
+    for name in found.names:
+        statistic = spec.statistics[name]
+        if statistic.edges is not None:
+            made[f"{name}.total"] = partial[f"{name}.total"]
+            continue
+        sketches = sketches_of(name, partial)
+        now = [
+            running.narrowed(counted, sought, found.reduced, statistic.probabilities, np.dtype(spec.dtype))
+            for counted, sought in zip(sketches, sought_of(name, partial, len(sketches)), strict=True)
+        ]
+        made[f"{name}.sought"] = np.stack([one.bins for one in now])
+        made[f"{name}.before"] = np.stack([one.before for one in now])
+        made[f"{name}.shifts"] = np.array([(one.coarse, one.fine) for one in now])
+        made |= joined(name, [(np.zeros(0, np.int64), np.zeros(0, np.int64))] * len(now))
+        again |= any(one.coarse for one in now)
+    return made, again
+
+
 def finished(spec: SweepSpec, found: Pass, partial: Partial, tile: Block) -> dict[str, np.ndarray]:
     """Turn what all parts of a tile gave into the variables of the result, of the shape of the tile."""
     lengths = dict(zip(found.plan.shape, (b - a for a, b in zip(tile.start, tile.stop, strict=True)), strict=True))
@@ -127,11 +179,11 @@ def finished(spec: SweepSpec, found: Pass, partial: Partial, tile: Block) -> dic
             made[name] = partial[f"{name}.total"] / found.reduced
         elif kind == "histogram":
             made[name] = partial[f"{name}.total"]
-        elif found.is_exact:
+        elif found.is_whole:
             made[name] = partial[f"{name}.quantiles"]
         else:
-            rows = (running.sketch_quantiles(*s, statistic.probabilities) for s in sketches_of(name, partial))
-            made[name] = np.stack(list(rows))
+            known = (found.reduced, statistic.probabilities, np.dtype(spec.dtype))
+            made[name] = np.stack([running.sought_quantiles(one, *known) for one in sought_of(name, partial, 0)])
     dims = result_dims(spec, found.names, found.kept, found.over)
     return {
         name: values.reshape([lengths[d] for d in dims[name]]).astype(result_dtype(spec, name))
@@ -149,15 +201,19 @@ def _coordinates(spec: SweepSpec, found: Pass, name: str, partial: Partial, key:
     }
 
 
+def cells_of(boxes: Sequence[Box]) -> list[np.ndarray]:
+    """Give the places in a tile of the cells of each of the boxes that it is cut into."""
+    corner = boxes[0][0]
+    lengths = tuple(b - a for a, b in zip(corner, boxes[-1][1], strict=True))
+    cells = np.arange(math.prod(lengths)).reshape(lengths)
+    return [cells[tuple(slice(a - c, b - c) for a, b, c in zip(*box, corner, strict=True))].ravel() for box in boxes]
+
+
 def assembled(boxes: Sequence[Box], partials: Sequence[Partial]) -> Partial:
     """Put the partials of boxes together, rows in the order of the cells of the tile."""
     if len(boxes) == 1:
         return partials[0]
-    corner = boxes[0][0]
-    lengths = tuple(b - a for a, b in zip(corner, boxes[-1][1], strict=True))
-    cells = np.arange(math.prod(lengths)).reshape(lengths)
-    rows = [cells[tuple(slice(a - c, b - c) for a, b, c in zip(*box, corner, strict=True))].ravel() for box in boxes]
-    order = np.argsort(np.concatenate(rows))
+    order = np.argsort(np.concatenate(cells_of(boxes)))
     made: Partial = {}
     for key in partials[0]:
         name, _, field = key.rpartition(".")

@@ -8,7 +8,8 @@ be of any size.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from sweep.axis import Axis
 from sweep.model import Model
@@ -23,7 +24,7 @@ LANES, LONG_LANES = 2**15, 2**20  # cells side by side where fewer are kept; mor
 # Kept cells below which points are laid beside them, and below which they are even where that leaves hardly a step.
 FEW_CELLS, FEWEST_CELLS = 2**12, 2**8
 FEW_STEPS = 64
-ROW_POINTS = 2**24  # points of which quantiles are exact
+ROW_POINTS = 2**24  # points that are held together for quantiles; of more they are narrowed down by counting
 PIECE_POINTS = 2**22  # points evaluated at once where values are looked at in rows
 PART_POINTS = 2**30
 TABLE_POINTS = 2**21
@@ -45,12 +46,18 @@ class Unit:
         Position of the part among those of the tile, the last axis fastest.
     start, stop : tuple of int
         First index and one past the last along each reduced axis.
+    round : int
+        How often all parts of the tile have been looked at before.
+    sought : mapping
+        What that told, by the names of arrays of a partial.
     """
 
     tile: Block
     number: int
     start: tuple[int, ...]
     stop: tuple[int, ...]
+    round: int = 0
+    sought: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def points(self) -> int:
@@ -78,6 +85,9 @@ class Pass:
         Along each reduced axis, the points of a part, and of those the points that are evaluated in one call.
     lanes : tuple of str
         The reduced axes whose points lie side by side, like cells, rather than being stepped through.
+    rounds : int
+        How often all parts of a tile are looked at: once, or for quantiles that are narrowed down twice, of float64
+        sometimes more often.
     """
 
     names: tuple[str, ...]
@@ -88,6 +98,7 @@ class Pass:
     part: tuple[int, ...]
     piece: tuple[int, ...]
     lanes: tuple[str, ...]
+    rounds: int = 1
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -115,8 +126,8 @@ class Pass:
         return math.prod(-(-n // p) for n, p in zip(self.lengths, self.part, strict=True))
 
     @property
-    def is_exact(self) -> bool:
-        """Whether quantiles are exact: all values of a row are looked at together."""
+    def is_whole(self) -> bool:
+        """Whether all values of a row are looked at together."""
         return self.reduced <= ROW_POINTS
 
     def cells(self, tile: Block) -> int:
@@ -124,11 +135,11 @@ class Pass:
         ends = zip(self.plan.shape, tile.start, tile.stop, strict=True)
         return math.prod(stop - start for dim, start, stop in ends if dim in self.shape)
 
-    def units(self, tile: Block) -> Iterator[Unit]:
+    def units(self, tile: Block, round: int = 0, sought: Mapping[str, Any] | None = None) -> Iterator[Unit]:
         """Yield the units of a tile, the last reduced axis fastest."""
         parts = Plan(dict(zip(self.over, self.lengths, strict=True)), self.part, self.part, {}, 1)
         for block in parts.blocks():
-            yield Unit(tile, block.number, block.start, block.stop)
+            yield Unit(tile, block.number, block.start, block.stop, round, sought or {})
 
 
 def tile_boxes(found: Pass, tile: Block, sides: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -278,17 +289,18 @@ def _make_rows(
 ) -> Pass:
     lengths = [shape[dim] for dim in over]
     reduced = math.prod(lengths)
-    exact = reduced <= ROW_POINTS
-    part = tuple(lengths) if exact else rows(lengths, PART_POINTS)
-    piece = part if exact else rows(lengths, PIECE_POINTS)
+    whole = reduced <= ROW_POINTS
+    part = tuple(lengths) if whole else rows(lengths, PART_POINTS)
+    piece = part if whole else rows(lengths, PIECE_POINTS)
+    quantiles = 0 if whole else sum(spec.statistics[name].statistic == "quantiles" for name in names)
     side = math.prod(piece)
     itemsize = 8 if spec.dtype == "float64" else 4
 
     def needed(tile: int) -> int:
-        return FIXED_BYTES + tile * (side * 4 * itemsize + (0 if exact else 2**24)) + TABLE_BYTES * tile * side // 8
+        return FIXED_BYTES + tile * (side * 4 * itemsize + quantiles * 2**24) + TABLE_BYTES * tile * side // 8
 
-    plan = _fit(spec, names, shape, over, max(1, PIECE_POINTS // side) if exact else 4, needed, memory)
-    return Pass(names, ROWS, shape, over, plan, part, piece, ())
+    plan = _fit(spec, names, shape, over, max(1, PIECE_POINTS // side) if whole else 4, needed, memory)
+    return Pass(names, ROWS, shape, over, plan, part, piece, (), 2 if quantiles else 1)
 
 
 def _fit(

@@ -12,7 +12,7 @@ import numpy as np
 from kernels import statistics as running
 from sweep.evaluate import Evaluator
 from sweep.model import Model
-from sweep.partials import Box, Partial, assembled, joined, merge
+from sweep.partials import Box, Partial, assembled, cells_of, joined, merge, sought_in, sought_of
 from sweep.passes import Pass, Unit, tile_boxes
 from sweep.plan import Block, Plan, boxes_of, halve
 from sweep.spec import SweepSpec
@@ -60,16 +60,22 @@ class Rows:
         """Give the partial of each unit."""
         units, jobs, arrays = started
         found: list[dict[Box, Partial]] = [{} for _ in units]
+        sought = [self._sought(unit) for unit in units]
         for number in range(max(map(len, jobs))):
             ahead = self._launch(jobs, number + 1) if number + 1 < max(map(len, jobs)) else None
             for i, own in enumerate(jobs):
                 if number < len(own):
                     box, piece = own[number]
-                    made = self._look(box, piece, arrays, i)
+                    made = self._look(box, piece, arrays, i, sought[i][box])
                     found[i][box] = merge(found[i][box], made) if box in found[i] else made
             self._evaluator.reuse(arrays)
             arrays = ahead
         return [assembled(list(f), list(f.values())) for f in found]
+
+    def _sought(self, unit: Unit) -> dict[Box, Partial]:
+        """What earlier looks at the tile of a unit told of the cells of each box."""
+        boxes = tile_boxes(self._pass, unit.tile, self._box)
+        return {box: sought_in(unit.sought, rows) for box, rows in zip(boxes, cells_of(boxes), strict=True)}
 
     def _launch(self, jobs: Sequence[Sequence[tuple[Box, Box]]], number: int) -> tuple[jax.Array, ...]:
         return self._evaluator([self._block(*own[min(number, len(own) - 1)]) for own in jobs])
@@ -77,7 +83,9 @@ class Rows:
     def _block(self, box: Box, piece: Box) -> Block:
         return Block(0, (), *((*a, *b) for a, b in zip(box, piece, strict=True)))
 
-    def _look(self, box: Box, piece: Box, arrays: tuple[jax.Array, ...], device: int) -> Partial:
+    def _look(
+        self, box: Box, piece: Box, arrays: tuple[jax.Array, ...], device: int, sought: Mapping[str, np.ndarray]
+    ) -> Partial:
         """Reduce the values of one piece; each thread takes some of the cells."""
         cells = math.prod(b - a for a, b in zip(*box, strict=True))
         values = {
@@ -85,7 +93,7 @@ class Rows:
             for output, array in zip(self._plan.variables, arrays, strict=True)
         }
         spans = np.array_split(np.arange(cells), min(cells, 4 * (os.cpu_count() or 1)))
-        made = list(self._pool.map(lambda span: self._reduce(values, slice(span[0], span[-1] + 1)), spans))
+        made = list(self._pool.map(lambda span: self._reduce(values, sought, span), spans))
         found: Partial = {}
         for name in self._pass.names:
             if f"{name}.sketches" in made[0]:
@@ -93,15 +101,19 @@ class Rows:
         keys = [key for key in made[0] if not key.endswith(".sketches")]
         return found | {key: np.concatenate([some[key] for some in made]) for key in keys}
 
-    def _reduce(self, values: Mapping[str, np.ndarray], rows: slice) -> dict[str, Any]:
+    def _reduce(
+        self, values: Mapping[str, np.ndarray], sought: Mapping[str, np.ndarray], span: np.ndarray
+    ) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name in self._pass.names:
             statistic = self._spec.statistics[name]
-            held = values[statistic.output][rows]
+            held = values[statistic.output][span[0] : span[-1] + 1]
             if statistic.edges is not None:
-                made[f"{name}.total"] = running.row_counts(held.copy(), statistic.edges.coordinates())
-            elif self._pass.is_exact:
+                if not sought:  # or they are counted already
+                    made[f"{name}.total"] = running.row_counts(held.copy(), statistic.edges.coordinates())
+            elif self._pass.is_whole:
                 made[f"{name}.quantiles"] = running.row_quantiles(held.copy(), statistic.probabilities)
             else:
-                made[f"{name}.sketches"] = [running.sketch(row) for row in held]
+                within = sought_of(name, sought_in(sought, span), len(span))
+                made[f"{name}.sketches"] = [running.sketch(*one) for one in zip(held, within, strict=True)]
         return made

@@ -14,6 +14,7 @@ import sweep
 
 ROOT = Path(__file__).parents[1]
 DEVICES = 8
+NARROWED = (50, 20, 15)  # points that are held together for quantiles, of a part and of a piece
 BUDGET = 8 * 70_000_000  # for grids: each device has its share, so that there are many blocks
 AXES = {
     "scaling_exponent": sweep.Axis(values=(0.057, 0.052, 0.048)),
@@ -42,22 +43,31 @@ def specs() -> dict[str, sweep.SweepSpec]:
         found[f"grid_{dtype}"] = sweep.SweepSpec(outputs=GRID, **common)
         statistics = {name: sweep.Statistic(**given) for name, given in STATISTICS.items()}
         found[f"statistics_{dtype}"] = sweep.SweepSpec(statistics=statistics, **common)
+    for dtype in ("float32", "float64"):
+        axes = AXES | {
+            name: sweep.Axis(values=AXES[name].coordinates()[::9].tolist()) for name in ("fleet_size", "time")
+        }
+        band = {"band": sweep.Statistic(**STATISTICS["band"])}
+        found[f"narrowed_{dtype}"] = sweep.SweepSpec(statistics=band, loss="total", axes=axes, fixed=FIXED, dtype=dtype)
     return found
 
 
-NAMES = [f"{what}_{dtype}" for what in ("grid", "statistics") for dtype in ("float32", "float64")]
+NAMES = [f"{what}_{dtype}" for what in ("grid", "statistics", "narrowed") for dtype in ("float32", "float64")]
 
 CHILD = """
 import sys
 from pathlib import Path
 import jax
 import sweep
+from sweep import passes
 from tests import test_devices as t
 
 assert jax.local_device_count() == t.DEVICES
 out = Path(sys.argv[1])
 for name, spec in t.specs().items():
     memory = None if spec.statistics else t.BUDGET
+    if name.startswith("narrowed"):
+        passes.ROW_POINTS, passes.PART_POINTS, passes.PIECE_POINTS = t.NARROWED
     sweep.run(spec, memory=memory).to_netcdf(out / f"{name}.nc", engine="h5netcdf")
     steps = []
     def stop(step):

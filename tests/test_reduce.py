@@ -20,8 +20,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from kernels.statistics import SKETCH_ERROR
-from sweep import evaluate, labels, loop, manifest, passes, steps
+from sweep import evaluate, loop, manifest, passes, steps
 from sweep import store as stores
 from sweep.cli import main
 from sweep.equations import RELATIVE_LOSS
@@ -87,8 +86,6 @@ def lay(monkeypatch, layout):
         monkeypatch.setattr(steps, "GROUP", GROUP)
     for name, value in (LAYOUTS[layout] if isinstance(layout, str) else layout).items():
         monkeypatch.setattr(passes, name, value)
-        if hasattr(labels, name):
-            monkeypatch.setattr(labels, name, value)
 
 
 def whole_grid(spec, model=None):
@@ -349,21 +346,114 @@ def test_run_of_std_of_deviations_whose_squares_overflow_is_not_finite():
     assert np.isfinite(sweep.run(make_spec(made, axes, dtype="float64")).std_of).all()
 
 
-# Approximate quantiles
+# Quantiles that are narrowed down
+
+
+def assert_quantiles(found, rows, probabilities):
+    """Compare quantiles of rows with what lies beside their ranks in sorted order."""
+    n = rows.shape[-1]
+    for cell in np.ndindex(rows.shape[:-1]):
+        ordered = np.sort(rows[cell])
+        for value, p in zip(found[cell], probabilities, strict=True):
+            if np.isnan(ordered[-1]):
+                assert np.isnan(value)
+                continue
+            rank = (n - 1) * p
+            low, high = ordered[int(rank)], ordered[min(int(rank) + 1, n - 1)]
+            if rank == int(rank) or low == high:
+                assert value == low
+            elif np.isfinite(low) and np.isfinite(high):
+                share = Fraction(rank) - int(rank)
+                exact = Fraction(float(low)) * (1 - share) + Fraction(float(high)) * share
+                room = 2 * Fraction(float(np.spacing(max(abs(low), abs(high)))))
+                assert low <= value <= high and abs(Fraction(float(value)) - exact) <= room
+            else:
+                assert np.isinf(value)
+
+
+NARROWED = {"ROW_POINTS": 100, "PART_POINTS": 90, "PIECE_POINTS": 40}
+TABLES = {
+    "huge": lambda rng: 10.0 ** rng.uniform(-300, 300, 720),
+    "opposite": lambda rng: np.where(rng.random(720) < 0.5, -1e-4, 1.5e-4),
+    "subnormal": lambda rng: rng.integers(-99, 99, 720) * 2.0**-1070,
+    "small": lambda rng: 10.0 ** rng.uniform(-46, -38, 720),
+    "loss": lambda rng: 1.0 - rng.random(720) ** 9,
+    "infinite": lambda rng: rng.choice([-np.inf, 0.0, -0.0, 1.0, np.inf], 720),
+    "constant": lambda rng: np.full(720, 0.1),
+    "undefined": lambda rng: np.where(np.arange(720) == 500, np.nan, rng.random(720)),
+}
+
+
+def table_model(table):
+    """A model whose values are those of a table, over 3 x 12 x 20 points."""
+    return Model(
+        name="table",
+        equation="none",
+        source="none",
+        assumptions="none",
+        parameters=tuple(Parameter(name, name, "m") for name in XYZ),
+        outputs=(Output("value", "value", "m", XYZ),),
+        function=lambda x, y, z: {"value": jnp.asarray(table)[((x * 12 + y) * 20 + z).astype(int)]},
+    )
+
+
+def table_spec(dtype, over=("y", "z")):
+    axes = {name: sweep.Axis(start=0.0, stop=n - 1.0, num=n) for name, n in zip(XYZ, (3, 12, 20), strict=True)}
+    of = {"output": "value", "over": over}
+    made = {
+        "middle": Statistic(statistic="quantiles", probabilities=P, **of),
+        "counts": Statistic(statistic="histogram", edges=sweep.Axis(values=(-1.0, 0.0, 0.5, 2.0)), **of),
+    }
+    return sweep.SweepSpec(model="table", dtype=dtype, axes=axes, statistics=made)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_run_of_quantiles_of_more_points_than_are_sorted_is_within_the_error(dtype, monkeypatch):
-    lay(monkeypatch, {"ROW_POINTS": 100, "PART_POINTS": 90, "PIECE_POINTS": 40})
+@pytest.mark.parametrize("kind", TABLES)
+def test_run_of_quantiles_of_any_values_is_exact_however_many_there_are(kind, dtype, monkeypatch):
+    with np.errstate(all="ignore"):
+        table = TABLES[kind](np.random.default_rng(4)).astype(dtype)
+    monkeypatch.setattr("kernels.statistics.SKETCH_BINS", 2**13)
+    whole = sweep.run(table_spec(dtype), model=table_model(table))
+    lay(monkeypatch, NARROWED)
+    (found,) = passes.make_passes(table_spec(dtype), table_model(table), 2**40)
+    assert found.parts > 1 and found.rounds > 1
+    seen = []
+    dataset = sweep.run(table_spec(dtype), model=table_model(table), progress=seen.append)
+    assert_quantiles(dataset.middle.values, table.reshape(3, -1), P)
+    for name in ("middle", "counts"):
+        np.testing.assert_array_equal(dataset[name], whole[name])
+        assert dataset[name].attrs == whole[name].attrs
+    assert seen[-1].points == seen[-1].total_points == seen[-1].new_points == 720
+
+
+def test_run_of_quantiles_of_zero_and_one_alone_is_the_least_and_the_largest(monkeypatch):
+    lay(monkeypatch, NARROWED)
+    ends = {
+        "ends": Statistic(
+            statistic="quantiles", output="compute_ratio", over=("doubling_rate", "time"), probabilities=(0.0, 1.0)
+        ),
+        **{
+            kind: Statistic(statistic=kind, output="compute_ratio", over=("doubling_rate", "time"))
+            for kind in ("min", "max")
+        },
+    }
+    axes = {**{name: AXES[name] for name in ("doubling_rate", "fleet_size")}, "time": {**AXES["time"], "stop": 60.0}}
+    dataset = sweep.run(make_spec(ends, axes, fixed={"reference_fleet": 1.0, "reference_years": 1.0}, dtype="float64"))
+    assert dataset["max"].max() > 1e45
+    np.testing.assert_array_equal(dataset.ends, np.stack([dataset["min"], dataset["max"]], axis=-1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_run_of_quantiles_of_more_points_than_are_held_together_is_numpys(dtype, monkeypatch):
+    lay(monkeypatch, NARROWED)
     kinds = {name: s for name, s in every_kind(OVERS[2]).items() if s.statistic in passes.ROW_KINDS}
     spec = make_spec(kinds, dtype=dtype)
     (found,) = passes.make_passes(RELATIVE_LOSS.resolve(spec), RELATIVE_LOSS, 2**40)
-    assert found.parts > 1 and not found.is_exact
+    assert found.parts > 1 and not found.is_whole
     dataset, full = sweep.run(spec), whole_grid(spec)
     assert_statistic(dataset, full, spec, "histogram_of")
     expected = np.quantile(rows_of(full.relative_loss, OVERS[2])[0].astype(np.float64), P, axis=-1).T
-    np.testing.assert_allclose(dataset.quantiles_of, expected, rtol=SKETCH_ERROR)
-    assert dataset.quantiles_of.attrs["relative_error_bound"] == SKETCH_ERROR
+    np.testing.assert_allclose(dataset.quantiles_of, expected, rtol=2 * np.finfo(dtype).eps)
 
 
 # The same bits
@@ -495,7 +585,7 @@ def test_run_of_statistics_labels_every_variable():
     assert dataset.share_of.attrs["cell_methods"] == f"doubling_rate: time: mean where {KINDS['share']['where']}"
     assert dataset.mean_of.attrs["reduced_points"] == 148
     assert dataset.mean_of.attrs["reduced"].startswith("doubling_rate = 0 to 3 1/year, 4 listed, each counting alike; ")
-    assert dataset.quantiles_of.attrs["relative_error_bound"] == 0.0
+    assert dataset.quantiles_of.attrs["method"].startswith("exact order statistics")
     np.testing.assert_array_equal(dataset["quantile"], P)
     np.testing.assert_array_equal(dataset.histogram_of_bin.attrs["edges"], EDGES["values"])
     np.testing.assert_allclose(dataset.histogram_of_bin, [0.35, 0.45, 0.525, 0.625, 0.85])
@@ -702,6 +792,36 @@ def test_run_of_statistics_goes_on_with_the_parts_that_were_kept(tmp_path, whole
     assert contents(path) == contents(whole)
 
 
+def test_run_of_quantiles_that_are_narrowed_down_goes_on_wherever_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr("kernels.statistics.SKETCH_BINS", 2**13)
+    monkeypatch.setattr(loop, "BETWEEN", 0.0)
+    lay(monkeypatch, {"ROW_POINTS": 50, "PART_POINTS": 30, "PIECE_POINTS": 20})
+    spec = table_spec("float64", ("x", "z"))
+    model = table_model(TABLES["opposite"](np.random.default_rng(4)))
+    steps = []
+    sweep.run(spec, model=model, store=tmp_path / "whole.zarr", progress=steps.append)
+    assert len(steps) > 3 * 2 * 2  # tiles, rounds and parts
+    rounds = set()
+    for last in range(1, len(steps)):
+        path, seen = tmp_path / f"{last}.zarr", []
+
+        def stop(step, seen=seen, last=last):
+            seen.append(step)
+            if len(seen) == last:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run(spec, model=model, store=path, progress=stop)
+        rounds |= {"middle.sought" in np.load(file) for _, file in manifest.partials(path).values()}
+        again = []
+        sweep.run(spec, model=model, store=path, memory=FIXED_BYTES * 2, progress=again.append)
+        assert contents(path) == contents(tmp_path / "whole.zarr")
+        assert again[-1].points == again[-1].total_points
+        # What was kept is not done again: the last step of the first run may have been, but none before it.
+        assert again[-1].new_points <= again[-1].total_points - (seen[-2].new_points if last > 1 else 0)
+    assert rounds == {False, True}
+
+
 def flip(file):
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -800,10 +920,10 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import json, sweep
-from sweep import labels, loop, passes, steps
+from sweep import loop, passes, steps
 for name, value in json.loads(sys.argv[1]).items():
     setattr(passes, name, value)
-labels.ROW_POINTS, steps.GROUP = passes.ROW_POINTS, int(sys.argv[4])
+steps.GROUP = int(sys.argv[4])
 loop.BETWEEN = 0.0
 from tests import test_reduce
 sweep.run(test_reduce.stored_spec(), store=sys.argv[2], progress=lambda step: time.sleep(0.05))

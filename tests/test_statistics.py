@@ -1,4 +1,4 @@
-"""Running statistics against exact arithmetic, rows against NumPy and the definition, sketches within their bound."""
+"""Running statistics against exact arithmetic, rows and counts against NumPy and the definition."""
 
 from fractions import Fraction
 
@@ -383,57 +383,123 @@ def test_least_at_and_most_at_of_float64_are_the_bounds():
     np.testing.assert_array_equal(statistics.most_at(BOUNDS, np.float64), BOUNDS)
 
 
-# Sketches
+# Quantiles that are narrowed down by counting
 
 
-def sketched(values, probabilities=(0.5,)):
-    return statistics.sketch_quantiles(*statistics.sketch(values), probabilities)
+def counted(values, probabilities, parts=3, most=9):
+    """Quantiles by counting parts of some values again and again; how often."""
+    sought, pieces = None, np.array_split(values, parts)
+    for count in range(1, most):
+        sketch = statistics.sketch(pieces[0], sought)
+        for piece in pieces[1:]:
+            sketch = statistics.merge_sketches(sketch, statistics.sketch(piece, sought))
+        sought = statistics.narrowed(sketch, sought, len(values), probabilities, values.dtype)
+        if not sought.coarse:
+            return statistics.sought_quantiles(sought, len(values), probabilities, values.dtype), count
+    raise AssertionError("quantiles are not narrowed down")
 
 
-@pytest.mark.parametrize("sign", (1, -1))
-def test_sketch_quantiles_are_within_the_error_over_the_whole_range_of_float32(sign):
-    bits = np.random.default_rng(8).integers(0x00800000, 0x7F800000, 250).astype(np.int32)
-    bits[:2] = 0x00800000, 0x7F7FFFFF
-    for value in bits.view(np.float32):
-        found = sketched(np.array([sign * value]))[0]
-        assert abs(found - float(sign * value)) <= statistics.SKETCH_ERROR * float(value)
+def anything(dtype):
+    """Numbers of all sizes, signs and kinds but NaN, by name."""
+    rng, info = np.random.default_rng(8), np.finfo(dtype)
+    whole = np.dtype(f"i{np.dtype(dtype).itemsize}")
+    bits = rng.integers(np.iinfo(whole).min, np.iinfo(whole).max, 4000, whole).view(dtype)
+    near = np.full(3000, info.smallest_subnormal, dtype) * rng.integers(-40, 40, 3000)
+    one = np.nextafter(np.ones(2000, dtype), rng.choice([0.0, 2.0], 2000).astype(dtype), dtype=dtype)
+    return {
+        "all_bits": bits[~np.isnan(bits)],
+        "subnormal": near.astype(dtype),
+        "least_normal": info.tiny * rng.uniform(-2, 2, 3000).astype(dtype),
+        "largest": info.max * rng.uniform(-1, 1, 3000).astype(dtype),
+        "beside_one": one,
+        "opposite": rng.choice(np.array([-1e-4, 1.5e-4], dtype), 2000),
+        "losses": np.append(1.0 - rng.random(3000) ** 9, 1.0).astype(dtype),
+        "zeros": rng.choice(np.array([-0.0, 0.0, info.tiny], dtype), 2000),
+        "infinite": rng.choice(np.array([-INF, -1.0, 2.0, INF], dtype), 2000),
+        "ties": rng.choice(np.array([0.1, 0.1, 0.1, 0.3], dtype), 3000),
+        "two": np.array([3.0, -1.0], dtype),
+        "single": np.array([7.0], dtype),
+    }
 
 
-@pytest.mark.parametrize("sign", (1, -1))
-def test_sketch_quantiles_of_subnormal_numbers_are_within_1e_38(sign):
-    for bits in (0, 1, 4095, 4096, 0x007FFFFF):
-        value = sign * np.array([bits], np.int32).view(np.float32)
-        assert abs(sketched(value)[0] - float(value[0])) <= 1e-38
-
-
-def test_sketch_quantiles_of_infinities_are_infinite_and_of_nan_nan():
-    assert sketched(np.array([INF], np.float32))[0] == INF
-    assert sketched(np.array([-INF], np.float32))[0] == -INF
-    np.testing.assert_array_equal(sketched(np.array([-INF, INF, INF]), (0.0, 0.5, 1.0)), [-INF, INF, INF])
-    for nan in (NAN, -NAN, np.array([0xFFC00000], np.uint32).view(np.float32)[0]):
-        assert np.isnan(sketched(np.array([1.0, nan], np.float32), (0.0, 1.0))).all()
-
-
-def test_sketch_of_float64_beyond_float32_is_infinite_and_below_it_tiny():
-    found = sketched(np.array([-1e300, -1e-300, 1e-300, 1e300]), (0.0, 1 / 3, 2 / 3, 1.0))
-    np.testing.assert_array_equal(found[[0, 3]], [-INF, INF])
-    assert (np.abs(found[1:3]) <= 1e-38).all()
+@pytest.mark.parametrize("bins", [2**13, 2**20])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", anything(np.float64))
+def test_counted_quantiles_are_the_order_statistics_of_any_numbers(kind, dtype, bins, monkeypatch):
+    monkeypatch.setattr(statistics, "SKETCH_BINS", bins)
+    values = anything(dtype)[kind]
+    ordered, n = np.sort(values), len(values)
+    ranks = [*range(0, n, max(1, n // 60)), n - 1]
+    at = sorted({rank / max(1, n - 1) for rank in ranks})
+    found, _ = counted(values, at)
+    beside = [((n - 1) * p, int((n - 1) * p)) for p in at]
+    assert found.dtype == dtype
+    for value, (rank, below) in zip(found, beside, strict=True):
+        low, high = ordered[below], ordered[min(below + 1, n - 1)]
+        assert low <= value <= high and (rank != below or value == low)
+    assert found[0] == ordered[0] and found[-1] == ordered[-1]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", ["loss", "decades", "negative"])
-def test_sketch_quantiles_of_a_sample_are_within_the_error_of_the_exact_ones(kind, dtype):
-    values = sample(kind, 5000, dtype)
-    found = sketched(values, PROBABILITIES)
-    expected = statistics.row_quantiles(values[None].astype(np.float64), PROBABILITIES)[0]
-    assert (np.abs(found - expected) <= statistics.SKETCH_ERROR * np.abs(expected)).all()
-    assert (np.diff(found) >= 0).all()
+@pytest.mark.parametrize("kind", anything(np.float64))
+def test_counted_quantiles_are_interpolated_as_those_of_rows(kind, dtype):
+    values = anything(dtype)[kind]
+    for probabilities in (PROBABILITIES, (0.0,), (1.0,), (0.5,), (0.3, 0.30001)):
+        expected = statistics.row_quantiles(values[None].copy(), probabilities)[0]
+        np.testing.assert_array_equal(counted(values, probabilities)[0], expected)
 
 
-def test_merge_sketches_is_the_sketch_of_the_union_whatever_comes_first():
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_counted_quantiles_of_numpy(dtype):
+    values = np.random.default_rng(9).normal(size=5000).astype(dtype)
+    expected = np.quantile(values.astype(np.float64), PROBABILITIES)
+    np.testing.assert_allclose(counted(values, PROBABILITIES)[0], expected, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_counted_quantiles_of_any_nan_are_nan():
+    signalling = np.array([0x7F800001], np.uint32).view(np.float32)[0]
+    for nan in (np.float32(NAN), -np.float32(NAN), np.array([0xFFC00000], np.uint32).view(np.float32)[0], signalling):
+        for others in ([], [1.0], [INF, -INF, -1.0]):
+            assert np.isnan(counted(np.array([*others, nan, nan], np.float32), (0.0, 0.3, 1.0), 1)[0]).all()
+    assert np.isnan(counted(np.array([1.0, -NAN, 2.0]), (0.0, 0.3, 1.0))[0]).all()
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 2), (np.float64, 5)])
+@pytest.mark.parametrize("kind", ["all_bits", "ties", "infinite", "subnormal"])
+def test_counted_quantiles_take_few_counts(kind, dtype, most, monkeypatch):
+    monkeypatch.setattr(statistics, "_few", lambda count: False)  # as if there were more values than can be kept
+    values = anything(dtype)[kind]
+    for probabilities in (PROBABILITIES, np.linspace(0, 1, 128).tolist()):
+        assert counted(values, probabilities)[1] <= most
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sketch_has_no_more_bins_than_a_first_one(dtype, monkeypatch):
+    monkeypatch.setattr(statistics, "SKETCH_BINS", 2**13)
+    values = 1.0 + np.random.default_rng(3).random(200_000).astype(dtype)
+    sought = None
+    for _ in range(9):
+        sketch = statistics.sketch(values, sought)
+        assert len(sketch[0]) <= 2**13
+        sought = statistics.narrowed(sketch, sought, len(values), (0.2, 0.5, 0.9), values.dtype)
+    assert not sought.coarse
+
+
+def test_narrowed_refuses_other_values_than_were_counted():
+    values = np.random.default_rng(3).random(100)
+    sought = statistics.narrowed(statistics.sketch(values), None, 100, (0.5,), values.dtype)
+    with pytest.raises(ValueError, match="values: are not those that were counted before"):
+        statistics.narrowed(statistics.sketch(values + 1.0, sought), sought, 100, (0.5,), values.dtype)
+
+
+@pytest.mark.parametrize("probabilities", [None, (0.3, 0.5)])
+def test_merge_sketches_is_the_sketch_of_the_union_whatever_comes_first(probabilities):
     values = sample("decades", 3000, np.float32) * np.where(np.arange(3000) % 3, 1, -1).astype(np.float32)
-    whole = statistics.sketch(values)
-    first, second, third = (statistics.sketch(part) for part in np.split(values, [100, 1700]))
+    whole, sought = statistics.sketch(values), None
+    if probabilities is not None:
+        sought = statistics.narrowed(whole, None, 3000, probabilities, values.dtype)
+        whole = statistics.sketch(values, sought)
+    first, second, third = (statistics.sketch(part, sought) for part in np.split(values, [100, 1700]))
     for merged in (
         statistics.merge_sketches(statistics.merge_sketches(first, second), third),
         statistics.merge_sketches(third, statistics.merge_sketches(second, first)),
