@@ -20,6 +20,7 @@ State = tuple[Array, ...]
 # Of a sketch at most: of float32, the sign, the exponent and 11 bits of the fraction at first. From 2^13 the last one
 # is that of NaN alone.
 SKETCH_BINS = 2**20
+CHUNK = 2**15  # values that are looked at together: they stay in the cache
 
 
 class Running(NamedTuple):
@@ -338,18 +339,25 @@ def sketch(values: np.ndarray, sought: Sought | None = None) -> tuple[np.ndarray
     bins, counts : numpy.ndarray
         int64, the bins that hold a value, increasing with the value, and how many.
     """
-    keys = _keys(values)
+    half, shift = SKETCH_BINS // 2, _first_shift(values.dtype)
     if sought is None:
-        half = SKETCH_BINS // 2
-        counts = np.bincount((keys >> _first_shift(keys.dtype)) + half, minlength=SKETCH_BINS)
+        counts = np.bincount((_keys(values) >> shift) + half, minlength=SKETCH_BINS)
         bins = np.flatnonzero(counts)
         return bins - half, counts[bins]
     if not sought.coarse:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    bins, here = np.unique(sought.bins).astype(keys.dtype), keys >> sought.coarse
+    bins = np.unique(sought.bins)
+    # Most values are outside, which a table of the first bins tells quickly.
+    near = np.zeros(SKETCH_BINS, bool)
+    near[(bins >> (shift - sought.coarse)) + half] = True
+    flat, left = np.ascontiguousarray(values).reshape(-1), []
+    for first in range(0, len(flat), CHUNK):
+        keys = _keys(flat[first : first + CHUNK])
+        left.append(keys[near.take((keys >> shift) + half)])
+    keys = np.concatenate(left or [np.zeros(0, np.int64)]).astype(np.int64)
+    here = keys >> sought.coarse
     keys = keys[bins.take(np.searchsorted(bins, here), mode="clip") == here]
-    found, counts = np.unique(keys >> sought.fine, return_counts=True)
-    return found.astype(np.int64), counts.astype(np.int64)
+    return np.unique(keys >> sought.fine, return_counts=True)
 
 
 def _first_shift(dtype: np.dtype) -> int:
