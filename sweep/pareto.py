@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.chances import draws_of, with_chances
 from sweep.culling import Front, Objective, Piece, Scan
 from sweep.fields import Field, Offer, Source
 from sweep.loop import Progress
 from sweep.model import Model, refuse_subnormal
-from sweep.robust import reduced, with_chances
+from sweep.robust import reduced
 from sweep.schema import SpecError, unknown
 from sweep.spec import SweepSpec
 from sweep.statistic import Condition, conditions_of
@@ -73,7 +74,9 @@ def frontier(
         it (both before `most` is applied). Needs moocore, the extra ``pareto``.
     chance : bool
         Where objectives are statistics over draws, whether to add ``chance_of_nondominance``, the share of the draws in
-        each of which no other point beats the point in the outputs themselves; this takes a frontier for each draw.
+        each of which no other point beats the point in the outputs themselves; this takes a frontier for each draw. It
+        is among the points at which the conditions hold, those on statistics too. Values that differ by rounding count
+        as equal; the attribute ``equal`` says what that is.
     model : Model, optional
         Of a spec, a model of your own.
     memory : int, optional
@@ -114,7 +117,10 @@ def frontier(
             raise SpecError(f"by: {name} numbers the draws, over which the objectives are statistics; drop it")
         apart = (*draw.numbers, *_names(by))
         question = {"minimise": [*least], "maximise": [*most_of], "where": draw.where, "by": apart}
-        each = frontier(draw.spec, **question, keep_weakly=True, model=model, memory=memory)
+        values = draws_of(draw, model)
+        # Values that are indexed know of the conditions on statistics; without any, a spec is evaluated more quickly.
+        origin = {"source": values} if draw.allowed is not None else {"source": draw.spec, "model": model}
+        each = frontier(**origin, **question, memory=memory)
     offer = Offer(source, model if source is given or isinstance(source, SweepSpec) else None)
     question = _checked(offer, objectives, where, _names(by), most, hypervolume)
     if hypervolume is not None:
@@ -124,7 +130,7 @@ def frontier(
     field = offer.field(question.outputs, question.axes, question.by, memory)
     fronts, dtypes = _fronts(field, question, keep_weakly, progress or (lambda _: None))
     dataset = _dataset(field, question, fronts, dtypes, most, hypervolume)
-    return dataset if draw is None or not chance else with_chances(dataset, each, draw)
+    return dataset if draw is None or not chance else with_chances(dataset, each, draw, values, [*most_of], _names(by))
 
 
 @dataclass(frozen=True)

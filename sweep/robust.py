@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from kernels.statistics import compare
 from sweep.distribution import DRAWN, REPLICATE
 from sweep.equations import load, model_of
 from sweep.loop import run
 from sweep.model import Model
+from sweep.passes import QUANTILE
 from sweep.pooling import pooled
 from sweep.schema import SpecError
 from sweep.spec import SweepSpec
 from sweep.statistic import Condition
 
-CHANCE = "chance_of_nondominance"
+ALLOWED = "allowed_by_statistics"
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,15 @@ class Draw:
     names : dict of str to str
         The output, or axis, that each objective is a statistic of, or is.
     where : str or None
-        Those conditions that are not on statistics.
+        The conditions, those on statistics as one on `allowed`.
+    allowed : xarray.DataArray or None
+        1 where the conditions on statistics hold, by the name in :data:`ALLOWED`; None without any.
     """
 
     spec: SweepSpec
     names: dict[str, str]
     where: str | None
+    allowed: xr.DataArray | None
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -101,11 +106,24 @@ def reduced(
     if plain:
         found = _beside(found, spec, outputs, plain, model, memory)
     of = {name: wanted[name].output if name in wanted else name for name in objectives}
-    if None in of.values() or not spec.distributions:
+    others = {dim for name in objectives if name in wanted for dim in wanted[name].over} - set(DRAWN)
+    if None in of.values() or not spec.distributions or others:
         return found, None
     values = {"outputs": tuple(dict.fromkeys(o for o in of.values() if o in outputs)), "statistics": {}}
     kept = [f"{c.output} {c.sign} {c.bound!r}" for c in conditions if c.output not in wanted]
-    return found, Draw(spec.model_copy(update=values), of, " and ".join(kept) or None)
+    allowed = _allowed(found, [c for c in conditions if c.output in wanted])
+    kept += [f"{ALLOWED} > 0"] if allowed is not None else []
+    return found, Draw(spec.model_copy(update=values), of, " and ".join(kept) or None, allowed)
+
+
+def _allowed(found: xr.Dataset, conditions: Sequence[Condition]) -> xr.DataArray | None:
+    """Where conditions on statistics hold, 1, and where not, 0; None without any."""
+    holds = None
+    for name, sign, bound in conditions:
+        statistic = found[name].squeeze(QUANTILE, drop=True) if QUANTILE in found[name].dims else found[name]
+        here = statistic.copy(data=np.asarray(compare(statistic.values, sign, bound)))
+        holds = here if holds is None else holds & here
+    return None if holds is None else holds.astype(np.float64)
 
 
 def _only(statistics: dict[str, Any]) -> dict[str, Any]:
@@ -129,30 +147,3 @@ def _beside(
     certain = {"axes": axes, "distributions": {}, "draws": None, "statistics": {}, "outputs": tuple(plain)}
     values = run(spec.model_copy(update=certain), model=model, memory=memory)
     return xr.merge([found, values], compat="equals", join="exact", combine_attrs="override")
-
-
-def with_chances(front: xr.Dataset, each: xr.Dataset, draw: Draw) -> xr.Dataset:
-    """Say of each point of a frontier in how many of the draws it is on the frontier of that draw.
-
-    Parameters
-    ----------
-    front : xarray.Dataset
-        The frontier of the statistics.
-    each : xarray.Dataset
-        The frontiers of the draws, ties kept.
-    draw : Draw
-        What they are of.
-    """
-    axes = [name for name in draw.spec.axes if f"{name}_index" in front]
-    lengths = [len(draw.spec.axes[name]) for name in axes]
-
-    def places(dataset: xr.Dataset) -> np.ndarray:
-        return np.ravel_multi_index([dataset[f"{name}_index"].values for name in axes], lengths)
-
-    found, counts = np.unique(places(each), return_counts=True)
-    here = places(front)
-    at = np.minimum(np.searchsorted(found, here), max(len(found) - 1, 0))
-    hits = np.where(found[at] == here, counts[at], 0) if len(found) else np.zeros(len(here))
-    number = int(np.prod([len(draw.spec.axes[name]) for name in draw.numbers]))
-    words = {"long_name": "share of the draws in which no other point beats this one", "units": "1", "draws": number}
-    return front.assign({CHANCE: ("point", hits / number, words)})

@@ -38,7 +38,7 @@ FLOORS = [
     {"sweep.workloads"},
     {"sweep.bench"},
     {"sweep.discovery", "sweep.lazy", "sweep.robust", "sweep.slices", "sweep.thinning"},
-    {"sweep.culling", "sweep.describe"},
+    {"sweep.chances", "sweep.culling", "sweep.describe"},
     {"sweep.corners", "sweep.held"},
     {"sweep.tiles"},
     {"sweep.fields"},
