@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import sweep
+from sweep import chances
 from sweep.schema import SpecError
 
 FLEETS = sweep.Axis(values=[1.0, 3.0, 10.0, 30.0, 100.0])
@@ -179,6 +180,135 @@ def test_frontier_by_an_axis_has_chances_of_its_own(values):
         for d in range(NUMBER)
     )
     np.testing.assert_array_equal(one.chance_of_nondominance, hits[one.a_index.values] / NUMBER)
+
+
+def table_of(values, statistic):
+    """A statistic of the draws at each choice, by NumPy."""
+    pain = values.pain.values
+    made = {
+        "expected": pain.mean(-1),
+        "bad": np.quantile(pain, 0.9, axis=-1),
+        "worst_regret": (pain - pain.min((0, 1))).max(-1),
+        "chance": (pain < 0.4).mean(-1),
+    }
+    return made[statistic]
+
+
+@pytest.mark.parametrize(
+    ("where", "allowed"),
+    [
+        ("expected <= 0.45", lambda table: table["expected"] <= 0.45),
+        ("expected >= 0.45", lambda table: table["expected"] >= 0.45),
+        ("bad < 0.9", lambda table: table["bad"] < 0.9),
+        ("worst_regret > 0.6", lambda table: table["worst_regret"] > 0.6),
+        ("chance >= 0.3 and expected > 0.3", lambda table: (table["chance"] >= 0.3) & (table["expected"] > 0.3)),
+        ("chance >= 0.3 and a >= 0.3", lambda table: (table["chance"] >= 0.3) & (np.arange(9)[:, None] >= 3)),
+        ("chance < 0.5 and price <= 1.9", lambda table: (table["chance"] < 0.5) & (table["price"] <= 1.9)),
+    ],
+)
+def test_frontier_chance_is_among_what_conditions_on_statistics_allow(where, allowed, values):
+    found = sweep.frontier(spec_of(STATISTICS), minimise=["expected", "price"], where=where, model=MODEL)
+    price = values.price.values
+    table = {name: table_of(values, name) for name in ("expected", "bad", "worst_regret", "chance")}
+    mask = allowed({**table, "price": price}).ravel()
+    assert 0 < mask.sum() < mask.size
+    hits = np.zeros(mask.size)
+    for d in range(NUMBER):
+        points = np.stack([values.pain.isel(draw=d).values.ravel(), price.ravel()], axis=1)[mask]
+        hits[mask] += nondominated(points)
+    at = np.ravel_multi_index((found.a_index.values, found.b_index.values), price.shape)
+    assert len(at) and mask[at].all()
+    np.testing.assert_array_equal(found.chance_of_nondominance, hits[at] / NUMBER)
+
+
+def test_frontier_chance_of_the_only_allowed_point_is_one(values):
+    least = float(np.sort(table_of(values, "bad").ravel())[0])
+    found = sweep.frontier(spec_of(STATISTICS), minimise=["expected", "price"], where=f"bad <= {least!r}", model=MODEL)
+    np.testing.assert_array_equal(found.chance_of_nondominance, [1.0])
+
+
+def twins(apart):
+    """Bets of which each comes three times, apart by some part of their values that differs from draw to draw."""
+    import jax.numpy as jnp
+
+    def function(a, b, w, twin):
+        made = MODEL.function(a=a, b=b, w=w)
+        nearly = {name: 1.0 + apart * jnp.sin(50.0 * (w + n) + 2.0 * twin) for n, name in enumerate(made)}
+        price = made["price"] * (1.0 + apart * jnp.sin(2.0 * twin))
+        return {"pain": made["pain"] * nearly["pain"], "price": price, "worry": (b + 0.1 + w * a) * nearly["price"]}
+
+    twin = sweep.Parameter("twin", "which of the same", "1", sweep.Domain(low=0.0))
+    one, other = (dataclasses.replace(o, parameters=(*o.parameters, "twin")) for o in MODEL.outputs)
+    return dataclasses.replace(
+        MODEL,
+        parameters=(*MODEL.parameters, twin),
+        outputs=(one, other, dataclasses.replace(one, name="worry")),
+        function=function,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ulps", "objectives", "dtype"),
+    [
+        (8, ("expected",), "float64"),
+        (8, ("expected", "price"), "float32"),
+        (30, ("expected", "price"), "float64"),
+        (8, ("expected", "fear", "price"), "float32"),
+        (1000, ("expected", "price"), "float64"),
+    ],
+)
+def test_frontier_chance_of_what_differs_by_rounding_alone_is_that_of_one(ulps, objectives, dtype):
+    statistics = {"expected": STATISTICS["expected"], "fear": STATISTICS["expected"] | {"output": "worry"}}
+    statistics = {name: statistic for name, statistic in statistics.items() if name in objectives}
+    spec = spec_of(statistics).model_copy(update={"dtype": dtype})
+    axes = spec.axes | {"twin": sweep.Axis(values=[0.0, 1.0, 2.0])}
+    model = twins(ulps * float(np.finfo(dtype).eps))
+    found = sweep.frontier(spec.model_copy(update={"axes": axes}), minimise=objectives, model=model)
+    one = spec.model_copy(update={"axes": spec.axes | {"twin": sweep.Axis(values=[0.0])}})
+    one = sweep.frontier(one, minimise=objectives, model=twins(0.0))
+    told = dict(zip(zip(one.a.values, one.b.values, strict=True), one.chance_of_nondominance.values, strict=True))
+    pairs = [*zip(found.a.values, found.b.values, strict=True)]
+    both = np.array([pair in told for pair in pairs])
+    expected = np.array([told.get(pair, np.nan) for pair in pairs])
+    assert both.any()
+    same = found.chance_of_nondominance.values[both] == expected[both]
+    assert same.all() if ulps < chances.ULPS / 2 else not same.all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_is_beaten_is_the_definition(count):
+    rng = np.random.default_rng(count)
+    eps = float(np.finfo(np.float64).eps)
+    points = rng.choice([-1.0, 0.0, 1.0, 2.0, np.inf, -np.inf], (60, count))
+    points = points * (1.0 + eps * rng.choice([0, 10, 40, 200, 1e6], points.shape))
+    rivals = rng.choice([-1.0, 0.0, 1.0, 2.0, np.inf], (7, count))
+    rivals = rivals * (1.0 + eps * rng.choice([0, -10, -40, -200], rivals.shape))
+    room = chances.ULPS * eps * np.where(np.isinf(points), 0.0, np.abs(points))
+    expected = [
+        any(np.all(q <= p + r) and np.any(q < p - r) for q in rivals) for p, r in zip(points, room, strict=True)
+    ]
+    found = chances._is_beaten(points, rivals, np.dtype(np.float64))
+    np.testing.assert_array_equal(found, expected)
+    assert 0 < np.sum(expected) < 60
+    assert not chances._is_beaten(points, rivals[:0], np.dtype(np.float64)).any()
+
+
+def test_frontier_chance_of_a_maximised_statistic(values):
+    spec = spec_of({"expected": STATISTICS["expected"]})
+    found = sweep.frontier(spec, minimise="price", maximise="expected", model=MODEL)
+    price = values.price.values.ravel()
+    hits = sum(
+        np.array(nondominated(np.stack([-values.pain.isel(draw=d).values.ravel(), price], axis=1)))
+        for d in range(NUMBER)
+    )
+    at = np.ravel_multi_index((found.a_index.values, found.b_index.values), values.price.shape)
+    np.testing.assert_array_equal(found.chance_of_nondominance, hits[at] / NUMBER)
+
+
+def test_frontier_of_a_statistic_over_a_choice_has_no_chance():
+    expected = STATISTICS["expected"] | {"over": ["draw", "b"]}
+    found = sweep.frontier(spec_of({"expected": expected}), minimise=["expected", "a"], model=MODEL)
+    assert "chance_of_nondominance" not in found
 
 
 def test_frontier_maximises_a_chance():
