@@ -24,6 +24,7 @@ from sweep.schemes import Effects, PickFreeze, Subsets
 from sweep.spec import SweepSpec, differences
 
 SAMPLED = ("sobol", "shapley", "morris")
+NUMBER, REPLICATES, CONFIDENCE = 2**14, 4, 0.95
 FEWEST = 16  # points of a replicate
 
 
@@ -31,10 +32,10 @@ def sensitivity(
     spec: SweepSpec,
     *,
     method: str = "sobol",
-    number: int = 2**14,
-    replicates: int = 4,
+    number: int | None = None,
+    replicates: int | None = None,
     second_order: bool = False,
-    confidence: float = 0.95,
+    confidence: float | None = None,
     extend: xr.Dataset | None = None,
     model: Model | None = None,
     memory: int | None = None,
@@ -49,16 +50,17 @@ def sensitivity(
     method : {"sobol", "shapley", "morris", "elasticity", "tornado"}
         Shares of the variance, of independent or of correlated parameters; elementary effects; derivatives at the
         medians; or one parameter moved at a time.
-    number : int
-        Points of all replicates together, a power of two, at each of which the model is evaluated d + 2 times for the
-        d parameters (2 d + 2 with second_order; 2^d for "shapley", d + 1 for "morris").
-    replicates : int
-        Independently scrambled Sobol' sequences that give the intervals, a power of two; on a CPU each is one thread's
-        work.
+    number : int, optional
+        Points of all replicates together, a power of two, 16,384 by default, at each of which the model is evaluated
+        d + 2 times for the d parameters (2 d + 2 with second_order; 2^d for "shapley", d + 1 for "morris"). Like
+        `replicates`, `confidence` and `extend` refused by "elasticity" and "tornado", which take no points.
+    replicates : int, optional
+        Independently scrambled Sobol' sequences that give the intervals, a power of two, 4 by default; on a CPU each is
+        one thread's work.
     second_order : bool
         Add the shares of pairs of parameters ("sobol").
-    confidence : float
-        Of the intervals ``_low`` to ``_high``, by Student's t over the replicates.
+    confidence : float, optional
+        Of the intervals ``_low`` to ``_high``, by Student's t over the replicates; 0.95 by default.
     extend : xarray.Dataset, optional
         Of an earlier call with a smaller number, which is gone on with: the points it has are not evaluated again.
     model : Model, optional
@@ -90,9 +92,14 @@ def sensitivity(
     replicates of many points are nearer to the truth than many of few, as the error of a Sobol' sequence falls faster
     than that of independent ones.
     """
+    asked = {"number": number, "replicates": replicates, "confidence": confidence, "extend": extend}
+    if method in METHODS and method not in SAMPLED:
+        for key in (key for key, value in asked.items() if value is not None):
+            raise SpecError(f'{key}: belongs to the methods that take points, got method="{method}"; drop it')
+    number = NUMBER if number is None else number
+    replicates = REPLICATES if replicates is None else replicates
+    confidence = CONFIDENCE if confidence is None else confidence
     _check(spec, method, number, replicates, second_order, confidence)
-    if extend is not None and method not in SAMPLED:
-        raise SpecError(f'extend: belongs to the methods that take points, got method="{method}"; drop it')
     base = model_of(spec.model_copy(update={"distributions": {}}), model)
     drawn = model_of(spec, model)
     drawn.refuse_to_evaluate()

@@ -48,8 +48,14 @@ def optimise(config: Path, file: Path | None, overwrite: bool) -> None:
     show_default=True,
     help="Shares of the variance, of independent or of correlated parameters; screening; derivatives; one at a time.",
 )
-@click.option("--number", type=int, help="Points in all, a power of two; 16,384 by default.")
-@click.option("--replicates", type=int, help="Independent sets of points that give the intervals; 4 by default.")
+@click.option(
+    "--number", type=int, help="Points in all, a power of two; 16,384 by default. Not for elasticity and tornado."
+)
+@click.option(
+    "--replicates",
+    type=int,
+    help="Independent sets of points that give the intervals; 4 by default. Not for elasticity and tornado.",
+)
 @click.option("--second-order", is_flag=True, help="Add the shares of pairs of parameters.")
 @click.option("--extend", "earlier", type=click.Path(path_type=Path), help="NetCDF file of a run to add to.")
 @click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write.")

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import sweep
 from kernels.sobol import scrambling, sobol_points
-from sweep import figures, replicates
+from sweep import figures, indices, replicates
 from sweep.causes import plot_sensitivity
 from sweep.cli import main
 from sweep.sampler import seed_of
@@ -307,6 +307,17 @@ def test_tornado_moves_one_parameter_at_a_time():
     np.testing.assert_allclose(values(found, "at_low"), 2.25 - ends, rtol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["elasticity", "tornado"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("number", 2**14), ("number", 7), ("replicates", 4), ("confidence", 0.95), ("extend", xr.Dataset())],
+)
+def test_sensitivity_at_the_medians_refuses_what_belongs_to_points(method, key, value):
+    with pytest.raises(sweep.SpecError) as caught:
+        sweep.sensitivity(LINEAR_SPEC, method=method, model=LINEAR, **{key: value})
+    assert str(caught.value) == f'{key}: belongs to the methods that take points, got method="{method}"; drop it'
+
+
 JOINED = {"number": 2, "correlations": [{"between": ["a", "b"], "rank": 0.5}]}
 
 
@@ -325,7 +336,6 @@ JOINED = {"number": 2, "correlations": [{"between": ["a", "b"], "rank": 0.5}]}
         (LINEAR_SPEC, {"replicates": 6}, "replicates: must be a power of two, at least 2, got 6"),
         (LINEAR_SPEC, {"confidence": 95}, "confidence: must be between 0 and 1, got 95"),
         (LINEAR_SPEC, {"method": "morris", "second_order": True}, "second_order: belongs to method="),
-        (LINEAR_SPEC, {"method": "tornado", "extend": xr.Dataset()}, "extend: belongs to the methods that take points"),
         (LINEAR_SPEC, {"extend": xr.Dataset()}, "extend: the dataset is no result of sensitivity"),
         (LINEAR_SPEC, {"extend": "before.nc"}, "extend: the dataset is no result of sensitivity"),
         (LINEAR_SPEC, {"confidence": "0.9"}, "confidence: must be between 0 and 1, got '0.9'"),
@@ -432,6 +442,14 @@ def test_plot_draws_a_file_of_sensitivity(tmp_path):
     assert done.exit_code == 2 and "--x" in done.output
 
 
+@pytest.mark.parametrize("method", ["elasticity", "tornado"])
+@pytest.mark.parametrize("option", ["--number", "--replicates"])
+def test_command_at_the_medians_refuses_what_belongs_to_points(method, option, tmp_path):
+    done = invoke(tmp_path, "--method", method, option, 1024)
+    line = f'error: {option[2:]}: belongs to the methods that take points, got method="{method}"; drop it\n'
+    assert (done.exit_code, done.stderr) == (2, line)
+
+
 def test_command_refuses_in_one_line(tmp_path):
     done = invoke(tmp_path, "--number", 1000)
     assert (done.exit_code, done.output) == (2, "error: number: must be a power of two, at least 2, got 1000\n")
@@ -456,7 +474,8 @@ def test_plot_sensitivity_draws_every_method(method, axes, tmp_path):
     model = model_of(lambda a, b, **rest: {"y": a + b * sum(rest.values(), 1.0), "z": a * b + sum(rest.values())},
                      ("a", "b"), ("y", "z"), axes)  # fmt: skip
     spec = spec_of(dict.fromkeys("ab", UNIFORM), ("y", "z"), axes={n: sweep.Axis(values=(1.0, 2.0)) for n in axes})
-    dataset = sweep.sensitivity(spec, method=method, number=2**8, model=model)
+    number = {"number": 2**8} if method in indices.SAMPLED else {}
+    dataset = sweep.sensitivity(spec, method=method, model=model, **number)
     figure = plot_sensitivity(dataset)
     assert [panel.get_title() for panel in figure.axes] == ["y", "z"]
     figures.save(figure, tmp_path / "drawn.svg")
