@@ -1,4 +1,4 @@
-"""Look at all values of a cell in a row, on the host: quantiles by selection, histograms by sorting."""
+"""Look at all values of a cell in a row, on the host: quantiles by selection or counting, histograms by sorting."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from sweep.spec import SweepSpec
 
 
 class Rows:
-    """Looks at all values of a cell in a row: quantiles and histograms, by selection and sorting on the host.
+    """Looks at all values of a cell in a row: quantiles and histograms, by selection, counting and sorting on the host.
 
     Parameters
     ----------
