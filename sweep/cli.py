@@ -108,8 +108,9 @@ def run(
         netcdf.write(dataset, file)
     if store is None and file is None:
         echo(describe_result(sweep.pooled(dataset) if spec.statistics and "replicate" in dataset.dims else dataset))
+    nbytes = sum(variable.nbytes for variable in dataset.data_vars.values())
     paths = [str(path) for path in (store, file) if path is not None]
-    click.echo(describe_run(last, len(spec.outputs), paths, dataset.attrs.get("reference", "")))
+    click.echo(describe_run(last, len(spec.outputs), nbytes, paths, dataset.attrs.get("reference", "")))
 
 
 @main.command()

@@ -68,17 +68,18 @@ def describe_sweep(spec: SweepSpec, model: Model, jobs: Sequence[Job], memory: i
         held += f" (over half of the budget of {in_bytes(memory)}, so it needs --store)"
     stored = in_bytes(sum(plan.stored_bytes for plan in plans))
     disk = f"at most {stored} on disk, {in_bytes(shutil.disk_usage('.').free)} free here"
-    yield from _facts([("points", "; ".join(map(_work, jobs))), ("bytes", f"{held}; {disk}")])
+    yield from _facts([("points", f"{spec.points:,} {'; '.join(map(_work, jobs))}"), ("bytes", f"{held}; {disk}")])
 
 
 def _work(job: Job) -> str:
-    """Say how many points a job evaluates, and how they are cut."""
-    points, found = f"{job.points:,}", job.reduces
+    """Say how the points of a job are cut, and what they are reduced to."""
+    found = job.reduces
     sides = " x ".join(f"{n:,}" for n in job.plan.block_shape) or "one number"
     if found is None:
-        return f"{points} in {count(len(job.plan), 'block')} of {sides}"
+        return f"in {count(len(job.plan), 'block')} of {sides}"
     parts = f" in {found.parts:,} parts each" if found.parts > 1 else ""
-    return f"{points}, reduced to {count(len(job.plan), 'tile')} of {sides}{parts}, for {', '.join(found.names)}"
+    along = " x ".join(found.shape) or "no axis"
+    return f"along {along} reduced to {count(len(job.plan), 'tile')} of {sides}{parts}, for {', '.join(found.names)}"
 
 
 def describe_store(
@@ -113,12 +114,17 @@ def describe_store(
     undone = sum(plan.block(number).points for plan, numbers in zip(plans, missing, strict=True) for number in numbers)
     percent = math.floor(1000 * (points - undone) / points) / 10
     parts = sum(parts for parts, _ in begun.values())
+    axes = {name: Axis(**axis) for name, axis in spec["axes"].items()}
+    amounts = [("points", f"{points - undone:,} of {points:,}")]
+    if "statistics" in spec:
+        amounts = [("points", f"{math.prod(map(len, axes.values())):,}, of which only statistics are kept")]
+        amounts.append(("results", f"{points - undone:,} of {points:,}"))
     yield from _facts(
         [
             ("state", state),
             ("blocks", f"{total - left:,} of {total:,}, {percent:g} %"),
             ("begun", f"{count(len(begun), 'tile')}, {count(parts, 'part')} reduced" if begun else ""),
-            ("results" if "statistics" in spec else "points", f"{points - undone:,} of {points:,}"),
+            *amounts,
             ("on disk", in_bytes(stored)),
             ("title", found["title"]),
             ("model", f"{spec['model']}, fingerprint {found['fingerprint']}"),
@@ -132,7 +138,6 @@ def describe_store(
             ("caveats", found["caveats"]),
         ]
     )
-    axes = {name: Axis(**axis) for name, axis in spec["axes"].items()}
     yield from ("", "axes", *_table((name, _span(axis)) for name, axis in axes.items()))
     rows = ((name, _shape(dims, plan.lengths(name))) for plan in plans for name, dims in plan.variables.items())
     yield from ("", "statistics" if "statistics" in spec else "outputs", *_table(rows))
@@ -243,18 +248,18 @@ def describe_step(now: "Progress") -> str:
     return f"{text}, {now.new_points / now.seconds:.3g} points/s, {in_bytes(now.new_bytes)}, {_duration(left)} left"
 
 
-def describe_run(last: "Progress", outputs: int, paths: Sequence[str], reference: str) -> str:
-    """One line for a run that has ended, of so many outputs, written to these paths, counted from a reference."""
+def describe_run(last: "Progress", outputs: int, nbytes: int, paths: Sequence[str], reference: str) -> str:
+    """One line for a run that has ended: of so many outputs and bytes of values, where they are, and its reference."""
     amount = f"{count(last.total_points, 'point')}, {count(outputs, 'output')}"
     beside = f"; reference {reference}" if reference else ""
     where = " and ".join(paths)
     if not last.new_points:
-        return f"complete already, nothing was computed: {amount}; in {where}{beside}"
+        return f"complete already, nothing was computed: {amount}, {in_bytes(nbytes)}; in {where}{beside}"
     if last.new_points < last.total_points:
         amount = f"{last.new_points:,} of {amount}, the others were stored already"
     where = f"written to {where}" if paths else "nothing was stored, --store PATH or --netcdf PATH keeps it"
     rate = last.new_points / max(last.seconds, 1e-9)
-    return f"{amount}: {last.seconds:.3g} s, {rate:.3g} points/s, {in_bytes(last.new_bytes)}; {where}{beside}"
+    return f"{amount}: {last.seconds:.3g} s, {rate:.3g} points/s, {in_bytes(nbytes)}; {where}{beside}"
 
 
 def count(number: int, noun: str) -> str:

@@ -44,7 +44,8 @@ class Progress:
     blocks, total_blocks : int
         Blocks that are done, earlier runs included, and all blocks; of statistics, tiles of the result.
     points, total_points : int
-        The same in grid points; of statistics, in points evaluated, once for each pass over the grid.
+        The same in points of the grid, combinations of the values of all axes. A sweep of statistics may pass over
+        them more than once; then they count as done in the share in which all passes are.
     new_points, new_bytes : int
         Points and bytes of values made by this run.
     seconds : float
@@ -197,11 +198,15 @@ def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
 
 @dataclass
 class _Tally:
-    """Counts what is done; the fields are those of :class:`Progress`, with what earlier runs did apart."""
+    """Counts what is done; the fields are those of :class:`Progress`, with what earlier runs did apart.
+
+    `total`, `before` and `points` are points evaluated, once for each pass.
+    """
 
     began: float
     total_blocks: int
-    total_points: int
+    grid: int
+    total: int
     blocks: int
     before: int
     points: int = 0
@@ -210,7 +215,9 @@ class _Tally:
     def now(self) -> Progress:
         """Give the state of the run."""
         done, seconds = self.before + self.points, time.perf_counter() - self.began
-        return Progress(self.blocks, self.total_blocks, done, self.total_points, self.points, self.nbytes, seconds)
+        # Rounded so that all is done only when it is, and something is new whenever it is.
+        points, new = self.grid * done // self.total, -(-self.grid * self.points // self.total)
+        return Progress(self.blocks, self.total_blocks, points, self.grid, new, self.nbytes, seconds)
 
     def land(self, plan: Plan, blocks: Sequence[Block]) -> Iterator[Progress]:
         """Count blocks that are safe."""
@@ -232,7 +239,7 @@ def _steps(
     total = sum(job.points for job in jobs)
     left = sum(job.points_of(job.plan.block(n)) for job, numbers in zip(jobs, todo, strict=True) for n in numbers)
     blocks = sum(len(job.plan) for job in jobs)
-    tally = _Tally(time.perf_counter(), blocks, total, blocks - sum(map(len, todo)), total - left)
+    tally = _Tally(time.perf_counter(), blocks, spec.points, total, blocks - sum(map(len, todo)), total - left)
     yield tally.now()
     for job, numbers in zip(jobs, todo, strict=True):
         if not numbers:

@@ -6,6 +6,7 @@ checked by :meth:`sweep.model.Model.resolve`.
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -205,6 +206,11 @@ class SweepSpec(Frozen):
     def shape(self) -> dict[str, int]:
         """Length of each axis, in order."""
         return {name: len(axis) for name, axis in self.axes.items()}
+
+    @property
+    def points(self) -> int:
+        """Points of the grid: combinations of the values of all axes, however many outputs or statistics are wanted."""
+        return math.prod(self.shape.values())
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the numbers, as plain JSON values: no titles, no sources."""

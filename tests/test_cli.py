@@ -463,6 +463,41 @@ def test_run_sums_up_in_one_line(toy: Path) -> None:
     assert re.fullmatch(pattern, result.stdout)
 
 
+@pytest.mark.parametrize("stage", ["half", "whole", "all of it again"])
+def test_run_says_the_same_bytes_however_it_was_interrupted(stage: str, toy: Path) -> None:
+    whole = sweep("run", toy, "--store", "whole.zarr", "--memory", LITTLE).stdout
+    sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
+    shards = sorted(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())
+    assert len(shards) > 3
+    for shard in {"half": shards[::2], "whole": shards, "all of it again": []}[stage]:
+        shard.unlink()
+    again = sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE).stdout
+    said = [re.search(r"[\d.]+ kB", text)[0] for text in (whole, again, sweep("run", toy).stdout)]
+    assert said == ["480 kB"] * 3
+    assert "120,000 points, 2 outputs" in again
+
+
+STATISTICS = {
+    "one": 'mean = { statistic = "mean", output = "distance", over = ["time"] }',
+    "two of one output": """mean = { statistic = "mean", output = "distance", over = ["time"] }
+most = { statistic = "max", output = "distance", over = ["rate", "time"] }""",
+    "two of outputs of other axes": """mean = { statistic = "mean", output = "distance", over = ["time"] }
+fast = { statistic = "max", output = "speed", over = ["rate"] }""",
+    "two kinds": """mean = { statistic = "mean", output = "distance", over = ["time"] }
+band = { statistic = "quantiles", output = "distance", over = ["time"], probabilities = [0.5, 0.9] }""",
+}
+
+
+@pytest.mark.parametrize("statistics", ["", *STATISTICS.values()], ids=["none", *STATISTICS])
+def test_points_are_those_of_the_grid_in_describe_run_and_status(statistics: str, toy: Path) -> None:
+    if statistics:
+        toy.write_text(TOY.replace('outputs = ["distance", "speed"]', "") + f"[statistics]\n{statistics}\n")
+    assert re.search(r"points 120,000 (in|along) ", told("describe", toy))
+    for text in (told("run", toy, "--store", "out.zarr"), told("run", toy, "--store", "out.zarr")):
+        assert re.match(r"(complete already, nothing was computed: )?120,000 points, \d outputs?\b", text)
+    assert re.search(r"points 120,000( of 120,000|, of which only statistics are kept)", told("status", "out.zarr"))
+
+
 def test_run_is_quiet_where_nobody_watches(toy: Path) -> None:
     assert sweep("run", toy, "--store", "out.zarr").stderr == "warning: toy.toml: time is relative\n"
 

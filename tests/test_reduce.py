@@ -778,8 +778,8 @@ def test_run_of_statistics_goes_on_after_an_interruption_with_the_same_bytes(ste
     seen = []
     sweep.run(stored_spec(), store=path, memory=FIXED_BYTES * 2, progress=seen.append)
     assert contents(path) == contents(whole)
-    assert seen[-1].points == seen[-1].total_points
-    assert seen[-1].new_points < seen[-1].total_points
+    assert seen[-1].points == seen[-1].total_points == stored_spec().points
+    assert 0 < seen[-1].new_points < seen[-1].total_points
 
 
 def test_run_of_statistics_goes_on_with_the_parts_that_were_kept(tmp_path, whole, many_parts):
