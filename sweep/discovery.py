@@ -93,14 +93,14 @@ def discover(
     Warns
     -----
     UserWarning
-        For a pairing of numbers and loss convention that is usually a mistake.
+        For values that were probably meant otherwise, and targets that are out of reach.
     """
     for name, share in (("coverage", coverage), ("density", density)):
         if not 0.0 <= share <= 1.0:
             raise SpecError(f"{name}: must be in [0, 1], got {share:g}")
     conditions, asked = _question(spec, where, at or {}, model)
     drawn = model_of(asked, model)
-    for caveat in drawn.caveats(drawn.resolve(asked)):
+    for caveat in drawn.all_caveats(drawn.resolve(asked)):
         warnings.warn(caveat, UserWarning, stacklevel=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the caveats again

@@ -114,7 +114,14 @@ class Distribution(Frozen):
 
     def bounds(self) -> tuple[float, float]:
         """Values between which every draw lies."""
-        low, high = self._extremes()
+        return self._cut(*self._extremes())
+
+    def stated(self) -> tuple[float, float]:
+        """Values between which it was written to lie, without the tails of "normal" and "lognormal"."""
+        cut = self._cut(*((self.low, self.high) if self.distribution in _INTERVALS else self._extremes()))
+        return cut if cut[0] < cut[1] else self.bounds()
+
+    def _cut(self, low: float, high: float) -> tuple[float, float]:
         return (
             low if self.minimum is None else max(low, self.minimum),
             high if self.maximum is None else min(high, self.maximum),

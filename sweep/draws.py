@@ -104,12 +104,18 @@ def _envelope(spec: SweepSpec) -> SweepSpec:
     return spec.model_copy(update={"axes": {**spec.axes, **ranges}, "distributions": {}})
 
 
+def _stated(spec: SweepSpec) -> SweepSpec:
+    """Give a spec whose uncertain parameters are axes over what was written of them, not over their farthest tails."""
+    ranges = {name: Axis(values=distribution.stated()) for name, distribution in spec.distributions.items()}
+    return spec.model_copy(update={"axes": {**spec.axes, **ranges}, "distributions": {}})
+
+
 @dataclass(frozen=True)
 class _Caveats:
     model: Model
 
     def __call__(self, spec: SweepSpec) -> list[str]:
-        return self.model.caveats(_envelope(spec))
+        return self.model.all_caveats(_stated(spec))
 
 
 @dataclass(frozen=True)

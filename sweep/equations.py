@@ -8,42 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from sweep.conventions import law_caveats
 from sweep.draws import drawn
 from sweep.front_loading import FRONT_LOADING
 from sweep.model import Model, Output, Parameter
-from sweep.parameters import LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
+from sweep.parameters import CALENDAR, DOUBLING_TIMES, FLEETS, LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
 from sweep.schema import SpecError, unknown
 from sweep.spec import DType, SweepSpec, read
 from sweep.strategies import DELAYED_START, STRATEGIES
-from sweep.tables import INVERSES, forward_for, range_of, stages_for
-
-
-def _caveats(spec: SweepSpec) -> list[str]:
-    """Name pairings of convention and numbers that are usually a mistake (model.md section 1)."""
-    found = []
-    low, high = range_of(spec, "scaling_exponent")
-    if spec.loss == "total" and high > 0.1:
-        found.append(
-            f'scaling_exponent up to {high:g} with loss = "total": exponents of the total loss are about 0.05; '
-            "0.06 to 0.18 belong to the excess loss"
-        )
-    if spec.loss == "excess" and low < 0.055:
-        found.append(
-            f'scaling_exponent down to {low:g} with loss = "excess": exponents of the excess loss are about 0.06 to '
-            "0.18; 0.05 belongs to the total loss"
-        )
-    share = range_of(spec, "irreducible_share")
-    if spec.loss == "total" and share[1] > 0:
-        found.append(
-            f'irreducible_share up to {share[1]:g} with loss = "total": the total-loss law has no irreducible part'
-        )
-    if spec.loss == "excess" and share == (0.0, 0.0) and "relative_loss" in spec.outputs:
-        found.append(
-            'irreducible_share is 0 with loss = "excess": relative_loss is then the excess loss alone, '
-            "which falls faster than the loss"
-        )
-    return found
-
+from sweep.tables import INVERSES, forward_for, stages_for
 
 _RUN = ("fleet_size", "time", "doubling_rate", "reference_fleet", "reference_years")
 _TARGET = ("target", "scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")
@@ -63,9 +36,24 @@ RELATIVE_LOSS = Model(
             "accelerators",
             POSITIVE,
             aliases=("N", "n", "fleet", "gpus"),
+            doubts=FLEETS,
         ),
-        Parameter("time", "time since the reference point", "years", NON_NEGATIVE, aliases=("t", "years")),
-        Parameter("doubling_rate", "efficiency doublings a year", "1/year", aliases=("γ", "gamma", "rate")),
+        Parameter(
+            "time",
+            "time since the reference point",
+            "years",
+            NON_NEGATIVE,
+            aliases=("t", "years"),
+            # Hours cannot be told from millennia, which is how long a static fleet takes to a low target.
+            doubts=(CALENDAR,),
+        ),
+        Parameter(
+            "doubling_rate",
+            "efficiency doublings a year",
+            "1/year",
+            aliases=("γ", "gamma", "rate"),
+            doubts=DOUBLING_TIMES,
+        ),
         *LAW,
         TARGET,
         *PRICES,
@@ -106,7 +94,7 @@ RELATIVE_LOSS = Model(
     ),
     function=forward_for(INVERSES),
     stages=stages_for,
-    caveats=_caveats,
+    caveats=law_caveats,
     needs_loss=True,
 )
 
@@ -115,7 +103,7 @@ MODELS = {
     for model in (
         RELATIVE_LOSS,
         FRONT_LOADING,
-        *(replace(model, caveats=_caveats) for model in (STRATEGIES, DELAYED_START)),
+        *(replace(model, caveats=law_caveats) for model in (STRATEGIES, DELAYED_START)),
     )
 }
 
@@ -165,7 +153,7 @@ def load(path: str | Path, dtype: str | None = None) -> SweepSpec:
     Warns
     -----
     UserWarning
-        For a pairing of numbers and loss convention that is usually a mistake.
+        For values that were probably meant in another unit or convention, and targets that are out of reach.
     """
     spec = read(path)
     try:
@@ -177,6 +165,6 @@ def load(path: str | Path, dtype: str | None = None) -> SweepSpec:
         resolved = model.resolve(spec)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    for caveat in model.caveats(resolved):
+    for caveat in model.all_caveats(resolved):
         warnings.warn(f"{path}: {caveat}", UserWarning, stacklevel=2)
     return resolved

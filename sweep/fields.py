@@ -113,7 +113,7 @@ class Offer:
         spec = model.resolve(spec).model_copy(update={"statistics": {}})
         self.depends = {o.name: tuple(dim for dim in spec.axes if dim in o.parameters) for o in model.outputs}
         self.lengths, self.fixed = spec.shape, {name: fixed.value for name, fixed in spec.fixed.items()}
-        self.caveats, self.dtype = model.caveats(spec), spec.dtype
+        self.caveats, self.dtype = model.all_caveats(spec), spec.dtype
         self._field = lambda *given: _computed(model, spec, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:

@@ -1,7 +1,10 @@
 """The front-loading problem as a model: its parameters, units and domains; :mod:`sweep.splits` solves it."""
 
+import math
+
+from sweep.doubts import Doubt
 from sweep.model import Domain, Model, Output, Parameter
-from sweep.parameters import LAW, NON_NEGATIVE, POSITIVE
+from sweep.parameters import BUDGETS, DATES, DOUBLING_TIMES, LAW, NON_NEGATIVE, PERCENTAGE, POSITIVE
 
 SHORT, FAST = 50.0, 10.0  # horizons and rates up to which the kernels are tested
 STRATEGIES = {
@@ -14,13 +17,27 @@ STRATEGIES = {
 MOVED = 0.05  # of the budget, that a share may move by within the range in which an answer is said to hold
 
 _PARAMETERS = (
-    Parameter("budget", "money to spend", "reference fleets", POSITIVE, aliases=("B",)),
-    Parameter("horizon", "years until the loss counts, or up to which", "years", Domain(0.0, SHORT, low_open=True)),
+    Parameter("budget", "money to spend", "reference fleets", POSITIVE, aliases=("B",), doubts=BUDGETS),
     Parameter(
-        "hardware_rate", "doublings a year of performance per dollar of what is bought", "1/year", Domain(-FAST, FAST)
+        "horizon",
+        "years until the loss counts, or up to which",
+        "years",
+        Domain(0.0, SHORT, low_open=True),
+        doubts=DATES,
     ),
     Parameter(
-        "software_rate", "doublings a year of the efficiency of what is installed", "1/year", Domain(-FAST, FAST)
+        "hardware_rate",
+        "doublings a year of performance per dollar of what is bought",
+        "1/year",
+        Domain(-FAST, FAST),
+        doubts=DOUBLING_TIMES,
+    ),
+    Parameter(
+        "software_rate",
+        "doublings a year of the efficiency of what is installed",
+        "1/year",
+        Domain(-FAST, FAST),
+        doubts=DOUBLING_TIMES,
     ),
     Parameter(
         "research_gain",
@@ -29,6 +46,7 @@ _PARAMETERS = (
         Domain(0.0, FAST),
         0.0,
         "model.md: no research",
+        doubts=DOUBLING_TIMES,
     ),
     Parameter(
         "research_scale",
@@ -37,6 +55,7 @@ _PARAMETERS = (
         POSITIVE,
         1.0,
         "model.md",
+        doubts=BUDGETS,
     ),
     Parameter(
         "depreciation",
@@ -45,10 +64,25 @@ _PARAMETERS = (
         Domain(0.0, FAST),
         0.2,
         "Epoch AI training-cost code: service life of 5 years",
+        doubts=(Doubt(1.0, 12.0, "a service life in years", 1.0, -1.0), Doubt(12.0, 100.0, "a percentage", 0.01)),
     ),
-    Parameter("installed_fleet", "fleet installed at time 0", "reference fleets", NON_NEGATIVE, 1.0, "model.md"),
     Parameter(
-        "discount_rate", "weight of later loss in the mean", "1/year", Domain(-FAST, FAST), 0.0, "none: all years alike"
+        "installed_fleet",
+        "fleet installed at time 0",
+        "reference fleets",
+        NON_NEGATIVE,
+        1.0,
+        "model.md",
+        doubts=(Doubt(1000.0, math.inf, "a number of accelerators", write="it / reference_fleet"),),
+    ),
+    Parameter(
+        "discount_rate",
+        "weight of later loss in the mean",
+        "1/year",
+        Domain(-FAST, FAST),
+        0.0,
+        "none: all years alike",
+        doubts=PERCENTAGE,
     ),
     *(parameter for parameter in LAW if parameter.name in ("scaling_exponent", "reference_years")),
 )

@@ -41,7 +41,7 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
         "references": model.source,
         "assumptions": model.assumptions,
         **({"reference": text} if (text := reference_of(model, spec)) else {}),
-        "caveats": "; ".join(model.caveats(spec)) or "none",
+        "caveats": "; ".join(model.all_caveats(spec)) or "none",
         "fixed": "; ".join(
             f"{name} = {fixed.value:.10g} {model.parameter(name).unit}" + (f" ({fixed.source})" if fixed.source else "")
             for name, fixed in spec.fixed.items()

@@ -64,12 +64,12 @@ class SweepBackend(BackendEntrypoint):
         Warns
         -----
         UserWarning
-            For a pairing of numbers and loss convention that is usually a mistake.
+            For values that were probably meant otherwise, and targets that are out of reach.
         """
         from sweep.labels import dataset_attributes, variable_attributes
 
         spec, model, where = _resolve(filename_or_obj, dtype, model)
-        for caveat in model.caveats(spec):
+        for caveat in model.all_caveats(spec):
             warnings.warn(f"{where}{caveat}", UserWarning, stacklevel=3)
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         dims = {name: over for name, over in model.variables(spec).items() if name not in dropped}

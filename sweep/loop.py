@@ -107,14 +107,14 @@ def run(
     Warns
     -----
     UserWarning
-        For a pairing of numbers and loss convention that is usually a mistake, and for a store to go on with whose
-        blocks need more than `memory`.
+        For values that were probably meant in another unit or convention, for targets that are out of reach, and for a
+        store to go on with whose blocks need more than `memory`.
     """
     model = model_of(spec, model)
     model.refuse_to_evaluate()
     spec = model.resolve(spec)
     model, spec = with_regrets(model, spec, lambda *least: _run_in_memory(*least, memory, lambda _: None))
-    for caveat in model.caveats(spec):
+    for caveat in model.all_caveats(spec):
         warnings.warn(caveat, UserWarning, stacklevel=2)
     report = progress or (lambda _: None)
     if store is None:

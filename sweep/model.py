@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sweep import reference
+from sweep.doubts import Doubt, hint
 from sweep.schema import SpecError, unknown
 from sweep.spec import Fixed, SweepSpec
 from sweep.statistic import Condition
@@ -56,6 +57,8 @@ class Parameter:
         Where the default comes from.
     aliases : tuple of str
         Other spellings people use; refused with a pointer to `name`.
+    doubts : tuple of Doubt
+        Values that usually mean another unit: a caveat where they are allowed, a hint where they are refused.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Parameter:
     default: float | None = None
     source: str = ""
     aliases: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ class Model:
     stages : callable or None
         ``stages(spec) -> Stages``: the same outputs in two stages, for a grid; without it `function` is used.
     caveats : callable
-        ``caveats(spec) -> list of str``: combinations of values that are allowed and usually a mistake.
+        ``caveats(spec) -> list of str``: combinations of values that are allowed and usually a mistake;
+        :meth:`all_caveats` has those of single values, too.
     needs_loss : bool
         Whether a config must say which loss the exponent belongs to.
 
@@ -264,6 +269,25 @@ class Model:
             raise SpecError(str(error)) from None
         return spec.model_copy(update={"fixed": {k: v for k, v in fixed.items() if k not in idle}})
 
+    def all_caveats(self, spec: SweepSpec) -> list[str]:
+        """Name what is allowed and usually a mistake: values that were probably meant in another unit, and pairings.
+
+        Parameters
+        ----------
+        spec : SweepSpec
+            Resolved against this model.
+        """
+        found = []
+        for parameter in self.parameters:
+            name = parameter.name
+            if name not in spec.axes and name not in spec.fixed:
+                continue
+            least, value = spec.axes[name].bounds() if name in spec.axes else (None, spec.fixed[name].value)
+            if doubt := hint(parameter.doubts, value, least):
+                unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+                found.append(f"{name} {'up to' if name in spec.axes else 'of'} {value:g}{unit}: {doubt}")
+        return list(dict.fromkeys((*found, *self.caveats(spec))))
+
     def refuse_to_evaluate(self) -> None:
         """Refuse, of a model that is solved, what is asked of values.
 
@@ -307,7 +331,8 @@ class Model:
         parameter = self.parameter(name)
         if value not in parameter.domain:
             unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-            raise SpecError(f"{where}: must be {parameter.domain}{unit}, got {value:g}")
+            doubt = hint(parameter.doubts, value)
+            raise SpecError(f"{where}: must be {parameter.domain}{unit}, got {value:g}" + (doubt and f"; {doubt}"))
         least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
         if value and not least <= abs(value) <= most:
             raise SpecError(f"{where}: {value:g} does not fit {dtype}, which holds {least:.2g} to {most:.2g}")

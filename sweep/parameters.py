@@ -1,8 +1,31 @@
 """Parameters that several models share: those of the scaling law, of its target, and prices."""
 
+import math
+
+from sweep.doubts import Doubt
 from sweep.model import Domain, Parameter
+from sweep.reference import HOURS_PER_YEAR
 
 POSITIVE, NON_NEGATIVE = Domain(low=0.0, low_open=True), Domain(low=0.0)
+
+# What a number that is far from all that is published was probably meant to be.
+CALENDAR = Doubt(2000.0, 2100.0, "a calendar year", write="the years since the reference point")
+DOUBLING_TIMES = (Doubt(6.0, math.inf, "a doubling time in months", 12.0, -1.0),)
+DATES = (
+    CALENDAR,
+    Doubt(50.0, 600.0, "a number of months", 1.0 / 12.0),
+    Doubt(600.0, 50.0 * HOURS_PER_YEAR, "a number of hours", 1.0 / HOURS_PER_YEAR),
+)
+PERCENTAGE = (Doubt(1.0, 100.0, "a percentage", 0.01),)
+FLEETS = (Doubt(1e10, math.inf, "an amount of dollars or of FLOP/s", write="the number of accelerators"),)
+BUDGETS = (
+    Doubt(
+        1e5,
+        math.inf,
+        "an amount of dollars",
+        write="the number of reference fleets that it buys: dollars / (reference_fleet * unit_price)",
+    ),
+)
 
 LAW = (
     Parameter(
@@ -11,14 +34,28 @@ LAW = (
         "1",
         POSITIVE,
         aliases=("κ", "kappa", "exponent"),
+        doubts=PERCENTAGE,
     ),
-    Parameter("reference_fleet", "fleet of the reference run", "accelerators", POSITIVE, aliases=("N0", "n0")),
+    Parameter(
+        "reference_fleet",
+        "fleet of the reference run",
+        "accelerators",
+        POSITIVE,
+        aliases=("N0", "n0"),
+        doubts=FLEETS,
+    ),
     Parameter(
         "reference_years",
         "years the reference fleet had run at time 0",
         "years",
         POSITIVE,
         aliases=("T0", "t0"),
+        doubts=(
+            CALENDAR,
+            Doubt(2.0, 24.0, "a number of months", 1.0 / 12.0),
+            Doubt(24.0, 700.0, "a number of days", 24.0 / HOURS_PER_YEAR),
+            Doubt(700.0, 2.0 * HOURS_PER_YEAR, "a number of hours", 1.0 / HOURS_PER_YEAR),
+        ),
     ),
     Parameter(
         "irreducible_share",
@@ -28,9 +65,23 @@ LAW = (
         0.0,
         "model.md: the total-loss form",
         ("e",),
+        doubts=(
+            Doubt(1.0, 10.0, "an irreducible loss in nats", write="its ratio to the loss at time 0"),
+            Doubt(10.0, 99.9, "a percentage", 0.01),
+        ),
     ),
 )
-TARGET = Parameter("target", "relative loss to be reached", "1", POSITIVE, aliases=("R", "target_loss"))
+TARGET = Parameter(
+    "target",
+    "relative loss to be reached",
+    "1",
+    POSITIVE,
+    aliases=("R", "target_loss"),
+    doubts=(
+        Doubt(1.0, 10.0, "a loss in nats", write="its ratio to the loss at time 0"),
+        Doubt(10.0, 100.0, "a percentage", 0.01),
+    ),
+)
 PRICES = (
     Parameter(
         "unit_price",
@@ -40,6 +91,7 @@ PRICES = (
         33_800 * 1.64 / (1 - 0.19),
         "Epoch AI: H100 SXM 33,800 USD (median), server / chip 1.64, interconnect 0.19 of the cluster's cost",
         ("price",),
+        doubts=(Doubt(0.0, 500.0, "thousands of dollars", 1000.0),),
     ),
     Parameter(
         "power",
@@ -48,6 +100,7 @@ PRICES = (
         NON_NEGATIVE,
         0.70 * 1.82 * 0.75,
         "Epoch AI training-cost code: H100 TDP 0.70 kW, server draw 1.82 x, mean load 0.75 x",
+        doubts=(Doubt(0.0, 0.02, "megawatts", 1000.0), Doubt(20.0, 20_000.0, "watts", 0.001)),
     ),
     Parameter(
         "pue",
@@ -57,6 +110,7 @@ PRICES = (
         1.1,
         "Epoch AI training-cost code: hyperscale",
         ("PUE",),
+        doubts=(Doubt(99.9, 1000.0, "a percentage", 0.01),),
     ),
     Parameter(
         "electricity_price",
@@ -65,5 +119,9 @@ PRICES = (
         NON_NEGATIVE,
         0.0826,
         "Epoch AI training-cost code, 2025",
+        doubts=(
+            Doubt(2.0, 30.0, "cents a kWh", 0.01),
+            Doubt(30.0, 2000.0, "dollars a MWh", 0.001),
+        ),
     ),
 )

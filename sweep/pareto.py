@@ -106,7 +106,7 @@ def frontier(
     Warns
     -----
     UserWarning
-        For a pairing of numbers and loss convention that is usually a mistake.
+        For values that were probably meant otherwise, and targets that are out of reach.
     """
     objectives = (*(Objective(n) for n in _names(minimise)), *(Objective(n, True) for n in _names(maximise)))
     given = source

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweep.front_loading import FAST, FRONT_LOADING, SHORT
 from sweep.model import Domain, Model, Output, Parameter
-from sweep.parameters import LAW, POSITIVE, PRICES, TARGET
+from sweep.parameters import DATES, DOUBLING_TIMES, FLEETS, LAW, PERCENTAGE, POSITIVE, PRICES, TARGET
 from sweep.reference import HOURS_PER_YEAR
 
 if TYPE_CHECKING:
@@ -154,7 +154,12 @@ STRATEGIES = Model(
     "power or networking; loss is not capability",
     parameters=(
         Parameter(
-            "front_load_share", "share of the budget spent on accelerators at time 0", "1", SHARE, aliases=("w0", "w_0")
+            "front_load_share",
+            "share of the budget spent on accelerators at time 0",
+            "1",
+            SHARE,
+            aliases=("w0", "w_0"),
+            doubts=PERCENTAGE,
         ),
         Parameter(
             "research_share",
@@ -164,8 +169,11 @@ STRATEGIES = Model(
             0.0,
             "model.md: no research",
             ("wR", "w_R"),
+            PERCENTAGE,
         ),
-        Parameter("later_date", "date at which the rest is spent on accelerators", "years", DATE, aliases=("D",)),
+        Parameter(
+            "later_date", "date at which the rest is spent on accelerators", "years", DATE, aliases=("D",), doubts=DATES
+        ),
         *(FRONT_LOADING.parameter(name) for name in ("horizon", *_SCENARIO) if name != "reference_years"),
         *_LAW,
         TARGET,
@@ -233,10 +241,25 @@ DELAYED_START = Model(
             "accelerators",
             POSITIVE,
             aliases=("N", "n", "fleet", "gpus"),
+            doubts=FLEETS,
         ),
-        Parameter("start_date", "date at which the fleet is bought and starts", "years", DATE, aliases=("s", "start")),
-        Parameter("duration", "length of the run", "years", DATE, aliases=("d",)),
-        Parameter("doubling_rate", "efficiency doublings a year", "1/year", RATE, aliases=("γ", "gamma", "rate")),
+        Parameter(
+            "start_date",
+            "date at which the fleet is bought and starts",
+            "years",
+            DATE,
+            aliases=("s", "start"),
+            doubts=DATES,
+        ),
+        Parameter("duration", "length of the run", "years", DATE, aliases=("d",), doubts=DATES),
+        Parameter(
+            "doubling_rate",
+            "efficiency doublings a year",
+            "1/year",
+            RATE,
+            aliases=("γ", "gamma", "rate"),
+            doubts=DOUBLING_TIMES,
+        ),
         Parameter(
             "price_decline_rate",
             "halvings a year of the price of an accelerator of the same performance",
@@ -244,6 +267,7 @@ DELAYED_START = Model(
             RATE,
             0.0,
             "none: the price of time 0",
+            doubts=DOUBLING_TIMES,
         ),
         *_LAW,
         *PRICES,

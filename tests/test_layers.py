@@ -16,7 +16,7 @@ FILES = {
 }
 # A module imports only from the floors below its own. The package `sweep` is its facade, which imports when asked.
 FLOORS = [
-    {"sweep.boxes", "sweep.schema"},
+    {"sweep.boxes", "sweep.doubts", "sweep.schema"},
     {"sweep.axis", "sweep.plan", "sweep.reference"},
     {"sweep.comparison", "sweep.measure", "sweep.oracle"},
     {"sweep.ceilings", "sweep.work"},
@@ -24,8 +24,9 @@ FLOORS = [
     {"sweep.pooling", "sweep.priors", "sweep.sampler"},
     {"sweep.spec"},
     {"sweep.model"},
-    {"sweep.draws", "sweep.parameters", "sweep.regret", "sweep.tables"},
-    {"sweep.front_loading"},
+    {"sweep.draws", "sweep.parameters", "sweep.regret"},
+    {"sweep.front_loading", "sweep.tables"},
+    {"sweep.conventions"},
     {"sweep.strategies"},
     {"sweep.equations", "sweep.evaluate", "sweep.manifest", "sweep.passes"},
     {"sweep.grid", "sweep.jobs", "sweep.labels", "sweep.partials", "sweep.points"},

@@ -78,6 +78,7 @@ def pointwise(sizes, count, seed=0):
     ("output", "rate"), [*((output, 1.5) for output in OUTPUTS), *((output, 15.0) for output in FORWARD)]
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore:doubling_rate up to 15")
 def test_values_have_the_bits_of_a_run(output, dtype, rate):
     expected, got = run(dtype, rate)[output], opened(dtype, rate)[output]
     same(got, expected)

@@ -284,6 +284,7 @@ def test_frontier_leaves_out_axes_that_nothing_depends_on(computed):
     assert found.attrs["points_considered"] == computed.sizes["fleet_size"] * computed.sizes["time"]
 
 
+@pytest.mark.filterwarnings("ignore:target down to 0.2 with a doubling_rate of -1")
 def test_frontier_of_times_that_are_infinite_keeps_the_cheapest():
     axes = {"fleet_size": sweep.Axis(values=[1.0, 1e3, 1e6]), "target": sweep.Axis(values=[0.2, 0.5])}
     fixed = {"scaling_exponent": 0.05, "doubling_rate": -1.0, "reference_fleet": 1.0, "reference_years": 1.0}

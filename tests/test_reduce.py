@@ -305,6 +305,7 @@ def inverse_spec(dtype="float32"):
     return make_spec(made, axes)
 
 
+@pytest.mark.filterwarnings("ignore:target down to 0.3 with a doubling_rate down to -1")
 def test_run_of_statistics_of_inverses_counts_infinities():
     dataset = assert_right(inverse_spec())
     assert np.isinf(dataset.max_of).all() and np.isinf(dataset.mean_of).all()
