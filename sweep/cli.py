@@ -87,11 +87,14 @@ def run(
     """Compute CONFIG, into a store or a file.
 
     With neither, the range of each output is printed and nothing is kept. A stopped run goes on with the same
-    command and the same --store.
+    command and the same --store. Answers to a target are printed at a few places, beside those of the published law
+    of the other loss: the two can be years and never.
 
     Example: sweep run configs/baseline.toml --store out.zarr --memory 2GB
     """
-    from sweep.describe import describe_result, describe_run
+    from sweep.answers import answers
+    from sweep.describe import describe_answers, describe_result, describe_run
+    from sweep.equations import MODELS
 
     spec = sweep.load(config, dtype)
     if file is not None:
@@ -108,6 +111,7 @@ def run(
         netcdf.write(dataset, file)
     if store is None and file is None:
         echo(describe_result(sweep.pooled(dataset) if spec.statistics and "replicate" in dataset.dims else dataset))
+    echo(describe_answers(*answers(spec), MODELS[spec.model]))
     nbytes = sum(variable.nbytes for variable in dataset.data_vars.values())
     paths = [str(path) for path in (store, file) if path is not None]
     click.echo(describe_run(last, len(spec.outputs), nbytes, paths, dataset.attrs.get("reference", "")))

@@ -121,6 +121,17 @@ class Distribution(Frozen):
         cut = self._cut(*((self.low, self.high) if self.distribution in _INTERVALS else self._extremes()))
         return cut if cut[0] < cut[1] else self.bounds()
 
+    def middle(self) -> float:
+        """A value in the middle, near the median."""
+        low, high = self.stated()
+        if self.mode is not None:
+            return min(max(self.mode, low), high)
+        if self.values is not None:
+            return min(max(float(np.median(self.values)), low), high)
+        return (
+            math.sqrt(low) * math.sqrt(high) if self.distribution in ("loguniform", "lognormal") else (low + high) / 2
+        )
+
     def _cut(self, low: float, high: float) -> tuple[float, float]:
         return (
             low if self.minimum is None else max(low, self.minimum),

@@ -436,7 +436,7 @@ def test_run_prints_ranges_and_that_nothing_was_stored(toy: Path, tmp_path: Path
     assert result.exit_code == 0
     *table, summary = result.stdout.splitlines()
     assert [line.split()[0] for line in table] == ["rate", "time", "distance", "speed"]
-    assert re.search(r"distance +rate 3 x time 40,000 +0 to 27 +m$", table[2])
+    assert re.search(r"distance +rate 3 x time 40,000 +0 to 27 +m +at rate 1, time 0 to rate 3, time 9$", table[2])
     assert summary.startswith("120,000 points, 2 outputs: ")
     assert "nothing was stored" in summary and "--store" in summary
     assert [path.name for path in tmp_path.iterdir()] == ["toy.toml"]

@@ -32,7 +32,7 @@ FLOORS = [
     {"sweep.grid", "sweep.jobs", "sweep.labels", "sweep.partials", "sweep.points"},
     {"sweep.rows", "sweep.steps", "sweep.store"},
     {"sweep.sinks"},
-    {"sweep.indexing", "sweep.loop", "sweep.response", "sweep.splits"},
+    {"sweep.answers", "sweep.indexing", "sweep.loop", "sweep.response", "sweep.splits"},
     {"sweep.local", "sweep.replicates", "sweep.schemes"},
     {"sweep.attribution"},
     {"sweep.indices", "sweep.sentences"},
