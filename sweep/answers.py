@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from sweep.conventions import EXCESS, LLAMA_FLOP, TOTAL, floor_share, reference_flop
+from sweep.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
 from sweep.distribution import DRAWN
 from sweep.equations import MODELS
 from sweep.model import Model
+from sweep.reference import RUNS
 from sweep.spec import SweepSpec
 from sweep.tables import INVERSES
 
@@ -65,13 +66,14 @@ def laws_of(spec: SweepSpec, middle: Mapping[str, float]) -> list[Law]:
         Its parameters, NaN where it has none: the floor is that of the reference run.
     """
     flop = reference_flop(middle["reference_fleet"], middle["reference_years"])
-    flop = LLAMA_FLOP if math.isnan(flop) else flop
+    basis = ", at as many FLOP per accelerator and year as Llama 3.1 405B"
+    if spec.reference in RUNS or math.isnan(flop):
+        flop, basis = RUNS[spec.reference].flop if spec.reference in RUNS else LLAMA.flop, ""
     excess = Law(
         "excess",
         EXCESS.scaling_exponent,
         round(floor_share(flop), 5),
-        f"{EXCESS.source}; the floor is E / L({flop:.2g} FLOP) of that fit at the reference run, "
-        "at as many FLOP per accelerator and year as Llama 3.1 405B",
+        f"{EXCESS.source}; the floor is E / L({flop:.3g} FLOP) of that fit at the reference run{basis}",
     )
     others = [excess] if spec.loss == "total" else [Law("total", TOTAL.scaling_exponent, 0.0, TOTAL.source)]
     exponent, share = middle["scaling_exponent"], middle["irreducible_share"]

@@ -6,11 +6,11 @@ One target has two answers, often years and never, so whatever answers a questio
 import math
 from dataclasses import dataclass
 
+from sweep.reference import RUNS
 from sweep.spec import Loss, SweepSpec
 from sweep.tables import INVERSES, range_of
 
-# Llama 3.1 405B: FLOP, accelerators, and 2,142 hours in years (Meta 2024; Epoch AI notable models).
-LLAMA_FLOP, LLAMA_FLEET, LLAMA_YEARS = 3.8e25, 16_384.0, 0.244353
+LLAMA = RUNS["llama-3.1-405b"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ EXCESS = Fit("excess", 0.178, "Besiroglu et al. 2024, arXiv 2404.10102, alpha be
 
 def reference_flop(reference_fleet: float, reference_years: float) -> float:
     """FLOP of a reference run whose accelerators do as much a year as those of Llama 3.1 405B did."""
-    return LLAMA_FLOP * (reference_fleet * reference_years) / (LLAMA_FLEET * LLAMA_YEARS)
+    return LLAMA.flop * (reference_fleet * reference_years) / (LLAMA.fleet * LLAMA.years)
 
 
 def floor_share(flop: float) -> float:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import sweep
 from sweep.answers import answers
 from sweep.cli import main
+from sweep.conventions import floor_share
 
 mpmath.mp.dps = 40
 OUTPUTS = ("time_to_target", "fleet_for_target", "rate_for_target")
@@ -121,6 +122,16 @@ def test_floor_beside_is_that_of_the_reference_run():
     spec = spec_of("time_to_target", TOTAL, "total", target=[0.7, 0.98])
     small = spec.model_copy(update={"fixed": {**spec.fixed, "reference_fleet": sweep.Fixed(value=64.0)}})
     assert answers(small)[0][1].irreducible_share < answers(spec)[0][1].irreducible_share == 0.96061
+
+
+@pytest.mark.parametrize(("name", "flop"), [("llama-3.1-405b", 3.8e25), ("gpt-3", 3.14e23)])
+def test_floor_beside_is_that_of_the_named_run(name, flop):
+    given = {"fleet_size": 5e4, "doubling_rate": 0.85, "scaling_exponent": 0.05}
+    axes = {"target": sweep.Axis(values=[0.7, 0.98])}
+    spec = sweep.SweepSpec(loss="total", outputs=["time_to_target"], axes=axes, fixed=given, reference=name)
+    law = answers(sweep.equations.RELATIVE_LOSS.resolve(spec))[0][1]
+    assert law.irreducible_share == round(floor_share(flop), 5)
+    assert f"E / L({flop:.3g} FLOP)" in law.source
 
 
 def test_answers_are_none_where_no_target_is_asked_for():
