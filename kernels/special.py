@@ -65,6 +65,8 @@ _LOG2_S = (
     0.2209010564512495816,
     0.2137843951377625615,
 )
+# ln 2 as a number of half the digits, and the rest
+_LN2_PARTS = {"float32": (0.69311523, 3.1946183e-05), "float64": (0.6931471675634384, 1.2996506893889889e-08)}
 # (d log2 exprel2(x) / dx - 1/2) / x in powers of x^2, |x| <= 2; relative error 3e-12 and 1e-23
 _SLOPE = {
     "float32": (
@@ -270,6 +272,25 @@ def log2(x: Array) -> Array:
 @log2.defjvp
 def _log2_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     return log2(primals[0]), LOG2_E / primals[0] * tangents[0]
+
+
+def exp(x: Array) -> Array:
+    """e^x, to 2 ulp; without a derivative of its own."""
+    # Beyond these all is 0 or infinite.
+    x = jnp.clip(x, (2.0 * lowest(x)) * LN2, (-2.0 * lowest(x)) * LN2)
+    k = jnp.rint(x * LOG2_E)
+    leading, trailing = _LN2_PARTS[_name(x)]  # the product with the first is exact
+    rest = (x - k * leading) - k * trailing
+    return scale(1.0 + exp2m1_fraction(rest * LOG2_E), k)
+
+
+def log(x: Array) -> Array:
+    """Natural logarithm of x, to 3 ulp, -inf below the smallest normal number; without a derivative of its own."""
+    e, r = split(x)
+    leading, trailing = _LN2_PARTS[_name(x)]
+    value = e * leading + (e * trailing + log2_remainder(r) * LN2)
+    value = jnp.where(jnp.abs(x) < np.finfo(x.dtype).tiny, -jnp.inf, jnp.where(x < 0.0, jnp.nan, value))
+    return jnp.where(x < jnp.inf, value, x)
 
 
 def log2_1p_inside(a: Array) -> Array:

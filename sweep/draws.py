@@ -129,7 +129,7 @@ class _Stages:
     def __call__(self, spec: SweepSpec) -> Stages:
         asked = tuple(o.name for o in self.model.outputs if o.name in spec.outputs)
         inner = _envelope(spec).model_copy(update={"outputs": asked})
-        stages = self.model.stages(inner) if self.model.stages else Stages((), self.model.function)
+        stages = self.model.staged(inner)
         values = _Table(self.sampler, self.dims, self.sampler.names, None)
         tables = [
             _Table(self.sampler, self.dims, tuple(signature(table).parameters), table)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sweep.model import Model, Stages
+from sweep.model import Model
 from sweep.plan import BLOCK_BYTES, Block, Plan
 from sweep.schema import SpecError
 from sweep.spec import SweepSpec
@@ -145,7 +145,7 @@ class Inputs:
     def __init__(self, model: Model, spec: SweepSpec, plan: Plan, device: Any, *, apart: int = 0) -> None:
         self._spec, self._plan, self._apart = spec, plan, apart
         self._device = device if device_count() > 1 else None
-        stages = stages_of(model, spec)
+        stages = model.staged(spec)
         self._tables = [(table, tuple(signature(table).parameters)) for table in stages.tables]
         self._constants = {
             p.name: np.asarray(spec.fixed[p.name].value if p.name in spec.fixed else math.nan) for p in model.parameters
@@ -202,11 +202,6 @@ def _bytes_of(arrays: Mapping[str, jax.Array]) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-def stages_of(model: Model, spec: SweepSpec) -> Stages:
-    """How a model is evaluated on a grid: in two stages, or by its function alone."""
-    return model.stages(spec) if model.stages else Stages((), model.function)
-
-
 def flattened(values: np.ndarray, full: tuple[int, ...], apart: int = 0) -> np.ndarray:
     """Merge axes of an array into one, repeating it along them as needed, until `RANK` are left after those apart."""
     last = values.ndim - RANK + 1
@@ -237,7 +232,7 @@ class Evaluator:
 
     def __init__(self, model: Model, spec: SweepSpec, plan: Plan) -> None:
         self._spec, self._plan, self._model = spec, plan, model.name
-        self._finish = stages_of(model, spec).finish
+        self._finish = model.staged(spec).finish
         self.devices = device_count()
         with jax.enable_x64(spec.dtype == "float64"):
             self._inputs = [Inputs(model, spec, plan, device) for device in jax.local_devices()]

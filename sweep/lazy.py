@@ -52,7 +52,8 @@ class SweepBackend(BackendEntrypoint):
         xarray.Dataset
             The variables, coordinates and attributes of a run of all values, though the config have statistics, but
             for `device`: what evaluates is not known yet.
-            Values have the bits of :func:`sweep.run`. Ranges of more than 1e6 points have a :class:`RangeIndex`.
+            Values have the bits of :func:`sweep.run` on the same machine, for every shipped model and for any other
+            whose function is elementwise. Ranges of more than 1e6 points have a :class:`RangeIndex`.
             With ``chunks={}`` a chunk has the size of a block of a run; points are found faster without chunks.
 
         Raises

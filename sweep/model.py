@@ -10,6 +10,7 @@ import numpy as np
 
 from sweep import reference
 from sweep.doubts import Doubt, hint
+from sweep.rounding import apart
 from sweep.schema import SpecError, unknown
 from sweep.spec import Fixed, SweepSpec
 from sweep.statistic import Condition
@@ -183,6 +184,13 @@ class Model:
     def output(self, name: str) -> Output:
         """Return the output of that name."""
         return next(o for o in self.outputs if o.name == name)
+
+    def staged(self, spec: SweepSpec) -> Stages:
+        """How the model is evaluated on a grid: in its two stages, or by its function, rounded operation by operation.
+
+        Either way the bits do not depend on how the grid is cut.
+        """
+        return self.stages(spec) if self.stages else Stages((), apart(self.function))
 
     def table_dims(self, spec: SweepSpec) -> tuple[tuple[str, ...], ...]:
         """Name, for each table of stage 1, the axes of a spec that it spans."""

@@ -9,7 +9,7 @@ from itertools import product
 import jax
 import numpy as np
 
-from sweep.evaluate import RANK, compiled, flattened, stage, stages_of
+from sweep.evaluate import RANK, compiled, flattened, stage
 from sweep.model import Model
 from sweep.spec import SweepSpec
 
@@ -44,7 +44,7 @@ def at(
     Returns
     -------
     numpy.ndarray
-        Of that shape and the dtype of the spec. Where the model has tables, the bits of a whole run.
+        Of that shape and the dtype of the spec, with the bits of a whole run.
     """
     result = np.empty(shape, spec.dtype)
     if not result.size:
@@ -90,7 +90,7 @@ def _start(
     }
     given = {**constants, **points}
     inputs = dict(given)
-    stages = stages_of(model, spec)
+    stages = model.staged(spec)
     for table in stages.tables:
         needs = _needs(table)
         # A table of a parameter that the output does not depend on does not matter to it.

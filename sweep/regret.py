@@ -107,7 +107,7 @@ def _possible(found: Mapping[str, "Array"], regret: _Regret, given: Mapping[str,
 def _excess(found: Mapping[str, "Array"], regret: _Regret, given: Mapping[str, "Array"]) -> "Array":
     import jax.numpy as jnp
 
-    # Where a model has no tables, its values in two sweeps may differ in the last bit.
+    # A function that is not elementwise may give other values in another sweep.
     return jnp.maximum(found[regret.output.name] - given[f"{regret.name}_least"], 0.0)
 
 
@@ -129,7 +129,7 @@ class _Stages:
         wanted = {regret.output.name for regret in self.regrets}
         known = tuple(o.name for o in self.model.outputs if o.name in spec.outputs or o.name in wanted)
         inner = spec.model_copy(update={"outputs": known})
-        stages = self.model.stages(inner) if self.model.stages else Stages((), self.model.function)
+        stages = self.model.staged(inner)
         tables = self.regrets if self.make is _excess else ()
         return Stages((*stages.tables, *tables), _Finish(stages.finish, self.regrets, self.make))
 

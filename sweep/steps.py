@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from kernels import statistics as running
-from sweep.evaluate import RANK, Inputs, compiled, device_count, on_host, stages_of, take, together
+from sweep.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
 from sweep.model import Model
 from sweep.partials import MOMENTS, Box, Partial, Wanted, assembled, wanted
 from sweep.passes import Pass, Unit, tile_boxes
@@ -172,7 +172,7 @@ class Stepper:
                 states = compiled(_accumulate, STATIC, jax.default_backend(), device_count())(
                     states,
                     together(given),
-                    finish=stages_of(self._model, self._sub).finish,
+                    finish=self._model.staged(self._sub).finish,
                     wanted=tuple(self._wanted.items()),
                     cells=cells,
                     group=self._group,

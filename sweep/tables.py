@@ -12,6 +12,7 @@ import numpy as np
 
 from sweep.model import Stages
 from sweep.reference import HOURS_PER_YEAR
+from sweep.rounding import apart
 from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -194,10 +195,15 @@ def _finish_inverses(
     if "fleet_for_target" in outputs:
         found["fleet_for_target"] = stages.fleet_for_target(*need, growth_years, growth_exponent, given["reference"])
     if "rate_for_target" in outputs:
-        run = [given[k] for k in ("fleet_size", "time", "doubling_rate")]
-        law = {k: given[k] for k in ("scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")}
-        found |= _inverses(("rate_for_target",), *run, **law, target=given["target"])
+        law = ("scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")
+        found |= apart(_rate)(**{k: given[k] for k in ("target", "fleet_size", "time", *law)})
     return found
+
+
+def _rate(target: "Array", fleet_size: "Array", time: "Array", **law: "Array") -> dict[str, "Array"]:
+    import kernels
+
+    return {"rate_for_target": kernels.rate_for_target(target, fleet_size, time, **law)}
 
 
 def _inverses(
@@ -247,7 +253,7 @@ def stages_for(spec: SweepSpec) -> Stages:
     least = fleets[0] / references[1] / years[1]
     most = fleets[1] / references[0] / years[0] * max(time, 1.0)
     if least < 2.0**-60 or most > 2.0**86 or max(map(abs, rates)) * time > 2.0**40 or _is_inverse_extreme(spec):
-        return Stages((), forward_for(spec.outputs))
+        return Stages((), apart(forward_for(spec.outputs)))
     moderate = time * rates[1] <= MODERATE_DOUBLINGS
     # In moderate sweeps c is below 2^126, so X is above 2^-126 for all but the largest exponents.
     bounded = moderate and range_of(spec, "scaling_exponent")[1] <= 0.9

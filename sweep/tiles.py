@@ -14,7 +14,7 @@ import numpy as np
 from kernels.statistics import compare
 from sweep.corners import bests, boxes_at, points
 from sweep.culling import Scan, points_of
-from sweep.evaluate import RANK, Inputs, compiled, stages_of
+from sweep.evaluate import RANK, Inputs, compiled
 from sweep.model import Model
 from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes
 from sweep.schema import SpecError
@@ -84,7 +84,7 @@ class Tiler:
 
     def __init__(self, model: Model, spec: SweepSpec, plan: Plan, sides: tuple[int, int, int], scan: Scan) -> None:
         self._model, self._spec, self.plan, self.sides, self.scan = model, spec, plan, sides, scan
-        self._finish = stages_of(model, spec).finish
+        self._finish = model.staged(spec).finish
         whole = (1,) * (RANK - len(plan.shape)) + plan.block_shape
         self.shape = (math.prod(whole[:-2]), *whole[-2:])
         self._groups = self.shape[0] // sides[0]

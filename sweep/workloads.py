@@ -19,7 +19,7 @@ from sweep import oracle
 from sweep.axis import Axis
 from sweep.distribution import Distribution
 from sweep.equations import RELATIVE_LOSS
-from sweep.evaluate import Inputs, compiled, device_count, stage, stages_of, together, zeros
+from sweep.evaluate import Inputs, compiled, device_count, stage, together, zeros
 from sweep.indices import sensitivity
 from sweep.loop import run
 from sweep.plan import Plan
@@ -64,7 +64,7 @@ def _grid(names: tuple[str, str, str], output: str, points: int, dtype: str) -> 
     places = zip(jax.local_devices(), plan.blocks(), strict=True)
     inputs = together([Inputs(RELATIVE_LOSS, spec, plan, device)(block) for device, block in places])
     held = [(zeros(block, dtype, devices),)]
-    static = {"finish": stages_of(RELATIVE_LOSS, spec).finish, "names": (output,), "model": spec.model}
+    static = {"finish": RELATIVE_LOSS.staged(spec).finish, "names": (output,), "model": spec.model}
     function = compiled(stage, tuple(static), jax.default_backend(), devices)
     program, seconds = compiled_ahead(function.lower(held[0], inputs, **static))
     counted = operations_of(program)  # of one device

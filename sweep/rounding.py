@@ -1,0 +1,145 @@
+"""Evaluate a function so that its bits do not depend on what is compiled around it.
+
+XLA compiles a grid, one of its blocks, a row of its points and a statistic of it apart, and rounds as it sees fit: a
+product that meets a sum in the same loop becomes one operation with one rounding, a division by what is the same
+along an axis a product with its inverse, an exponential or a logarithm in a short loop the C library's. A model in two
+stages is written so that none of this can happen; the function of any other is evaluated here one operation after the
+other, each of which rounds by itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    Function = Callable[..., Mapping[str, Array]]
+
+# What rounds nothing, or does so in a sum, which no other operation takes into itself.
+_PLAIN = {"add", "sub", "neg", "abs", "max", "min", "select_n", "clamp", "sign", "floor", "ceil", "round", "copy"}
+_PLAIN |= {"broadcast_in_dim", "reshape", "squeeze", "slice", "concatenate", "pad", "rev", "transpose", "iota"}
+_PLAIN |= {"convert_element_type", "bitcast_convert_type", "stop_gradient", "optimization_barrier", "rem"}
+_PLAIN |= {"dynamic_slice", "gather", "expand_dims"}
+_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # of an operation that is a function
+
+
+@cache
+def apart(function: "Function") -> "Function":
+    """Make of an elementwise function one whose operations are rounded apart; kept, as JAX compiles anew for a new one.
+
+    It is for evaluation: its derivatives are those of the operations, not those that the function gives itself.
+    """
+    return partial(_evaluate, function)
+
+
+def _evaluate(function: "Function", **inputs: "Array") -> Mapping[str, "Array"]:
+    import jax
+    import jax.numpy as jnp
+
+    inputs = {name: jnp.asarray(value) for name, value in inputs.items()}
+    traced, shapes = jax.make_jaxpr(function, return_shape=True)(**inputs)
+    leaves = jax.tree.leaves(inputs)
+    # A compiler cannot know that this is minus infinity, so it cannot drop what is compared with it.
+    seen = jnp.ravel(leaves[0])[0]
+    most = jnp.finfo(seen.dtype).max
+    least = jnp.where(seen > most, -most, -jnp.inf)
+    return jax.tree.unflatten(jax.tree.structure(shapes), _walked(traced.jaxpr, traced.consts, leaves, least))
+
+
+def _walked(jaxpr: Any, consts: Sequence[Any], given: Sequence[Any], least: "Array") -> list[Any]:
+    """Evaluate a program operation by operation."""
+    known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *given), strict=True))
+
+    def read(variable: Any) -> Any:
+        return variable.val if hasattr(variable, "val") else known[variable]
+
+    for operation in jaxpr.eqns:
+        made = _done(operation, [read(v) for v in operation.invars], least)
+        known.update(zip(operation.outvars, made, strict=True))
+    return [read(v) for v in jaxpr.outvars]
+
+
+def _done(operation: Any, given: list[Any], least: "Array") -> Sequence[Any]:
+    import jax.numpy as jnp
+    from jax import lax
+
+    name, params = operation.primitive.name, operation.params
+    if name in ("scan", "while", "cond"):
+        return {"scan": _scan, "while": _while, "cond": _cond}[name](params, given, least)
+    body = next((params[key] for key in _BODIES if key in params), None)
+    if body is not None:
+        return _walked(getattr(body, "jaxpr", body), getattr(body, "consts", ()), given, least)
+    if not jnp.issubdtype(operation.outvars[0].aval.dtype, jnp.floating):
+        return _bound(operation, given)
+    if name == "div" and not hasattr(operation.invars[1], "val"):
+        # Behind this nobody sees that the divisor is the same for many.
+        given = [given[0], lax.optimization_barrier(given[1])]
+    made = _ours(name, given, least) or _bound(operation, given)
+    return made if name in _PLAIN else [_rounded(x, least) for x in made]
+
+
+def _bound(operation: Any, given: list[Any]) -> Sequence[Any]:
+    made = operation.primitive.bind(*given, **operation.params)
+    return made if operation.primitive.multiple_results else [made]
+
+
+def _rounded(x: "Array", least: "Array") -> "Array":
+    """x, in a form that no compiler fuses with a sum."""
+    import jax.numpy as jnp
+
+    least = least.astype(x.dtype)
+    return jnp.where(x < least, least, x)
+
+
+def _scan(params: Mapping[str, Any], given: list[Any], least: "Array") -> Sequence[Any]:
+    from jax import lax
+
+    consts, carried = params["num_consts"], params["num_carry"]
+    body = params["jaxpr"]
+
+    def step(carry: Sequence[Any], x: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        made = _walked(body.jaxpr, body.consts, [*given[:consts], *carry, *x], least)
+        return made[:carried], made[carried:]
+
+    start, along = given[consts : consts + carried], given[consts + carried :]
+    options = {key: params[key] for key in ("length", "reverse", "unroll")}
+    carry, stacked = lax.scan(step, start, along, **options)
+    return [*carry, *stacked]
+
+
+def _while(params: Mapping[str, Any], given: list[Any], least: "Array") -> Sequence[Any]:
+    from jax import lax
+
+    test, body = params["cond_jaxpr"], params["body_jaxpr"]
+    first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+
+    def goes_on(carry: list[Any]) -> Any:
+        return _walked(test.jaxpr, test.consts, [*given[:first], *carry], least)[0]
+
+    def step(carry: list[Any]) -> list[Any]:
+        return _walked(body.jaxpr, body.consts, [*given[first:second], *carry], least)
+
+    return lax.while_loop(goes_on, step, given[second:])
+
+
+def _cond(params: Mapping[str, Any], given: list[Any], least: "Array") -> Sequence[Any]:
+    from jax import lax
+
+    def branch(body: Any) -> Callable[..., list[Any]]:
+        return lambda *rest: _walked(body.jaxpr, body.consts, rest, least)
+
+    return lax.switch(given[0], [branch(body) for body in params["branches"]], *given[1:])
+
+
+def _ours(name: str, given: list[Any], least: "Array") -> list[Any] | None:
+    """Evaluate an exponential or a logarithm by operations that are rounded apart; None for anything else."""
+    import jax
+
+    from kernels import special
+
+    known = {"exp": special.exp, "log": special.log}
+    if name not in known:
+        return None
+    traced = jax.make_jaxpr(known[name])(*given)
+    return _walked(traced.jaxpr, traced.consts, given, least)
