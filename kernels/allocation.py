@@ -23,6 +23,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels import special
+from kernels.quadrature import gauss_legendre
 from kernels.relative_loss import as_arrays, growth, growth_slope
 from kernels.special import LN2
 
@@ -336,7 +337,7 @@ def graded_rule(steepness: ArrayLike, nodes: int) -> tuple[Array, Array]:
 
     The last axis of both is that of the nodes; λ > 0 is the `steepness`.
     """
-    x, w = np.polynomial.legendre.leggauss(nodes)
+    x, w = gauss_legendre(nodes)
     steepness = jnp.asarray(steepness)[..., None]
     x, w = (jnp.asarray(v, steepness.dtype) for v in ((1.0 + x) / 2.0, w / 2.0))
     span = jnp.expm1(steepness)

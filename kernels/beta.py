@@ -7,10 +7,12 @@ either end, so both tails are accurate.
 
 import numpy as np
 
+from kernels.quadrature import gauss_legendre
+
 STEPS = 2048  # of the table, in v
 EDGE = 31.0 * np.log(2.0)  # u from 2^-31 to 1 - 2^-31
 _PANELS = 8192
-_NODES, _WEIGHTS = (array / 2.0 for array in np.polynomial.legendre.leggauss(10))
+_NODES, _WEIGHTS = (array / 2.0 for array in gauss_legendre(10))
 _NEGLIGIBLE = (
     -65.0
 )  # natural logarithm of a density, beside its largest: 2^-31 of the mass, and the digits of a float64
@@ -49,7 +51,7 @@ class _Integral:
 
     def partial(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
         middle, width = 0.5 * (start + stop), stop - start
-        return width * (self.density(middle[:, None] + width[:, None] * _NODES) @ _WEIGHTS)
+        return width * (self.density(middle[:, None] + width[:, None] * _NODES) * _WEIGHTS).sum(axis=1)
 
     def tails(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         y = np.clip(y, self.edges[0], self.edges[-1])

@@ -1,5 +1,6 @@
 """The correlations of a Gaussian copula."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,8 +40,10 @@ def copula_cholesky(rank_correlations: ArrayLike, names: Sequence[str] | None = 
         for other, rank in zip(names[:k], ranks[k], strict=False):
             if not -1.0 < rank < 1.0:
                 raise ValueError(f'rank correlation of "{other}" and "{name}" must be between -1 and 1, got {rank:g}')
-        factor[k, :k] = np.linalg.solve(factor[:k, :k], row[:k])
-        pivot = 1.0 - factor[k, :k] @ factor[k, :k]
+        # Not by LAPACK, whose last bits differ from processor to processor.
+        for j in range(k):
+            factor[k, j] = (row[j] - math.fsum(factor[k, :j] * factor[j, :j])) / factor[j, j]
+        pivot = 1.0 - math.fsum(factor[k, :k] ** 2)
         if pivot < _LEAST_PIVOT:
             raise ValueError(_refusal(matrix[: k + 1, : k + 1], ranks[k], names))
         factor[k, k] = np.sqrt(pivot)

@@ -25,6 +25,7 @@ from jax.typing import ArrayLike
 
 from kernels import special
 from kernels.allocation import GRADED, improved_software_rate
+from kernels.quadrature import gauss_legendre
 from kernels.relative_loss import as_arrays, growth, growth_slope
 from kernels.special import LN2
 
@@ -147,7 +148,7 @@ def mean_loss(
 
     jump = jnp.log(later + tiny) + lead * LN2 - _log_ratio_at(before, *given)
     spans = ((before, steepness(jnp.log(first + tiny), before)), (after, steepness(jump, after)))
-    x, w = (jnp.asarray(v, kappa.dtype) for v in np.polynomial.legendre.leggauss(NODES))
+    x, w = (jnp.asarray(v, kappa.dtype) for v in gauss_legendre(NODES))
 
     def add(i: int, total: Array) -> Array:
         for number, (span, steep) in enumerate(spans):
