@@ -70,7 +70,7 @@ def discover(
     model : Model, optional
         One of your own, instead of the shipped one that the spec names.
     memory : int, optional
-        Budget in bytes of the evaluation; half of the machine's by default.
+        Budget in bytes; by default half of the memory that this process may take.
     progress : callable, optional
         Called with a :class:`~sweep.loop.Progress` after every block of the evaluation.
 

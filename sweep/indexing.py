@@ -81,8 +81,8 @@ def refuse_more_than_memory(name: Hashable, shape: tuple[int, ...], dtype: np.dt
     nbytes, most = math.prod(shape) * dtype.itemsize, default_memory()
     if nbytes > most:
         raise SpecError(
-            f"{name}: asks for {nbytes:,} bytes at once, more than half of this machine's memory ({most:,}); select "
-            "less with .sel or .isel, open it with chunks={} and reduce it, or run it into a store"
+            f"{name}: asks for {nbytes:,} bytes at once, more than half of the memory there is here ({most:,}); "
+            "select less with .sel or .isel, open it with chunks={} and reduce it, or run it into a store"
         )
 
 

@@ -66,7 +66,8 @@ def sensitivity(
     model : Model, optional
         One of the user's, instead of the shipped one that the spec names.
     memory : int, optional
-        Budget in bytes for the sums, which are all that is kept; half of the machine's memory by default.
+        Budget in bytes for the sums, which are all that is kept; by default half of the memory that this
+        process may take.
     progress : callable, optional
         Called with the points that are done, over all cells of the axes, their number, and the seconds since the start.
 

@@ -57,7 +57,7 @@ def make_jobs(
     spec : SweepSpec
         Resolved against it.
     memory : int, optional
-        Budget in bytes; half of the machine's by default.
+        Budget in bytes; :func:`~sweep.plan.default_memory` if not given.
     reserved : int
         Bytes of the budget which are spoken for, such as the result in memory.
     devices : int

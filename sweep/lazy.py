@@ -60,7 +60,7 @@ class SweepBackend(BackendEntrypoint):
         ------
         SpecError
             One line: a config that cannot be read or run as written; later, a request of more than half of the
-            machine's memory.
+            memory that this process may take.
 
         Warns
         -----

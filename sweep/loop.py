@@ -82,7 +82,8 @@ def run(
     model : Model, optional
         A model of your own; by default the shipped one that the spec names.
     memory : int, optional
-        Budget in bytes for the blocks in flight and, without a store, the result; half of the machine's by default.
+        Budget in bytes for the blocks in flight and, without a store, the result; by default half of the memory that
+        this process may take: of the machine's, or of the least limit of its control groups (a container's).
     overwrite : bool
         Replace a store of another sweep or one begun on another machine, and compute a complete one again. A store
         that holds part of the same sweep is gone on with, so that the same call finishes what it began.

@@ -25,7 +25,7 @@ def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool
     result : int
         Bytes of the result that it is to hold, which must fit into half of the budget.
     memory : int, optional
-        Budget in bytes; half of the machine's memory by default.
+        Budget in bytes; by default half of the memory that this process may take.
     overwrite : bool
         Whether a file that is at `path` may be replaced.
 

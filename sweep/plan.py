@@ -5,10 +5,10 @@ at most. A variable that does not span an axis belongs to the first block along 
 """
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sweep.machine import available_memory
 from sweep.schema import SpecError
 
 BLOCK_BYTES = 32 * 2**20
@@ -17,7 +17,8 @@ VECTOR = 16  # float32 lanes of the widest CPU registers: a shorter tail of a ro
 # Copies of a block alive at once, measured: two on the device, and for each of three being written the copy, its
 # encoded chunks and what the allocator keeps of both.
 COPIES = 16
-# What a run takes beyond Python with its libraries (300 MB) whatever its size.
+LIBRARY_BYTES = 300 * 10**6  # that Python with its libraries takes
+# What a run takes beyond that whatever its size.
 FIXED_BYTES = 64 * 2**20
 # Bytes that stage 1 takes for each point of a table: float64 temporaries and the cast copies.
 TABLE_BYTES = 64
@@ -152,8 +153,9 @@ class Plan:
 
 
 def default_memory() -> int:
-    """Half of the machine's memory, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Half of the memory that this process may take, in bytes: what is left is for Python and its libraries."""
+    most = available_memory()
+    return max(most // 4, min(most // 2, most - LIBRARY_BYTES))
 
 
 def make_plan(
@@ -199,9 +201,13 @@ def make_plan(
         if costs[-1] <= memory:
             return plan
         points //= 2
-    given = f"{memory // 10**6:,} MB" if memory >= 10**6 else f"{memory:,} bytes"
     least = f"{-(-min(costs) // 10**6):,} MB"
-    raise SpecError(f"memory: {given} hold not even a block of {VECTOR} points; give at least {least}")
+    raise SpecError(f"memory: {in_words(memory)} hold not even a block of {VECTOR} points; give at least {least}")
+
+
+def in_words(memory: int) -> str:
+    """A budget as a message says it: "300 MB"."""
+    return f"{memory // 10**6:,} MB" if memory >= 10**6 else f"{memory:,} bytes"
 
 
 def halve(sides: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -140,7 +140,9 @@ def print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 DTYPE = click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Instead of the config's precision.")
 MEMORY = click.option(
-    "--memory", type=_Size(), help="Budget such as 512MB, 4GiB or 2e9 (bytes); half of the machine's by default."
+    "--memory",
+    type=_Size(),
+    help="Budget such as 512MB, 4GiB or 2e9 (bytes); by default half of the machine's, or of the container's.",
 )
 
 
