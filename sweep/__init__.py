@@ -17,10 +17,16 @@ Names are imported when first used, so that ``import sweep`` costs nothing. Wher
   ``regions``
 - benchmarks: ``bench`` with ``workloads``, ``work``, ``ceilings``, ``oracle``, ``measure``, ``comparison``, ``scaling``
 - the command line: ``cli``, ``questions``, ``terminal``
+- what surrounds it: ``forks`` and ``neighbours``, which refuse a process and a package that do not work
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from sweep import forks as forks  # before anything can be forked
+from sweep.neighbours import refuse_other_kernels
+
+refuse_other_kernels()
 
 if TYPE_CHECKING:
     from sweep.axis import Axis
@@ -87,3 +93,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"sweep.{module}"), name)
     raise AttributeError(f"module 'sweep' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@ import numpy as np
 
 from sweep import reference
 from sweep.doubts import Doubt, hint
+from sweep.forks import refuse_to_hang
 from sweep.rounding import apart
 from sweep.schema import SpecError, unknown
 from sweep.spec import Fixed, SweepSpec
@@ -297,13 +298,14 @@ class Model:
         return list(dict.fromkeys((*found, *self.caveats(spec))))
 
     def refuse_to_evaluate(self) -> None:
-        """Refuse, of a model that is solved, what is asked of values.
+        """Refuse, of a model that is solved, what is asked of values, and a process in which they would never come.
 
         Raises
         ------
         SpecError
-            One line that says what to use instead.
+            One line that says what to do instead.
         """
+        refuse_to_hang()
         if self.function is None:
             raise SpecError(f'model "{self.name}": has no values to evaluate; it is solved by sweep optimise')
 

@@ -18,6 +18,7 @@ from sweep.distribution import DRAWN
 from sweep.draws import sampler_of
 from sweep.equations import model_of
 from sweep.evaluate import device_kind
+from sweep.forks import refuse_to_hang
 from sweep.front_loading import FRONT_LOADING, STRATEGIES
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.plan import default_memory
@@ -62,6 +63,7 @@ def optimise(
     -----
     The optimiser and what its certificate bounds: :mod:`kernels.front_loading`. Strategies are this project's own.
     """
+    refuse_to_hang()
     spec = model_of(spec, FRONT_LOADING).resolve(spec).model_copy(update={"dtype": "float64"})
     chosen = spec.allocation or Allocation()
     if spec.statistics:
