@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import xarray as xr
 
 from sweep.distribution import DRAW, REPLICATE
@@ -23,8 +24,9 @@ def pooled(dataset: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         Of statistics over the draws, without ``replicate``: means, variances, standard deviations, quantiles and shares
         averaged, extremes and counts combined, and ``<name>_standard_error`` of each average: the standard deviation
-        between the R replicates over the square root of R. All else is as it was: where an extreme is (argmin, argmax)
-        in each replicate, and what has a value for each draw, which the replicates do not share.
+        between the R replicates over the square root of R, NaN where one is infinite. All else is as it was: where an
+        extreme is (argmin, argmax) in each replicate, and what has a value for each draw, which the replicates do not
+        share.
 
     Raises
     ------
@@ -48,8 +50,12 @@ def pooled(dataset: xr.Dataset) -> xr.Dataset:
         elif kind in _COMBINED:
             found[name] = getattr(variable, _COMBINED[kind])(REPLICATE, skipna=False, keep_attrs=True)
         else:
-            found[name] = variable.mean(REPLICATE, skipna=False, keep_attrs=True)
+            # The mean of opposite infinities, and the error of a mean that is infinite, are unknown: NaN.
+            with np.errstate(invalid="ignore"):
+                found[name] = variable.mean(REPLICATE, skipna=False, keep_attrs=True)
+                # The squares of float32 would be infinite from 1e19 on.
+                spread = variable.astype(np.float64).std(REPLICATE, ddof=1, skipna=False).astype(variable.dtype)
             words = {"long_name": f"standard error of {variable.attrs['long_name']}", "units": variable.attrs["units"]}
-            error = variable.std(REPLICATE, ddof=1, skipna=False) / math.sqrt(dataset.sizes[REPLICATE])
+            error = spread / math.sqrt(dataset.sizes[REPLICATE])
             found[f"{name}_standard_error"] = error.assign_attrs(words)
     return xr.Dataset(found, attrs=dataset.attrs | {"replicates": dataset.sizes[REPLICATE]})

@@ -101,3 +101,32 @@ def test_pooled_refuses_values():
     spec = spec_of().model_copy(update={"statistics": {}, "outputs": ("relative_loss",)})
     with pytest.raises(SpecError, match="relative_loss is not a statistic over the draws"):
         sweep.pooled(sweep.run(spec))
+
+
+INFINITE = {
+    "all infinite": [np.inf] * REPLICATES,
+    "one infinite": [*[1.0] * (REPLICATES - 1), -np.inf],
+    "opposite infinities": [np.inf, -np.inf] * (REPLICATES // 2),
+    "NaN": [np.nan, *[1.0] * (REPLICATES - 1)],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", INFINITE)
+def test_pooled_takes_what_is_not_finite_without_a_warning(raw, case, dtype):
+    values = np.array(INFINITE[case], dtype)
+    shape = [REPLICATES if dim == "replicate" else 1 for dim in raw.expected.dims]
+    filled = raw[["expected"]].copy(data={"expected": np.broadcast_to(values.reshape(shape), raw.expected.shape)})
+    found = sweep.pooled(filled)  # a warning is an error here
+    mean = np.inf if case == "all infinite" else -np.inf if case == "one infinite" else np.nan
+    np.testing.assert_array_equal(found.expected, np.full(2, mean))
+    assert np.isnan(found.expected_standard_error).all()
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e30])
+def test_pooled_error_of_float32_neither_overflows_nor_vanishes(raw, scale):
+    values = raw.expected.astype("float32") * np.float32(scale)
+    found = sweep.pooled(raw[["expected"]].assign(expected=values.assign_attrs(raw.expected.attrs)))
+    axis = values.get_axis_num("replicate")
+    expected = scipy.stats.sem(values.values.astype("float64"), axis=axis)
+    np.testing.assert_allclose(found.expected_standard_error, expected, rtol=1e-6)
