@@ -19,6 +19,7 @@ import numpy as np
 
 from kernels import fronts
 from kernels.statistics import compare
+from sweep.plan import in_words
 from sweep.schema import SpecError
 from sweep.statistic import Condition
 
@@ -27,6 +28,11 @@ TOGETHER, AHEAD = 256, 16  # tiles that are looked at together by a thread; how 
 THREADS = 8  # at most
 BUFFER = 2**17  # points that wait for the exact filter, at least
 MOST_POINTS = 2**25  # of a front
+TILE_POINTS = 2**10  # of a tile, at most
+WAITING_BYTES = 2**27  # of pieces that wait to be looked at together, at most
+# Bytes that the exact filter takes for a point beside its values, by whether there are more than two objectives
+# (measured: 134 and 264).
+FILTER_BYTES = 150, 280
 
 
 class Objective(NamedTuple):
@@ -50,6 +56,8 @@ class Front:
         Shape (n, columns): objectives, then what else is kept of each point.
     places : numpy.ndarray
         Shape (n,), int64: place in the grid of each point, increasing.
+    room : Room
+        What all fronts together may take.
     feasible : int
         Points so far at which all conditions hold.
     """
@@ -57,6 +65,7 @@ class Front:
     objectives: int
     keep_weakly: bool
     values: np.ndarray
+    room: "Room"
     places: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     feasible: int = 0
     _cull: fronts.Cull | None = None
@@ -78,34 +87,99 @@ class Front:
         if not len(values):
             return
         self._waiting.append((values, places))
+        self.room.points += len(places)
         waiting = sum(len(places) for _, places in self._waiting)
         if waiting > max(BUFFER, len(self.places)):
             self.settle()
+        self.room.make()
 
     def settle(self) -> None:
-        """Filter what has been taken in.
+        """Filter what has been taken in."""
+        if not self._waiting:
+            return
+        before = len(self.places) + sum(len(places) for _, places in self._waiting)
+        # One copy at a time: together they are what a large front takes.
+        self.values = np.concatenate([self.values, *(values for values, _ in self._waiting)])
+        self.places = np.concatenate([self.places, *(places for _, places in self._waiting)])
+        self._waiting = []
+        order = np.argsort(self.places)
+        self.values, self.places = self.values[order], self.places[order]
+        del order
+        flips = (False,) * self.objectives
+        kept = fronts.is_nondominated(self.values[:, : self.objectives], flips, self.keep_weakly)
+        self.values, self.places = self.values[kept], self.places[kept]
+        self.room.points -= before - len(self.places)
+        self._cull = fronts.Cull(self.values[:, : self.objectives])
+
+
+@dataclass
+class Room:
+    """How many points all fronts of a question may have together, those that wait for the exact filter included.
+
+    Attributes
+    ----------
+    budget : int
+        Bytes that the question may take, of which the fronts have what the blocks leave.
+    most : int
+        Points that these hold.
+    tiles : int
+        That a thread looks at together.
+    waiting : int
+        Bytes of pieces that may wait to be looked at.
+    points : int
+        How many there are.
+    fronts : list of Front
+        All of them.
+    """
+
+    budget: int
+    most: int
+    tiles: int
+    waiting: int
+    points: int = 0
+    fronts: list[Front] = field(default_factory=list)
+
+    def make(self) -> None:
+        """Filter what waits where there is no room left.
 
         Raises
         ------
         SpecError
-            Where the front is too large to be held.
+            Where that leaves less than an eighth of the room: a front that is too large to be held.
         """
-        if not self._waiting:
+        if self.points <= self.most:
             return
-        values = np.concatenate([self.values, *(values for values, _ in self._waiting)])
-        places = np.concatenate([self.places, *(places for _, places in self._waiting)])
-        self._waiting = []
-        order = np.argsort(places)
-        values, places = values[order], places[order]
-        flips = (False,) * self.objectives
-        kept = fronts.is_nondominated(values[:, : self.objectives], flips, self.keep_weakly)
-        self.values, self.places = values[kept], places[kept]
-        if len(self.places) > MOST_POINTS:
-            raise SpecError(
-                f"the frontier has more than {MOST_POINTS:,} points: hardly a point of this sweep dominates another; "
-                "drop an objective, add a condition or take shorter axes"
-            )
-        self._cull = fronts.Cull(self.values[:, : self.objectives])
+        for front in self.fronts:
+            front.settle()
+        if self.points <= self.most - self.most // 8:
+            return
+        few = self.most < MOST_POINTS
+        raise SpecError(
+            f"memory: the frontier has {self.points:,} points or more, and at most {self.most:,} fit"
+            f"{f' into {in_words(self.budget)}' if few else ''}: hardly a point of this sweep dominates another; "
+            f"{'give more memory, ' if few else ''}drop an objective, add a condition or take shorter axes"
+        )
+
+
+def room_of(budget: int, left: int, objectives: int, columns: int, axes: int, itemsize: int) -> Room:
+    """Share out the bytes that blocks leave of a budget.
+
+    Parameters
+    ----------
+    budget, left : int
+        Bytes of all, and of what the blocks leave.
+    objectives, columns, axes : int
+        Of a point: its objectives, these and what else is kept of it, and its indices.
+    itemsize : int
+        Bytes of each column.
+    """
+    row, beside = columns * itemsize + 8, FILTER_BYTES[objectives > 2]
+    tile = TILE_POINTS * (threads() * (beside + 4 * row) + AHEAD * row)
+    tiles = max(1, min(TOGETHER, left // 4 // tile))
+    # A point takes most where it is filtered, or where it is told: sorted, normalised, and with its values on the axes.
+    each = max(beside + 2 * row, 3 * row + 16 * objectives + 24 * axes + 40)
+    waiting = min(WAITING_BYTES, left // 8)
+    return Room(budget, min(MOST_POINTS, (left - tiles * tile - waiting) // each), tiles, waiting)
 
 
 @dataclass(frozen=True)
@@ -137,10 +211,12 @@ class Scan:
         """Outputs and axes that are asked for."""
         return {*(o.name for o in self.objectives), *(c.output for c in self.conditions)}
 
-    def fresh(self, keep_weakly: bool) -> Front:
+    def fresh(self, keep_weakly: bool, room: Room) -> Front:
         """Give a front without points."""
         columns = len(self.objectives) + len(self.extras)
-        return Front(len(self.objectives), keep_weakly, np.zeros((0, columns), self.dtype))
+        front = Front(len(self.objectives), keep_weakly, np.zeros((0, columns), self.dtype), room)
+        room.fronts.append(front)
+        return front
 
     def __call__(self, front: Front, pieces: Sequence["Piece"]) -> None:
         """Take in some pieces: the more at once, the fewer points are looked at one by one.
@@ -154,7 +230,7 @@ class Scan:
             left.append(tiles[front.survivors(piece.corners[tiles])])
         good = np.zeros((0, len(self.objectives)), self.dtype)
         probe = fronts.Cull(good)
-        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(threads()) as pool:
             for _ in range(ROUNDS):
                 before = sum(map(len, left))
                 if before <= 2 * PROBES:
@@ -186,7 +262,7 @@ class Scan:
         """Take in the points of some tiles of each piece, and yield the objectives of those that were not dropped."""
         parts = []
         for piece, tiles in zip(pieces, chosen, strict=True):
-            parts += [(piece, tiles[first : first + TOGETHER]) for first in range(0, len(tiles), TOGETHER)]
+            parts += [(piece, tiles[i : i + front.room.tiles]) for i in range(0, len(tiles), front.room.tiles)]
         for first in range(0, len(parts), AHEAD):
             batch = parts[first : first + AHEAD]
             for rows, places in pool.map(lambda part: self._undominated(*part, front, probe), batch):
@@ -254,6 +330,11 @@ class Scan:
         return np.where(inside, places, -1)
 
 
+def threads() -> int:
+    """How many threads look at tiles."""
+    return min(THREADS, os.cpu_count() or 1)
+
+
 class Piece(Protocol):
     """Part of the grid, in tiles.
 
@@ -269,9 +350,12 @@ class Piece(Protocol):
         At how many points they hold.
     lasting : bool
         Whether it can be looked at after the next one has been made.
+    nbytes : int
+        What it takes until then.
     """
 
     lasting: bool
+    nbytes: int
     sides: tuple[int, ...]
     corners: np.ndarray
     possible: np.ndarray

@@ -40,6 +40,7 @@ class Held:
         if mask is not None:
             self.feasible = int(np.count_nonzero(mask)) * (math.prod(shape) // mask.size)
             self.possible = np.broadcast_to(_tiled(mask.view(np.uint8), self.sides, np.maximum), grid).ravel() > 0
+        self.nbytes = self.corners.nbytes + sum(array.nbytes for array in values.values())
 
     def values(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
         """Give what is asked for at all points of some tiles, one tile after the other."""

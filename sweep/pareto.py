@@ -10,10 +10,12 @@ import numpy as np
 import xarray as xr
 
 from sweep.chances import draws_of, with_chances
-from sweep.culling import Front, Objective, Piece, Scan
+from sweep.culling import Front, Objective, Piece, Scan, room_of
+from sweep.evaluate import device_count
 from sweep.fields import Field, Offer, Source
 from sweep.loop import Progress
 from sweep.model import Model, refuse_subnormal
+from sweep.plan import FIXED_BYTES, default_memory
 from sweep.robust import reduced
 from sweep.schema import SpecError, unknown
 from sweep.spec import SweepSpec
@@ -22,7 +24,9 @@ from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, nor
 
 MOST_OBJECTIVES = 6
 MOST_FRONTIERS = 100_000
-TOGETHER = 64  # pieces that are looked at together, where they last: some 10 MB
+TOGETHER = 64  # pieces that are looked at together, where they last and there is room
+BLOCK_BYTES = 10 * 2**26  # of a budget that the blocks of a device take, at most
+LEAST_LEFT = 2**24  # bytes that the fronts take in any case: part of what a run takes whatever its size
 KNEE = (
     "the point with the least sum of normalised objectives, unless that is an end; of two objectives the one farthest "
     "below the chord between the ends"
@@ -80,7 +84,8 @@ def frontier(
     model : Model, optional
         Of a spec, a model of your own.
     memory : int, optional
-        Budget in bytes for the blocks; half of the machine's by default. The result does not depend on it.
+        Budget in bytes for blocks and frontiers; by default half of the memory that this process may take. The result
+        does not depend on it, but frontiers that it does not hold are refused.
     progress : callable, optional
         Called with a :class:`~sweep.loop.Progress` after every block.
 
@@ -97,7 +102,8 @@ def frontier(
     ------
     SpecError
         One line, before anything is computed: a name that there is not, objectives that are given twice or are not
-        1 to 6, an axis of `by` that changes nothing. Later: a frontier of more than 3e7 points.
+        1 to 6, an axis of `by` that changes nothing. Later: frontiers that the memory does not hold, or of
+        more than 3e7 points.
     StoreError
         A path that is no store.
     ImportError
@@ -109,8 +115,8 @@ def frontier(
         For values that were probably meant otherwise, and targets that are out of reach.
     """
     objectives = (*(Objective(n) for n in _names(minimise)), *(Objective(n, True) for n in _names(maximise)))
-    given = source
-    source, draw = reduced(given, model, [o.name for o in objectives], _conditions(where), memory)
+    given, budget = source, default_memory() if memory is None else memory
+    source, draw = reduced(given, model, [o.name for o in objectives], _conditions(where), budget)
     if draw is not None and chance:
         least, most_of = (dict.fromkeys(draw.names[name] for name in _names(names)) for names in (minimise, maximise))
         for name in (name for name in _names(by) if name in draw.numbers):
@@ -120,15 +126,18 @@ def frontier(
         values = draws_of(draw, model)
         # Values that are indexed know of the conditions on statistics; without any, a spec is evaluated more quickly.
         origin = {"source": values} if draw.allowed is not None else {"source": draw.spec, "model": model}
-        each = frontier(**origin, **question, memory=memory)
+        each = frontier(**origin, **question, memory=budget)
+        budget -= each.nbytes
     offer = Offer(source, model if source is given or isinstance(source, SweepSpec) else None)
     question = _checked(offer, objectives, where, _names(by), most, hypervolume)
     if hypervolume is not None:
         load_moocore()
     for caveat in offer.caveats:
         warnings.warn(caveat, UserWarning, stacklevel=2)
-    field = offer.field(question.outputs, question.axes, question.by, memory)
-    fronts, dtypes = _fronts(field, question, keep_weakly, progress or (lambda _: None))
+    blocks = min(budget, FIXED_BYTES + max(0, budget - FIXED_BYTES) // 2, BLOCK_BYTES * device_count())
+    field = offer.field(question.outputs, question.axes, question.by, blocks)
+    left = LEAST_LEFT + budget - blocks
+    fronts, dtypes = _fronts(field, question, keep_weakly, budget, left, progress or (lambda _: None))
     dataset = _dataset(field, question, fronts, dtypes, most, hypervolume)
     return dataset if draw is None or not chance else with_chances(dataset, each, draw, values, [*most_of], _names(by))
 
@@ -224,25 +233,38 @@ def _refuse_unknown(offer: Offer, kind: str, name: str) -> None:
 
 
 def _fronts(
-    field: Field, question: _Question, keep_weakly: bool, report: Callable[[Progress], None]
+    field: Field,
+    question: _Question,
+    keep_weakly: bool,
+    budget: int,
+    left: int,
+    report: Callable[[Progress], None],
 ) -> tuple[dict[tuple[int, ...], Front], dict[str, np.dtype]]:
-    """Stream the blocks into a front for each combination of values of `by`; give the types of the values too."""
+    """Stream the blocks into a front for each combination of values of `by`; give the types of the values too.
+
+    Of the budget, in bytes, so much is left for the fronts.
+    """
     plan = field.plan
     strides = np.cumprod([1, *(plan.shape[dim] for dim in reversed(field.dims))], dtype=object)[:-1]
     stride = dict(zip(reversed(field.dims), map(int, strides), strict=True))
     dtypes = {name: field.dtypes.get(name, np.dtype(np.float64)) for name in question.values}
+    dtype = np.result_type(*dtypes.values())
+    columns = len(question.objectives) + len(question.extras)
+    room = room_of(budget, left, len(question.objectives), columns, len(field.dims), dtype.itemsize)
     scan = Scan(
         strides=tuple(stride[dim] for dim in plan.shape),
         objectives=question.objectives,
         conditions=question.conditions,
         extras=question.extras,
-        dtype=np.result_type(*dtypes.values()),
+        dtype=dtype,
     )
     fronts: dict[tuple[int, ...], Front] = {}
     waiting: dict[tuple[int, ...], list[Piece]] = {}
 
     def take(held: tuple[int, ...]) -> None:
-        scan(fronts.setdefault(held, scan.fresh(keep_weakly)), waiting.pop(held))
+        if held not in fronts:
+            fronts[held] = scan.fresh(keep_weakly, room)
+        scan(fronts[held], waiting.pop(held))
 
     began, points = time.perf_counter(), 0
     for done, (block, pieces) in enumerate(field.scanned(scan), 1):
@@ -250,7 +272,7 @@ def _fronts(
             waiting.setdefault(held, []).append(piece)
             if not piece.lasting or len(waiting[held]) == TOGETHER:
                 take(held)
-        if sum(map(len, waiting.values())) > TOGETHER:
+        while sum(map(len, waiting.values())) > TOGETHER or _bytes_of(waiting) > room.waiting:
             take(next(iter(waiting)))
         points += block.points
         seconds = time.perf_counter() - began
@@ -259,49 +281,45 @@ def _fronts(
         take(held)
     for front in fronts.values():
         front.settle()
+    room.fronts.clear()  # so that each can go once it is told
     return {held: fronts[held] for held in sorted(fronts)}, dtypes
+
+
+def _bytes_of(waiting: Mapping[tuple[int, ...], Sequence[Piece]]) -> int:
+    return sum(piece.nbytes for pieces in waiting.values() for piece in pieces)
 
 
 def _dataset(
     field: Field,
     question: _Question,
-    fronts: Mapping[tuple[int, ...], Front],
+    fronts: dict[tuple[int, ...], Front],
     dtypes: Mapping[str, np.dtype],
     most: int | None,
     hypervolume: Mapping[str, float] | None,
 ) -> xr.Dataset:
-    """Describe the points of all fronts."""
+    """Describe the points of all fronts, which are taken out one by one: together they may be large."""
     names, found = [o.name for o in question.objectives], []
     flips = np.array([-1.0 if o.maximise else 1.0 for o in question.objectives])
-    whole = np.concatenate([front.values[:, : len(names)] for front in fronts.values()])
-    logs = tuple(is_logarithmic(column * flip) for column, flip in zip(whole.T, flips, strict=True))
+    logs = tuple(
+        is_logarithmic(np.concatenate([front.values[:, i] for front in fronts.values()]) * flip)
+        for i, flip in enumerate(flips)
+    )
     reference = None if hypervolume is None else flips * [hypervolume[name] for name in names]
-    epsilon, count = 0.0, 0
-    for front in fronts.values():
-        count += len(front.places)
-        points = front.values[:, : len(names)]
-        order = np.lexsort((front.places, *points.T[::-1]))
-        rows, places, points = front.values[order], front.places[order], points[order]
-        columns: dict[str, np.ndarray] = {"is_knee": np.zeros(len(places), bool)}
-        scaled = normalised(points, logs)
-        turn = knee(scaled)
-        if turn is not None:
-            columns["is_knee"][turn] = True
-        if reference is not None:
-            volume, columns["hypervolume_contribution"] = hypervolumes(points, reference)
-            columns["hypervolume"] = np.full(len(places), volume)
-        if most is not None and len(places):
-            chosen, excess = thinned(scaled, most, () if turn is None else (turn,))
-            epsilon = max(epsilon, excess)
-            rows, places = rows[chosen], places[chosen]
-            columns = {name: column[chosen] for name, column in columns.items()}
-        found.append((rows, places, columns))
-    rows, places = (np.concatenate([part[i] for part in found]) for i in (0, 1))
-    columns = {name: np.concatenate([part[2][name] for part in found]) for name in found[0][2]}
+    epsilon, count, feasible = 0.0, 0, 0
+    for key in list(fronts):
+        count, feasible = count + len(fronts[key].places), feasible + fronts[key].feasible
+        *part, excess = _told(fronts.pop(key), len(names), logs, reference, most)
+        found.append(part)
+        epsilon = max(epsilon, excess)
+    if len(found) > 1:
+        rows, places = (np.concatenate([part[i] for part in found]) for i in (0, 1))
+        columns = {name: np.concatenate([part[2][name] for part in found]) for name in found[0][2]}
+    else:
+        rows, places, columns = found.pop()
     dataset = _described(field, question, rows, places, dtypes, columns)
     totals = {
         "points_considered": field.plan.points,
-        "points_feasible": sum(front.feasible for front in fronts.values()),
+        "points_feasible": feasible,
         "points_nondominated": count,
     }
     dataset.attrs = {**field.dataset_attributes, **_words(question), **totals, "knee": KNEE, "normalised": NORMALISED}
@@ -314,6 +332,27 @@ def _dataset(
     if hypervolume is not None:
         dataset.attrs["hypervolume_reference"] = ", ".join(f"{name} = {hypervolume[name]:.10g}" for name in names)
     return dataset
+
+
+def _told(
+    front: Front, objectives: int, logs: tuple[bool, ...], reference: np.ndarray | None, most: int | None
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], float]:
+    """Values and places of the points of a front to keep, in order, what else is said of each, and epsilon."""
+    order = np.lexsort((front.places, *front.values[:, :objectives].T[::-1]))
+    rows, places = front.values[order], front.places[order]
+    points = rows[:, :objectives]
+    columns: dict[str, np.ndarray] = {"is_knee": np.zeros(len(places), bool)}
+    scaled = normalised(points, logs)
+    turn = knee(scaled)
+    if turn is not None:
+        columns["is_knee"][turn] = True
+    if reference is not None:
+        volume, columns["hypervolume_contribution"] = hypervolumes(points, reference)
+        columns["hypervolume"] = np.full(len(places), volume)
+    if most is None or not len(places):
+        return rows, places, columns, 0.0
+    chosen, epsilon = thinned(scaled, most, () if turn is None else (turn,))
+    return rows[chosen], places[chosen], {name: column[chosen] for name, column in columns.items()}, epsilon
 
 
 def _words(question: _Question) -> dict[str, str]:
@@ -346,7 +385,7 @@ def _described(
         if dim not in data:
             coords[dim] = ("point", field.at(dim, at), _plain(field.attributes(dim)))
         words = {"long_name": f"position along {dim} in the sweep", "units": "1"}
-        data[f"{dim}_index"] = ("point", at.astype(np.int64), words)
+        data[f"{dim}_index"] = ("point", at.astype(np.int64, copy=False), words)
     unit = " ".join(f"({field.attributes(o.name).get('units', '1')})" for o in question.objectives)
     words = {
         "is_knee": {"long_name": "whether this is the knee of its frontier", "units": "1"},

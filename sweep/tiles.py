@@ -16,7 +16,7 @@ from sweep.corners import bests, boxes_at, points
 from sweep.culling import Scan, points_of
 from sweep.evaluate import RANK, Inputs, compiled
 from sweep.model import Model
-from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes
+from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 from sweep.schema import SpecError
 from sweep.spec import SweepSpec
 
@@ -58,8 +58,8 @@ def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tu
         if needed <= memory:
             break
         if points == 1:
-            given = f"{memory // 10**6:,} MB" if memory >= 10**6 else f"{memory:,} bytes"
-            raise SpecError(f"memory: {given} hold not even a tile; give at least {-(-needed // 10**6):,} MB")
+            least = f"{-(-needed // 10**6):,} MB"
+            raise SpecError(f"memory: {in_words(memory)} hold not even a tile; give at least {least}")
         points //= 2
     plan = Plan(spec.shape, block, block, model.variables(spec), np.dtype(spec.dtype).itemsize)
     return plan, tuple(sides[-3:])
@@ -199,6 +199,7 @@ class Made:
         if count is not None:
             counts = np.broadcast_to(np.asarray(count), grid).ravel()
             self.possible, self.feasible = counts > 0, int(counts.sum(dtype=np.int64))
+        self.nbytes = self.corners.nbytes + self.possible.nbytes + sum(array.nbytes for array in inputs.values())
 
     def values(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
         """Objectives and conditions at all points of some tiles, one tile after the other."""

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import tracemalloc
 
 import jax.numpy as jnp
 import moocore
@@ -12,7 +13,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from sweep import culling, fields, held, thinning, tiles
+from sweep import culling, fields, held, pareto, thinning, tiles
 from sweep.cli import main
 from sweep.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan import FIXED_BYTES
@@ -440,8 +441,69 @@ def test_frontier_refuses_a_store_that_is_not_complete(tmp_path):
 
 def test_frontier_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(culling, "MOST_POINTS", 100)
-    with pytest.raises(sweep.SpecError, match="more than 100 points"):
+    with pytest.raises(sweep.SpecError, match=r"at most 100 fit: .*drop an objective, add a condition or take shorter"):
         sweep.frontier(make_spec(), minimise=["relative_loss", "total_cost", "time"])
+
+
+def _on_a_front(objectives, count, dtype, seed):
+    """Points of which none dominates another: on a plane, where one is less in something as it is more in another."""
+    points = np.random.default_rng(seed).integers(1, 2**18, (count, objectives)).astype(dtype)
+    points[:, -1] = objectives * 2**18 - points[:, :-1].sum(axis=1)
+    return points
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("objectives", "left"), [(2, 2**26), (3, 2**26), (4, 2**23)])
+def test_fronts_that_do_not_fit_are_refused_before_they_take_more_memory(objectives, left, dtype):
+    room = culling.room_of(2 * left, left, objectives, objectives, 1, np.dtype(dtype).itemsize)
+    front = culling.Front(objectives, True, np.zeros((0, objectives), dtype), room)
+    room.fronts.append(front)
+    tracemalloc.start()
+    try:
+        with pytest.raises(sweep.SpecError, match=f"memory: .* at most {room.most:,} fit into .*give more memory"):
+            for number in range(room.most):
+                batch = _on_a_front(objectives, 1 + room.most // 50, dtype, number)
+                front.add(batch, np.arange(len(batch)) + number * len(batch))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert room.points > room.most // 2
+    assert peak < left
+
+
+def test_fronts_share_their_room_and_what_waits_counts(monkeypatch):
+    monkeypatch.setattr(culling, "BUFFER", 10**6)  # nothing is filtered but for want of room
+    room, rng = culling.Room(10**6, 400, 1, 0), np.random.default_rng(0)
+    found = [culling.Front(2, True, np.zeros((0, 2)), room) for _ in range(5)]
+    room.fronts += found
+    points = rng.random((5, 40, 20, 2))
+    for batch in range(40):
+        for front, own in zip(found, points[:, batch], strict=True):
+            front.add(own, np.arange(20) + 20 * batch)
+            assert room.points <= room.most
+    for front, own in zip(found, points.reshape(5, -1, 2), strict=True):
+        front.settle()
+        beaten = (own[:, None] > own).all(axis=2).any(axis=1)  # no two of these are equal anywhere
+        np.testing.assert_array_equal(front.places, np.flatnonzero(~beaten))
+    assert room.points == sum(len(front.places) for front in found)
+
+
+@pytest.mark.parametrize("source", ["spec", "dataset"])
+@pytest.mark.parametrize("more", [{}, {"by": "doubling_rate"}])
+def test_frontier_larger_than_its_budget_is_refused_in_one_line(monkeypatch, source, more):
+    monkeypatch.setattr(pareto, "LEAST_LEFT", 2**21)
+    monkeypatch.setattr(culling, "BUFFER", 2**10)
+    times = sweep.Axis(start=0.1, stop=20.0, num=8000)
+    fixed = {"scaling_exponent": 0.05, "fleet_size": 1.0, "reference_fleet": 1.0, "reference_years": 1.0}
+    axes = {"doubling_rate": sweep.Axis(values=[0.5, 2.35]), "time": times}
+    spec = make_spec(outputs=["relative_loss"], dtype="float64", axes=axes, fixed=fixed)
+    asked = {"minimise": ["time", "relative_loss"], "where": "doubling_rate > 0"} | more
+    given = spec if source == "spec" else sweep.run(spec)
+    with pytest.raises(sweep.SpecError, match=r"memory: the frontier has .* drop an objective") as refused:
+        sweep.frontier(given, memory=LITTLE, **asked)
+    assert "\n" not in str(refused.value)
+    enough = sweep.frontier(given, **asked)
+    assert enough.attrs["points_nondominated"] == len(enough.point) == (16000 if more else 8000)
 
 
 def _run(*arguments):
