@@ -74,6 +74,11 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 @CONFIG
 @click.option("--store", type=click.Path(path_type=Path), help="Zarr store to write, or to go on with.")
 @click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write, from memory.")
+@click.option(
+    "--replicates",
+    is_flag=True,
+    help="Write each set of draws to --netcdf, not their average and its standard error; a store keeps the sets.",
+)
 @DTYPE
 @MEMORY
 @click.option(
@@ -82,7 +87,13 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
     help="Replace what is at --store and --netcdf; an unfinished store of the same sweep goes on.",
 )
 def run(
-    config: Path, store: Path | None, file: Path | None, dtype: str | None, memory: int | None, overwrite: bool
+    config: Path,
+    store: Path | None,
+    file: Path | None,
+    replicates: bool,
+    dtype: str | None,
+    memory: int | None,
+    overwrite: bool,
 ) -> None:
     """Compute CONFIG, into a store or a file.
 
@@ -96,6 +107,8 @@ def run(
     from sweep.describe import describe_answers, describe_result, describe_run
     from sweep.equations import MODELS
 
+    if replicates and file is None:
+        raise Refusal("--replicates: belongs to --netcdf, give both; a store keeps each set of draws")
     spec = sweep.load(config, dtype)
     if file is not None:
         from sweep import netcdf
@@ -107,10 +120,12 @@ def run(
         result = sum(job.plan.result_bytes for job in make_jobs(model_of(spec), spec, None))
         netcdf.check(file, result, memory=memory, overwrite=overwrite)
     dataset, last = evaluate(spec, store, memory, overwrite)
+    if spec.statistics and "replicate" in dataset.dims and not replicates and (file is not None or store is None):
+        dataset = sweep.pooled(dataset)
     if file is not None:
         netcdf.write(dataset, file)
     if store is None and file is None:
-        echo(describe_result(sweep.pooled(dataset) if spec.statistics and "replicate" in dataset.dims else dataset))
+        echo(describe_result(dataset))
     echo(describe_answers(*answers(spec), MODELS[spec.model]))
     nbytes = sum(variable.nbytes for variable in dataset.data_vars.values())
     paths = [str(path) for path in (store, file) if path is not None]

@@ -500,6 +500,46 @@ def test_command_line_prints_the_error_of_replicates(tmp_path):
     assert "expected_standard_error  time 1" in found.output
 
 
+def _with_replicates(tmp_path):
+    (tmp_path / "priors.toml").write_text(PRIORS)
+    path = written(tmp_path, 'doubling_rate = "priors.slow"', "number = 64\nreplicates = 4")
+    text = path.read_text().replace('outputs = ["relative_loss"]\n', "")
+    for kind, more in (("mean", ""), ("quantiles", "probabilities = [0.1, 0.9]\n"), ("max", ""), ("argmax", "")):
+        text += f'[statistics.of_{kind}]\nstatistic = "{kind}"\noutput = "relative_loss"\nover = ["draw"]\n{more}'
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_command_line_writes_what_it_shows_of_replicates_and_these_on_request(tmp_path, store):
+    path = _with_replicates(tmp_path)
+    of_store = ("--store", str(tmp_path / "s.zarr")) if store else ()
+    files = {name: tmp_path / f"{name}.nc" for name in ("told", "sets")}
+    for file, more in zip(files.values(), ((), ("--replicates",)), strict=True):
+        # The second command goes on with the store of the first, which has each set.
+        found = CliRunner().invoke(main, ["run", str(path), *of_store, "--netcdf", str(file), *more])
+        assert found.exit_code == 0, found.output
+        assert "complete already" in found.output or not (store and more)
+    told, sets = (xr.load_dataset(file, engine="h5netcdf") for file in files.values())
+    shown = CliRunner().invoke(main, ["run", str(path)]).output
+    assert all(re.search(rf"^ *{name} ", shown, re.M) for name in told.data_vars)
+    assert "of_mean_standard_error" not in sets
+    for name in ("of_mean", "of_quantiles"):
+        values = sets[name].transpose("replicate", ...).values.astype("float64")
+        np.testing.assert_allclose(told[name], values.mean(axis=0), rtol=1e-6)
+        error = values.std(axis=0, ddof=1) / 2.0
+        np.testing.assert_allclose(told[f"{name}_standard_error"], error, rtol=1e-5)
+    np.testing.assert_array_equal(told.of_max, sets.of_max.max("replicate"))
+    assert told.attrs["replicates"] == 4
+    xr.testing.assert_equal(sweep.pooled(sets), told)
+
+
+def test_command_line_refuses_replicates_without_a_file(tmp_path):
+    found = CliRunner().invoke(main, ["run", str(_with_replicates(tmp_path)), "--replicates"])
+    assert found.exit_code == 2
+    assert found.output == "error: --replicates: belongs to --netcdf, give both; a store keeps each set of draws\n"
+
+
 def test_command_line_describes_distributions(tmp_path):
     (tmp_path / "priors.toml").write_text(PRIORS)
     found = CliRunner().invoke(main, ["describe", str(written(tmp_path, 'doubling_rate = "priors.slow"'))])
