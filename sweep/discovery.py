@@ -21,11 +21,14 @@ from sweep.distribution import DRAWN, REPLICATE
 from sweep.equations import model_of
 from sweep.loop import Progress, run
 from sweep.model import Model, refuse_subnormal
+from sweep.plan import FIXED_BYTES, default_memory, in_words
 from sweep.schema import SpecError, unknown
 from sweep.spec import Fixed, SweepSpec
 from sweep.statistic import Condition, conditions_of
 
 MOST_DRAWS = 2**22
+# Bytes that are taken for each draw to peel boxes, and for each parameter of it: a bound on what was measured.
+DRAW_BYTES, PARAMETER_BYTES = 40, 48
 METHOD = (
     f"patient rule induction (Friedman and Fisher 1999): slabs of {boxes.PEEL:g} of the draws are peeled off; the "
     "limits of the box chosen are then moved to where lying inside says most of the outcome, and dropped where they "
@@ -88,7 +91,8 @@ def discover(
     ------
     SpecError
         One line: no distributions, a condition that cannot be read or is of no output, an axis that is not held, an
-        outcome that all draws have or none, a coverage and density that no box has, more than 4.2e6 draws.
+        outcome that all draws have or none, a coverage and density that no box has, more than 4.2e6 draws, or than
+        fit the memory.
 
     Warns
     -----
@@ -99,6 +103,7 @@ def discover(
         if not 0.0 <= share <= 1.0:
             raise SpecError(f"{name}: must be in [0, 1], got {share:g}")
     conditions, asked = _question(spec, where, at or {}, model)
+    _refuse_more_than_memory(asked, memory)
     drawn = model_of(asked, model)
     for caveat in drawn.all_caveats(drawn.resolve(asked)):
         warnings.warn(caveat, UserWarning, stacklevel=2)
@@ -152,6 +157,19 @@ def _question(
         dtype=spec.dtype,
         title=spec.title,
     )
+
+
+def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:
+    """Refuse draws that do not fit the budget, with their outputs, and again side by side to be peeled."""
+    number, replicates, parameters = asked.draws.number, asked.draws.replicates, len(asked.distributions)
+    values = replicates * (2 * parameters + len(asked.outputs)) * np.dtype(asked.dtype).itemsize
+    needed = FIXED_BYTES + number * (values + DRAW_BYTES + PARAMETER_BYTES * parameters)
+    budget = default_memory() if memory is None else memory
+    if needed > budget:
+        raise SpecError(
+            f"memory: {number:,} draws of {parameters} parameters, {replicates} times, take about "
+            f"{-(-needed // 10**6):,} MB, more than the budget of {in_words(budget)}; give fewer or more memory"
+        )
 
 
 def _conditions(where: str, model: Model, dtype: str) -> tuple[Condition, ...]:

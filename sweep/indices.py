@@ -26,6 +26,7 @@ from sweep.spec import SweepSpec, differences
 SAMPLED = ("sobol", "shapley", "morris")
 NUMBER, REPLICATES, CONFIDENCE = 2**14, 4, 0.95
 FEWEST = 16  # points of a replicate
+COMPILER_BYTES = 170 * 10**6  # that compiling takes, and the threads, beyond Python with its libraries
 
 
 def sensitivity(
@@ -176,12 +177,12 @@ def _check_memory(scheme: Scheme, design: Design, groups: Sequence[tuple[Respons
     dimensions = len(groups[0][0].names)
     numbers = sum(grid.size * len(response.outputs) for response, grid in groups)
     # Old and new sums, and both again on the device.
-    needed = 4 * 8 * scheme.terms(dimensions) * design.replicates * numbers
+    needed = COMPILER_BYTES + 4 * 8 * scheme.terms(dimensions) * design.replicates * numbers
     budget = default_memory() if memory is None else memory
     if needed > budget:
         raise SpecError(
-            f"memory: the sums of {numbers:,} values of outputs take {needed:,} bytes, more than the budget of "
-            f"{budget:,}; give shorter axes or fewer replicates"
+            f"memory: the sums of {numbers:,} values of outputs take {needed:,} bytes, compiling included, more than "
+            f"the budget of {budget:,}; give shorter axes or fewer replicates"
         )
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 import sweep
 from sweep import boxes, regions
 from sweep.cli import main
+from sweep.plan import FIXED_BYTES
 
 COST = boxes.COST
 
@@ -550,3 +551,21 @@ def test_discover_command_refuses_in_one_line(tmp_path, asked, line):
     assert done.exit_code == 2
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [64, 2**22])
+def test_discover_refuses_more_draws_than_fit_before_any_is_evaluated(number):
+    spec = sweep.SweepSpec(
+        loss="total",
+        outputs=("relative_loss",),
+        fixed={"fleet_size": 1.0, "time": 2.0, "scaling_exponent": 0.05, "reference_fleet": 1.0, "reference_years": 1},
+        distributions={"doubling_rate": {"distribution": "uniform", "low": 0.1, "high": 9.0}},
+        draws={"number": number},
+    )
+    steps = []
+    least = FIXED_BYTES + number * 100
+    with pytest.raises(
+        sweep.SpecError, match=f"memory: {number:,} draws of 1 parameters, 2 times, take about"
+    ) as error:
+        sweep.discover(spec, "relative_loss < 0.9", memory=least, progress=steps.append)
+    assert "\n" not in str(error.value) and not steps

@@ -340,6 +340,7 @@ JOINED = {"number": 2, "correlations": [{"between": ["a", "b"], "rank": 0.5}]}
         (LINEAR_SPEC, {"extend": "before.nc"}, "extend: the dataset is no result of sensitivity"),
         (LINEAR_SPEC, {"confidence": "0.9"}, "confidence: must be between 0 and 1, got '0.9'"),
         (LINEAR_SPEC, {"memory": 1000}, "memory: the sums of 1 values of outputs take"),
+        (LINEAR_SPEC, {"memory": 10**8, "number": 2**22}, "more than the budget of 100,000,000; give shorter axes"),
         (spec_of(dict.fromkeys("abc", UNIFORM), draws=JOINED), {}, 'use method="shapley"'),
         (spec_of(dict.fromkeys("abc", UNIFORM), draws=JOINED), {"method": "morris"}, 'use method="shapley"'),
     ],
