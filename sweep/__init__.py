@@ -3,7 +3,7 @@
 Names are imported when first used, so that ``import sweep`` costs nothing. Where what is, the main path first:
 
 - a config: ``spec`` of ``schema``, ``axis``, ``statistic``, ``distribution``; ``priors`` reads what it includes,
-  ``reference`` has the runs that it may name
+  ``reference`` has the runs that it may name, ``files`` reads what people name
 - the equations: ``model``, ``parameters``, ``equations``, ``tables``, ``front_loading``, ``strategies``; ``draws`` and
   ``sampler`` for what is uncertain, ``regret``
 - a run: ``plan`` cuts it into blocks, for which ``machine`` says how much memory there is, ``passes`` its statistics,

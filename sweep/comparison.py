@@ -1,12 +1,13 @@
 """Two files of results side by side: what has become faster or slower, beyond the noise of both."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from sweep.files import MOST_LINES, read_bytes
 from sweep.schema import SpecError
 
 BUSY = 0.1  # cores that others kept busy, above which a time is in doubt
@@ -92,7 +93,7 @@ def ratio(first: Line, second: Line) -> Ratio:
         a["median"] / b["median"],
         a["p10"] / b["p90"],
         a["p90"] / b["p10"],
-        any(line.get("cores_busy_with_others", 0.0) > BUSY for line in (first, second)),
+        any((line.get("cores_busy_with_others") or 0.0) > BUSY for line in (first, second)),
         errors if None not in errors and errors[0] != errors[1] else None,
     )
 
@@ -106,14 +107,36 @@ def read(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], Line]:
         For a file that is not of results, naming the line.
     """
     found = {}
-    for number, text in enumerate(Path(path).read_text().splitlines(), 1):
+    try:
+        texts = read_bytes(path, MOST_LINES).decode().splitlines()
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SpecError(f"{path}: is not a file of results: {error}") from None
+    for number, text in enumerate(texts, 1):
         try:
             line = json.loads(text)
             key = line["benchmark"], line["case"], line["result"]
             if line.get("seconds"):
+                _check(key, line)
                 found[key] = line
-        except (ValueError, KeyError, TypeError):
+        except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise SpecError(f"{path}: line {number} is not a result of sweep bench or of a benchmark") from None
     if not found:
         raise SpecError(f"{path}: holds no result that is timed")
     return found
+
+
+def _check(key: tuple[Any, ...], line: Line) -> None:
+    """Refuse a line of which :func:`compare` could say nothing.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+    """
+    numbers = [line["seconds"][name] for name in ("p10", "median", "p90")]
+    numbers += [1.0 + line[name] for name in ("cores_busy_with_others", "max_error_ulp") if line.get(name) is not None]
+    if not all(map(math.isfinite, numbers)) or min(numbers) <= 0.0:
+        raise ValueError(numbers)
+    if not all(isinstance(text, str) for text in (*key, *(line["environment"][name] for name in SAME))):
+        raise TypeError(key)

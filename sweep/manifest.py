@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from sweep.files import open_regular, read_bytes
 from sweep.plan import Block, Plan
+from sweep.schema import one_line
 
 NEEDED = dict.fromkeys(
     ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str
 )
 NEEDED |= {"complete": bool}
+MOST_METADATA = 10**8  # bytes; an axis of listed values is among the attributes
 PARTIAL = ".partial"  # folder of what has been reduced so far, one file a tile
 BLOSC_HEADER = 16
 NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
@@ -27,6 +30,9 @@ NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
 
 class StoreError(OSError):
     """A store that cannot be used; the message is one line naming the path, what is wrong and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 def attributes(path: Path) -> dict[str, Any]:
@@ -38,8 +44,7 @@ def attributes(path: Path) -> dict[str, Any]:
         When there is no store of ours at the path, or its attributes are damaged.
     """
     try:
-        with open(path / "zarr.json") as file:
-            found = json.load(file)["attributes"]
+        found = _json(path / "zarr.json")["attributes"]
         ours = isinstance(found, dict) and "fingerprint" in found and "spec" in found
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
@@ -51,7 +56,7 @@ def attributes(path: Path) -> dict[str, Any]:
                 raise TypeError(f"{key} is {found[key]!r:.60}")
         if found["dtype"] not in ("float32", "float64"):
             raise ValueError(f"dtype is {found['dtype']!r:.60}")
-        held = json.loads(found["spec"])
+        held = _parsed(found["spec"])
         for key, kind in (("model", str), ("loss", str | None), ("axes", dict), ("outputs", list)):
             if not isinstance(held[key], kind):
                 raise TypeError(f"{key} of the spec is {held[key]!r:.60}")
@@ -76,10 +81,8 @@ def plans_of(path: Path) -> list[Plan]:
 
 
 def _plan(path: Path, described: Mapping[str, Any]) -> Plan:
-    arrays = {}
-    for name in (*described["axes"], *described["variables"]):
-        with open(path / name / "zarr.json") as file:
-            arrays[name] = json.load(file)
+    names = (*described["axes"], *described["variables"])
+    arrays = {name: _json(path / name / "zarr.json") for name in names}
     for key in ("blocks", "chunks"):
         if not isinstance(described[key], list) or any(type(side) is not int for side in described[key]):
             raise TypeError(f"{key} is {described[key]!r:.60}")
@@ -98,7 +101,24 @@ def _plan(path: Path, described: Mapping[str, Any]) -> Plan:
     sides = (plan.block_shape, plan.chunk_shape)
     if not all(len(each) == len(plan.shape) and min(each, default=1) > 0 for each in sides):
         raise ValueError(f"blocks of {plan.block_shape} in chunks of {plan.chunk_shape}")
+    # One is what xarray reads, the other what is written by: where they differ, results would be lost.
+    listed = _json(path / "zarr.json")["consolidated_metadata"]["metadata"]
+    for name in names:
+        if arrays[name] != listed[name]:
+            raise ValueError(f"{name}/zarr.json is not what zarr.json lists")
     return plan
+
+
+def _json(path: Path) -> Any:
+    """Content of a file of metadata."""
+    return _parsed(read_bytes(path, MOST_METADATA).decode())
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def partials(path: Path) -> dict[tuple[int, int], tuple[int, Path]]:
@@ -139,7 +159,7 @@ def _shards(folder: Path, chunks: int) -> set[tuple[int, ...]]:
 
 def _whole(shard: str, chunks: int) -> bool:
     """Whether the index at the end of a shard ends just after the chunks that it names: not so in one cut short."""
-    with contextlib.suppress(OSError), open(shard, "rb") as file:
+    with contextlib.suppress(OSError), open_regular(shard) as file:
         data = os.fstat(file.fileno()).st_size - 16 * chunks - 4
         if data > 0:
             file.seek(data)
@@ -170,9 +190,9 @@ def intact(path: Path) -> Iterator[None]:
     except KeyError as error:
         reason = f"no {error.args[0]}"
     except OSError as error:
-        reason = f"{Path(error.filename).relative_to(path)}: {error.strerror}"
-    except (ValueError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
+        reason = f"{os.path.relpath(error.filename or path, path)}: {error.strerror or error}"
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
     else:
         return
     raise StoreError(f"{path}: the metadata of this store are damaged ({reason}); remove it or use another path")

@@ -1,18 +1,23 @@
 """Dataset to one NetCDF file, from memory; the only module that imports h5netcdf (extra ``netcdf``)."""
 
+import contextlib
+import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from sweep.files import check_regular
 from sweep.plan import default_memory
 from sweep.schema import SpecError, unknown
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")
+SEAL = b"\nsweep sha256 "
 
 
 def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool = False) -> None:
@@ -32,12 +37,14 @@ def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool
     Raises
     ------
     SpecError
-        One line: a missing folder or one that cannot be written, a file that exists, what is not a file, a result
-        that is too large.
+        One line: a name that does not end in .nc, a missing folder or one that cannot be written, a file that exists,
+        what is not a file, a result that is too large.
     ImportError
         Without h5netcdf or h5py.
     """
     _check_libraries()
+    if path.suffix != ".nc" and not os.path.isdir(path):
+        raise SpecError(f"{path}: is not the name of a NetCDF file; let it end in .nc")
     if not os.path.isdir(path.parent):
         raise SpecError(f"{path}: the folder {path.parent} does not exist")
     if os.path.isdir(path):
@@ -78,8 +85,7 @@ def write(dataset: xr.Dataset, path: Path) -> None:
     encoding = {name: {"_FillValue": None} for name in plain.coords}
     try:
         plain.to_netcdf(fresh, engine="h5netcdf", encoding=encoding)
-        with open(fresh, "rb") as file:
-            os.fsync(file.fileno())
+        _seal(fresh)
         fresh.replace(os.path.realpath(path))
     except OSError as error:
         raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -87,7 +93,33 @@ def write(dataset: xr.Dataset, path: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def column(path: Path, name: str) -> np.ndarray:
+def read(path: Path) -> xr.Dataset:
+    """Load a whole file, which :func:`write` wrote and nothing has damaged since.
+
+    Raises
+    ------
+    SpecError
+        One line, for anything else.
+    ImportError
+        Without h5netcdf or h5py.
+    """
+    _check_libraries()
+    try:
+        check_regular(path)
+        if not _is_sound(path):
+            raise SpecError(f"{path}: is damaged: its bytes are not those that were written; write it again")
+        with _as_one_line():
+            return xr.load_dataset(path, engine="h5netcdf", decode_times=False)
+    except FileNotFoundError:
+        raise SpecError(f"{path}: does not exist") from None
+    except SpecError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise SpecError(f"{path}: cannot be read as NetCDF: {reason}") from None
+
+
+def column(path: Path, name: str, most: int) -> np.ndarray:
     """Values of one variable of a file, flat, in float64.
 
     Raises
@@ -95,16 +127,60 @@ def column(path: Path, name: str) -> np.ndarray:
     OSError
         When it cannot be read.
     ValueError
-        When it has no such variable of numbers.
+        When it has no such variable of at most `most` numbers.
     ImportError
         Without h5netcdf or h5py.
     """
     _check_libraries()
-    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
+    check_regular(path)
+    if not _is_sound(path):
+        raise OSError("it is damaged: its bytes are not those that were written")
+    with _as_one_line(), xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
         numbers = [str(key) for key, variable in dataset.variables.items() if variable.dtype.kind in "fiu"]
         if name not in numbers:
             raise ValueError(unknown("variable", name, numbers))
+        if dataset[name].size > most:
+            raise ValueError(f"{name} has {dataset[name].size:,} values, at most {most:,} are taken")
         return np.asarray(dataset[name].values, np.float64).ravel()
+
+
+@contextlib.contextmanager
+def _as_one_line() -> Iterator[None]:
+    """Turn what HDF5 and what reads it raise for bytes that are not theirs, which may be anything, into an OSError."""
+    try:
+        yield
+    except (OSError, ValueError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError((str(error).splitlines() or [type(error).__name__])[0]) from None
+
+
+def _seal(path: Path) -> None:
+    """Put the hash of a file behind its end, where HDF5 does not look, and wait until all of it is on disk."""
+    with open(path, "r+b") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.write(SEAL + digest.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file has the hash that stands behind its end; one that others wrote has none, and is as it is."""
+    length = len(SEAL) + 64
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size - length
+        if size < 0:
+            return True
+        file.seek(size)
+        end = file.read(length)
+        if not end.startswith(SEAL):
+            return True
+        file.seek(0)
+        found = hashlib.sha256()
+        while size and (part := file.read(min(size, 2**20))):
+            found.update(part)
+            size -= len(part)
+    return end[len(SEAL) :] == found.hexdigest().encode()
 
 
 def _beside(path: Path) -> Path:

@@ -7,14 +7,15 @@ priors.toml beside the config, and ``correlations = ["priors.exponent_and_floor"
 
 import csv
 import math
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from sweep.schema import SpecError, unknown
+from sweep.files import MOST_CSV, check_regular, read_toml
+from sweep.schema import SpecError, short, unknown
 
 MOST_VALUES = 1_000_000
+LONGEST_LINE = 2**20  # characters
 
 
 def included(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -53,14 +54,15 @@ def _named(kind: str, key: str, value: Any, folder: Path) -> Any:
     file, _, name = value.partition(".")
     path = folder / f"{file}.toml"
     try:
-        with open(path, "rb") as opened:
-            tables = tomllib.load(opened).get(kind, {})
+        tables = read_toml(path).get(kind, {})
     except OSError as error:
         raise SpecError(
-            f'{key}: must be a table or a name such as "priors.realised", got "{value}": {path}: {error.strerror}'
+            f'{key}: must be a table or a name such as "priors.realised", got {short(value)}: {path}: {error.strerror}'
         ) from None
     except ValueError as error:
-        raise SpecError(f"{key}: {path}: is not valid TOML: {error}") from None
+        raise SpecError(f"{key}: {path}: {error}") from None
+    if not isinstance(tables, dict):
+        raise SpecError(f"{key}: {path}: {kind} must be tables such as [{kind}.realised], got {short(tables)}")
     if name not in tables:
         raise SpecError(f"{key}: {unknown(f'name in {path.name}', name, tables)}")
     return tables[name]
@@ -83,34 +85,50 @@ def _sampled(name: str, table: Any, folder: Path) -> Any:
         raise SpecError(f"{key}.file: {path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         raise SpecError(f"{key}: {path}: {error}") from None
-    if len(values) > MOST_VALUES:
-        raise SpecError(f"{key}.file: {path}: has {len(values):,} values, at most {MOST_VALUES:,} are taken")
     return {**rest, "values": values, "source": rest.get("source") or f"{file}, {column}"}
 
 
 def _csv(path: Path, column: str) -> list[float]:
+    check_regular(path, MOST_CSV)
+    found: list[float] = []
     with open(path, newline="", encoding="utf-8") as opened:
-        rows = csv.DictReader(opened)
-        if column not in (rows.fieldnames or ()):
-            raise ValueError(unknown("column", column, rows.fieldnames or ()))
-        found = []
-        for number, row in enumerate(rows, 2):
-            text = (row[column] or "").strip()
-            if not text:
-                continue
-            try:
-                found.append(float(text))
-            except ValueError:
-                raise ValueError(f"line {number}: {column} must be a number, got {text!r}") from None
-            if not math.isfinite(found[-1]):
-                raise ValueError(f"line {number}: {column} must be finite, got {text!r}")
+        rows = csv.DictReader(_lines(opened))
+        try:
+            if column not in (rows.fieldnames or ()):
+                raise ValueError(unknown("column", column, rows.fieldnames or ()))
+            for row in rows:
+                text = (row[column] or "").strip()
+                if text:
+                    found.append(_number(text, f"line {rows.line_num}: {column}"))
+                if len(found) > MOST_VALUES:
+                    raise ValueError(f"has more than {MOST_VALUES:,} values of {column}, as many are taken")
+        except csv.Error as error:
+            raise ValueError(f"line {rows.line_num + 1}: is not CSV: {error}") from None
     return found
+
+
+def _lines(opened: TextIO) -> Iterator[str]:
+    """Lines of a file, none of which fills the memory."""
+    while line := opened.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"is not CSV: it has a line of more than {LONGEST_LINE:,} characters")
+        yield line
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{where} must be a number, got {short(text)}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{where} must be finite, got {short(text)}")
+    return number
 
 
 def _netcdf(path: Path, column: str) -> list[float]:
     from sweep import netcdf
 
-    values = [value for value in netcdf.column(path, column).tolist() if not math.isnan(value)]
+    values = [value for value in netcdf.column(path, column, MOST_VALUES).tolist() if not math.isnan(value)]
     if any(map(math.isinf, values)):
         raise ValueError(f"{column} must be finite")
     return values

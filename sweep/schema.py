@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+LONGEST = 1000  # characters of a message
+
 
 class SpecError(ValueError):
     """A sweep that cannot be run as written; the message is one line naming the key, the value and what is allowed."""
@@ -17,8 +19,14 @@ class SpecError(ValueError):
 
 
 def one_line(text: str) -> str:
-    """Write line breaks and other characters that do not print as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Write line breaks and other characters that do not print as escapes; cut out the middle of what is too long."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _cut(text))
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    """Keep the ends: what is wrong stands first, and what is allowed last."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[5 - LONGEST // 2 :]}"
 
 
 class ReadOnly(dict[str, Any]):
@@ -66,7 +74,8 @@ class Frozen(BaseModel):
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
     """One line for a name that does not exist: the nearest that does, then all that do."""
     names = list(allowed)
-    near = get_close_matches(name, names, n=1)
+    # The search takes time with the product of the lengths; what is longer than any name of ours is near to none.
+    near = get_close_matches(name, names[:1000], n=1) if len(name) <= 100 else []
     hint = f"did you mean {near[0]}? " if near else ""
     return f"unknown {kind} {json.dumps(name, ensure_ascii=False)}; {hint}allowed: {', '.join(names)}"
 

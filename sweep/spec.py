@@ -7,7 +7,6 @@ checked by :meth:`sweep.model.Model.resolve`.
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 
 from sweep.axis import Axis
 from sweep.distribution import DRAW, REPLICATE, Distribution, Draws
+from sweep.files import read_toml
 from sweep.priors import included
 from sweep.reference import run_of
 from sweep.schema import Float, Frozen, ReadOnly, SpecError, listed, plain, short, unknown
@@ -245,15 +245,11 @@ def read(path: str | Path) -> SweepSpec:
         One line that names the file, the key, the value and what is allowed.
     """
     try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
+        content = read_toml(path)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
-    except RecursionError:
-        raise SpecError(f"{path}: is not a config: tables or lists nested too deeply") from None
-    except ValueError as error:  # of the syntax, the encoding, or an integer of thousands of digits
-        reason = str(error).split("; use sys.")[0].replace("\n", " ")
-        raise SpecError(f"{path}: is not valid TOML: {reason}") from None
+    except ValueError as error:
+        raise SpecError(f"{path}: {error}") from None
     try:
         spec = SweepSpec(**included(content, Path(path).parent))
     except SpecError as error:

@@ -11,6 +11,7 @@ from sweep.axis import Axis
 from sweep.schema import Frozen, listed, short
 
 MOST_EDGES = 10_001
+MOST_CONDITIONS = 100  # each is compiled into every point
 Kind = Literal["mean", "variance", "std", "min", "max", "argmin", "argmax", "quantiles", "share", "histogram"]
 
 
@@ -28,10 +29,13 @@ def conditions_of(where: str) -> tuple[Condition, ...]:
     Raises
     ------
     ValueError
-        For anything else.
+        For anything else, and for more than `MOST_CONDITIONS`.
     """
     found = []
-    for part in re.split(r"\band\b", where):
+    parts = re.split(r"\band\b", where)
+    if len(parts) > MOST_CONDITIONS:
+        raise ValueError(f"where: must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
+    for part in parts:
         match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
         try:
             found.append(Condition(match[1], match[2], float(match[3])))

@@ -85,6 +85,27 @@ class Commands(click.Group):
             if not isinstance(error, sweep.SpecError):
                 raise
             raise Refusal(str(error)) from None
+        except (RuntimeError, AssertionError):
+            missing = _missing_device()
+            if missing is None:
+                raise
+            raise Refusal(missing) from None
+
+
+def _missing_device() -> str | None:
+    """Say that JAX has no device of the kind that it was told to use; None where that is not so."""
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.config.jax_platforms:
+        return None
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):
+        return f"JAX_PLATFORMS={jax.config.jax_platforms}: JAX sees no such device here; unset it, or say cpu"
+    try:
+        jax.devices("cpu")
+    except RuntimeError:
+        return f"JAX_PLATFORMS={jax.config.jax_platforms}: leaves out the CPU, on which draws are made; add ,cpu"
+    return None
 
 
 class _Size(click.ParamType):
@@ -157,16 +178,9 @@ def held(at: tuple[tuple[str, float], ...]) -> dict[str, float]:
 
 def read_netcdf(path: Path) -> "xr.Dataset":
     """Load a file that --netcdf wrote, which is whole."""
-    import xarray as xr
+    from sweep import netcdf
 
-    if not path.exists():
-        raise Refusal(f"{path}: does not exist")
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf", decode_times=False)
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Refusal(f"{path}: cannot be read as NetCDF: {reason}") from None
-    return dataset.assign_attrs(complete=True)
+    return netcdf.read(path).assign_attrs(complete=True)
 
 
 def evaluate(
@@ -220,6 +234,8 @@ def bar() -> "Iterator[Callable[[Progress], None]]":
 @contextlib.contextmanager
 def _caveats_once() -> Iterator[None]:
     """Print each warning that this project raises at a command, once, as one line; leave those of others alone."""
+    from sweep.schema import one_line
+
     seen: list[str] = []
     ours = {str(Path(__file__).with_name(f"{name}.py")) for name in COMMANDS}
     with warnings.catch_warnings():
@@ -231,7 +247,7 @@ def _caveats_once() -> Iterator[None]:
             # load names the file before what run says again.
             elif not any(earlier.endswith(str(message)) for earlier in seen):
                 seen.append(str(message))
-                click.echo(f"warning: {message}", err=True)
+                click.echo(f"warning: {one_line(str(message))}", err=True)
 
         warnings.filterwarnings("always", category=UserWarning, module=rf"sweep\.({'|'.join(COMMANDS)})$")
         warnings.showwarning = show
