@@ -229,6 +229,7 @@ def _open(path: Path) -> "xr.Dataset":
     if missing:
         total = count(sum(map(len, plans)), "block")
         click.echo(f"warning: {path}: {missing:,} of {total} not computed yet", err=True)
+    stores.refuse_wrong_coordinates(path)
     with readable(str(path)):
         return stores.dataset(path)
 

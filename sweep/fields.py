@@ -137,6 +137,7 @@ def _opened(path: Path) -> SweepSpec | xr.Dataset:
     missing = sum(len(manifest.pending(path, plan)) for plan in manifest.plans_of(path))
     if missing:
         raise SpecError(f"{path}: {missing:,} blocks are not computed yet; run the sweep to its end first")
+    stores.refuse_wrong_coordinates(path)
     return stores.dataset(path)
 
 

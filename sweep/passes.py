@@ -214,9 +214,14 @@ def result_axes(model: Model, spec: SweepSpec) -> dict[str, Axis]:
         if statistic.probabilities:
             found[QUANTILE] = Axis(values=statistic.probabilities)
         if statistic.edges:
-            edges = statistic.edges.coordinates()
-            found[f"{name}_bin"] = Axis(values=tuple(edges[:-1] / 2.0 + edges[1:] / 2.0))
+            found[f"{name}_bin"] = middles(statistic.edges)
     return found
+
+
+def middles(edges: Axis) -> Axis:
+    """Middles of the bins of a histogram."""
+    ends = edges.coordinates()
+    return Axis(values=tuple(ends[:-1] / 2.0 + ends[1:] / 2.0))
 
 
 def result_dtype(spec: SweepSpec, variable: str) -> str:

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from sweep.axis import Axis
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.manifest import PARTIAL, StoreError, attributes, intact, partials, pending, plans_of
 from sweep.model import Model
-from sweep.passes import result_axes, result_dtype
+from sweep.passes import QUANTILE, middles, result_axes, result_dtype
 from sweep.plan import Block, Plan
 from sweep.spec import SweepSpec, differences
 
@@ -76,7 +76,7 @@ def finished(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
     if not path.exists() or not attributes(path)["complete"]:
         return False
     refuse_other(path, model, spec, device)
-    return not _unfinished(path) and not any(_wrong_coordinates(path, model, spec))
+    return not _unfinished(path) and not any(_wrong_coordinates(path, result_axes(model, spec)))
 
 
 def goes_on(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: bool) -> bool:
@@ -197,18 +197,41 @@ def mend_coordinates(path: Path, model: Model, spec: SweepSpec) -> None:
     """Write again the coordinates that are missing, unreadable or wrong; they follow from the spec."""
     import zarr
 
+    axes = result_axes(model, spec)
     with _io(path):
-        for name, piece in _wrong_coordinates(path, model, spec):
+        for name, piece in _wrong_coordinates(path, axes):
             # What cannot be read would be read again to be written.
             (path / name / "c" / str(piece.start // COORDINATE_CHUNK)).unlink(missing_ok=True)
             array = zarr.open_array(path / name, mode="r+")
-            array[piece] = result_axes(model, spec)[name].coordinates(piece.start, piece.stop)
+            array[piece] = axes[name].coordinates(piece.start, piece.stop)
 
 
-def _wrong_coordinates(path: Path, model: Model, spec: SweepSpec) -> Iterator[tuple[str, slice]]:
+def refuse_wrong_coordinates(path: Path) -> None:
+    """Refuse a store whose coordinates are not those of its sweep, from what it says of itself.
+
+    Raises
+    ------
+    StoreError
+        One line.
+    """
+    plans = plans_of(path)
+    with intact(path):
+        spec = json.loads(attributes(path)["spec"])
+        axes = {name: Axis(**axis) for name, axis in spec["axes"].items()}
+        for name, statistic in spec.get("statistics", {}).items():
+            if "probabilities" in statistic:
+                axes[QUANTILE] = Axis(values=statistic["probabilities"])
+            if "edges" in statistic:
+                axes[f"{name}_bin"] = middles(Axis(**statistic["edges"]))
+        axes = {name: axes[name] for plan in plans for dims in plan.variables.values() for name in dims}
+    for name, _ in _wrong_coordinates(path, axes):
+        raise StoreError(f"{path}: the coordinate {name} is damaged; run the sweep into this store again to mend it")
+
+
+def _wrong_coordinates(path: Path, axes: Mapping[str, Axis]) -> Iterator[tuple[str, slice]]:
     import zarr
 
-    for name, axis in result_axes(model, spec).items():
+    for name, axis in axes.items():
         with intact(path):
             array = zarr.open_array(path / name, mode="r")
         for piece in _pieces(axis):

@@ -234,8 +234,6 @@ def bar() -> "Iterator[Callable[[Progress], None]]":
 @contextlib.contextmanager
 def _caveats_once() -> Iterator[None]:
     """Print each warning that this project raises at a command, once, as one line; leave those of others alone."""
-    from sweep.schema import one_line
-
     seen: list[str] = []
     ours = {str(Path(__file__).with_name(f"{name}.py")) for name in COMMANDS}
     with warnings.catch_warnings():
@@ -246,6 +244,8 @@ def _caveats_once() -> Iterator[None]:
                 others(message, category, filename, lineno, file, line)
             # load names the file before what run says again.
             elif not any(earlier.endswith(str(message)) for earlier in seen):
+                from sweep.schema import one_line
+
                 seen.append(str(message))
                 click.echo(f"warning: {one_line(str(message))}", err=True)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import click
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -344,6 +345,20 @@ def test_main_refuses_a_name_of_two_lines_in_one_line(good: Path) -> None:
 
 def test_main_refuses_a_path_of_two_lines_in_one_line(good: Path) -> None:
     assert_refused(sweep("status", "a\nb"), "a\\nb: does not exist")
+
+
+@pytest.mark.parametrize("platform", ["bogus", "cuda", "tpu,cuda"])
+@pytest.mark.parametrize(
+    "command", [["run", "smoke.toml"], ["bench", "--size", "quick"], ["optimise", "front_loading.toml"]]
+)
+def test_main_refuses_a_device_that_is_not_here(platform: str, command: list[str], tmp_path: Path) -> None:
+    if platform == "cuda" and jax.default_backend() != "cpu":
+        pytest.skip("there is such a device here")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": platform}
+    command = [sys.executable, "-m", "sweep", *command]
+    done = subprocess.run(command, env=environment, cwd=ROOT / "configs", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"error: JAX_PLATFORMS={platform}: JAX sees no such device here; .*\n", done.stderr)
 
 
 def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 
 import sweep
 from sweep import manifest, netcdf
+from sweep import store as stores
 from sweep.axis import Axis
 from sweep.manifest import StoreError
 from sweep.model import Model, Output, Parameter
@@ -196,3 +198,62 @@ def test_netcdf_write_replaces_the_file_behind_a_link(tmp_path):
     netcdf.write(sweep.run(SPEC, model=NOISE), tmp_path / "out.nc")
     assert (tmp_path / "out.nc").is_symlink() and (tmp_path / "real.nc").stat().st_size > 0
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.fixture(scope="module")
+def statistics(tmp_path_factory):
+    """Store of quantiles and of a histogram over what is kept of a sweep, with all kinds of coordinates."""
+    path = tmp_path_factory.mktemp("statistics") / "out.zarr"
+    asked = SweepSpec(
+        loss="total",
+        axes={
+            "fleet_size": {"values": [1e3, 1e5]},
+            "time": {"start": 1, "stop": 8, "num": 8},
+        },
+        fixed={"doubling_rate": 0.5, "scaling_exponent": 0.05, "reference_fleet": 1.0, "reference_years": 1.0},
+        statistics={
+            "q": {"statistic": "quantiles", "output": "relative_loss", "over": ["time"], "probabilities": [0.1, 0.9]},
+            "h": {
+                "statistic": "histogram",
+                "output": "relative_loss",
+                "over": ["time"],
+                "edges": {"start": 0, "stop": 1, "num": 5},
+            },
+        },
+    )
+    sweep.run(asked, store=path)
+    return path
+
+
+COORDINATE_DAMAGES = {
+    "deleted": lambda chunk: chunk.unlink(),
+    "empty": lambda chunk: chunk.write_bytes(b""),
+    "cut": lambda chunk: chunk.write_bytes(chunk.read_bytes()[:-1]),
+    "random": lambda chunk: chunk.write_bytes(bytes(range(200))),
+    "of_another": lambda chunk: shutil.copy(chunk.parents[2] / "other", chunk),
+    "a_folder": lambda chunk: (chunk.unlink(), chunk.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", COORDINATE_DAMAGES)
+@pytest.mark.parametrize("name", ["fleet_size", "quantile", "h_bin"])
+def test_refuse_wrong_coordinates_names_the_coordinate(name, damage, statistics, tmp_path):
+    path = shutil.copytree(statistics, tmp_path / "out.zarr")
+    stores.refuse_wrong_coordinates(path)
+    other = {"fleet_size": "quantile", "quantile": "fleet_size", "h_bin": "fleet_size"}[name]
+    shutil.copy(path / other / "c" / "0", path / "other")
+    COORDINATE_DAMAGES[damage](path / name / "c" / "0")
+    with pytest.raises(stores.StoreError, match=f"out.zarr: the coordinate {name} is damaged; run the sweep"):
+        stores.refuse_wrong_coordinates(path)
+
+
+@pytest.mark.parametrize("key", ["data_type", "codecs", "fill_value", "chunk_grid", "chunk_key_encoding", "attributes"])
+@pytest.mark.parametrize("name", ["y", "x"])
+def test_plans_of_refuses_an_array_that_is_described_in_two_ways(name, key, store):
+    other = json.loads((store / {"y": "z", "x": "y"}[name] / "zarr.json").read_text())
+    edit(store / name / "zarr.json", lambda found: found.update({key: other[key] if key in "codecs" else "other"}))
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    for work in (lambda: manifest.plans_of(store), lambda: sweep.run(SPEC, model=NOISE, store=store)):
+        with pytest.raises(StoreError, match="the metadata of this store are damaged"):
+            work()
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
