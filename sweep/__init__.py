@@ -7,7 +7,7 @@ Names are imported when first used, so that ``import sweep`` costs nothing. Wher
 - the equations: ``model``, ``parameters``, ``equations``, ``tables``, ``front_loading``, ``strategies``; ``draws`` and
   ``sampler`` for what is uncertain, ``regret``
 - a run: ``plan`` cuts it into blocks, for which ``machine`` says how much memory there is, ``passes`` its statistics,
-  ``jobs``; ``evaluate`` compiles; ``grid``, ``steps``, ``rows`` work on a block; ``loop`` drives them; ``sinks``,
+  ``jobs``; ``evaluate`` compiles, ``trial`` tries; ``grid``, ``steps``, ``rows`` work on a block; ``loop`` drives them; ``sinks``,
   ``store`` and ``manifest`` keep, ``labels`` names, ``pooling`` joins replicates
 - the lazy dataset: ``lazy``, ``indexing``, ``points``
 - questions: ``splits`` (:func:`optimise`); ``pareto`` with ``fields``, ``tiles``, ``corners``, ``held``, ``culling``,

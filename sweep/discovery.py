@@ -134,6 +134,10 @@ def _question(
         raise SpecError("distributions: there are none, so nothing is uncertain; give some, or use sweep frontier")
     plain = model_of(spec.model_copy(update={"distributions": {}}), model)
     plain.refuse_to_evaluate()
+    for table in ("axes", "fixed"):
+        for name in getattr(spec, table):
+            if name not in DRAWN:
+                plain.check_name(table, name, spec)
     model_of(spec, model)
     conditions = _conditions(where, plain, spec.dtype)
     outputs = tuple(dict.fromkeys(condition.output for condition in conditions))

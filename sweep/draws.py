@@ -169,4 +169,6 @@ class _Finish:
 
     def __call__(self, **given: Any) -> Mapping[str, "Array"]:
         inner = {name: value for name, value in given.items() if name not in DRAWN}
-        return {**self.function(**inner), **{name: given[name] for name in self.names}}
+        found = self.function(**inner)
+        # What is no dict is refused with the model's name, where all that functions return is looked at.
+        return {**found, **{name: given[name] for name in self.names}} if isinstance(found, Mapping) else found

@@ -104,6 +104,15 @@ def stage(
 ) -> tuple[jax.Array, ...]:
     """Stage 2 of one block, for :func:`compiled`: the outputs of those names in the place of the buffers."""
     outputs = take(finish(**inputs), names, model)
+    for name, output, buffer in zip(names, outputs, buffers, strict=True):
+        fits = output.ndim <= buffer.ndim and all(
+            side in (1, most) for side, most in zip(output.shape[::-1], buffer.shape[::-1], strict=False)
+        )
+        if not fits:
+            raise SpecError(
+                f'model "{model}": its function returns "{name}" of the shape {output.shape} where {buffer.shape} is '
+                "due; it must be elementwise, and span no axis but those of the parameters that its output names"
+            )
     return tuple(
         jnp.broadcast_to(output, buffer.shape).astype(buffer.dtype)
         for output, buffer in zip(outputs, buffers, strict=True)
@@ -116,13 +125,28 @@ def take(outputs: Mapping[str, jax.Array], names: Sequence[str], model: str) -> 
     Raises
     ------
     SpecError
-        When it did not return that.
+        When it did not return that, as arrays of real numbers.
     """
+    if not isinstance(outputs, Mapping):
+        kind = type(outputs).__name__ if outputs is None or not hasattr(outputs, "shape") else "an array"
+        raise SpecError(f'model "{model}": its function returns {kind}, must return a dict of an array for each output')
+    found = []
     for name in names:
         if name not in outputs:
-            found = ", ".join(map(str, outputs)) or "nothing"
-            raise SpecError(f'model "{model}": its function returns no "{name}"; it returns {found}')
-    return [outputs[name] for name in names]
+            others = ", ".join(map(str, outputs)) or "nothing"
+            raise SpecError(f'model "{model}": its function returns no "{name}"; it returns {others}')
+        try:
+            array = jnp.asarray(outputs[name])
+            kind = "of numbers" if array.dtype == bool or jnp.isdtype(array.dtype, "real floating") else array.dtype
+            kind = "of numbers" if jnp.isdtype(array.dtype, "integral") else kind
+        except (TypeError, ValueError):
+            kind = type(outputs[name]).__name__
+        if kind != "of numbers":
+            raise SpecError(
+                f'model "{model}": its function returns {kind} as "{name}", must be an array of real numbers'
+            )
+        found.append(array)
+    return found
 
 
 class Inputs:

@@ -28,6 +28,7 @@ from sweep.pooling import pooled
 from sweep.schema import SpecError
 from sweep.spec import Fixed, SweepSpec
 from sweep.tiles import Tiler, make_tile_plan
+from sweep.trial import try_model
 
 READ_POINTS = 2**21  # of a block that is read from a dataset
 FIRST = 8  # blocks, far apart, that are taken before the others
@@ -108,13 +109,13 @@ class Offer:
         return self._field(tuple(outputs), tuple(axes), tuple(by), default_memory() if memory is None else memory)
 
     def _offer_spec(self, spec: SweepSpec, model: Model | None) -> None:
-        model = model_of(spec, model)
+        is_own, model = model is not None, model_of(spec, model)
         model.refuse_to_evaluate()
         spec = model.resolve(spec).model_copy(update={"statistics": {}})
         self.depends = {o.name: tuple(dim for dim in spec.axes if dim in o.parameters) for o in model.outputs}
         self.lengths, self.fixed = spec.shape, {name: fixed.value for name, fixed in spec.fixed.items()}
         self.caveats, self.dtype = model.all_caveats(spec), spec.dtype
-        self._field = lambda *given: _computed(model, spec, *given)
+        self._field = lambda *given: _computed(model, spec, is_own, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:
         if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs["spec"]):
@@ -142,10 +143,18 @@ def _opened(path: Path) -> SweepSpec | xr.Dataset:
 
 
 def _computed(
-    model: Model, spec: SweepSpec, outputs: tuple[str, ...], axes: tuple[str, ...], by: tuple[str, ...], memory: int
+    model: Model,
+    spec: SweepSpec,
+    is_own: bool,
+    outputs: tuple[str, ...],
+    axes: tuple[str, ...],
+    by: tuple[str, ...],
+    memory: int,
 ) -> Field:
     whole = spec.model_copy(update={"outputs": tuple(dict.fromkeys((*spec.outputs, *outputs)))})
     whole = model.resolve(whole)
+    if is_own:
+        try_model(model, whole)
     ordered = (*by, *(dim for dim in axes if dim not in by))
     # An axis that is left out holds still; nothing asked for depends on it.
     still = {dim: Fixed(value=axis.bounds()[0]) for dim, axis in spec.axes.items() if dim not in axes}

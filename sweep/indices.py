@@ -22,6 +22,7 @@ from sweep.response import Grid, Response, outputs_of, responses
 from sweep.schema import SpecError, unknown
 from sweep.schemes import Effects, PickFreeze, Subsets
 from sweep.spec import SweepSpec, differences
+from sweep.trial import try_model
 
 SAMPLED = ("sobol", "shapley", "morris")
 NUMBER, REPLICATES, CONFIDENCE = 2**14, 4, 0.95
@@ -106,6 +107,8 @@ def sensitivity(
     drawn = model_of(spec, model)
     drawn.refuse_to_evaluate()
     spec = drawn.resolve(spec)
+    if model is not None:
+        try_model(drawn, spec)
     groups = responses(spec, base)
     if method not in SAMPLED:
         found = [(response, grid, local_quantities(method, response, grid)) for response, grid in groups]

@@ -111,10 +111,15 @@ def _resolve(
             if dtype not in get_args(DType):
                 raise SpecError(f'dtype: must be "float32" or "float64", got "{dtype}"')
             spec = spec.model_copy(update={"dtype": dtype})
-        model = model_of(spec, model)
+        is_own, model = model is not None, model_of(spec, model)
         model.refuse_to_evaluate()
         # Statistics are those of a run; here are the values that they are taken of.
-        return model.resolve(spec).model_copy(update={"statistics": {}}), model, where
+        spec = model.resolve(spec).model_copy(update={"statistics": {}})
+        if is_own:
+            from sweep.trial import try_model
+
+            try_model(model, spec)
+        return spec, model, where
     except SpecError as error:
         raise SpecError(f"{where}{error}") from None
 

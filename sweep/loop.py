@@ -31,6 +31,7 @@ from sweep.schema import SpecError
 from sweep.sinks import Disk, Memory
 from sweep.spec import SweepSpec
 from sweep.steps import Stepper
+from sweep.trial import try_model
 
 BETWEEN = 2.0  # seconds between two times that a tile in progress is kept
 
@@ -101,7 +102,8 @@ def run(
     Raises
     ------
     SpecError
-        A sweep that cannot be run as written, or not within the memory.
+        A sweep that cannot be run as written, or not within the memory; a model of your own whose function does not
+        return real arrays by name, or is not elementwise: it is tried on a few points before a store is made.
     StoreError
         A store of another sweep, one in use, or one that cannot be written.
 
@@ -111,9 +113,11 @@ def run(
         For values that were probably meant in another unit or convention, for targets that are out of reach, and for a
         store to go on with whose blocks need more than `memory`.
     """
-    model = model_of(spec, model)
+    is_own, model = model is not None, model_of(spec, model)
     model.refuse_to_evaluate()
     spec = model.resolve(spec)
+    if is_own:
+        try_model(model, spec)
     model, spec = with_regrets(model, spec, lambda *least: _run_in_memory(*least, memory, lambda _: None))
     for caveat in model.all_caveats(spec):
         warnings.warn(caveat, UserWarning, stacklevel=2)

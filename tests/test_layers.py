@@ -29,7 +29,7 @@ FLOORS = [
     {"sweep.conventions"},
     {"sweep.strategies"},
     {"sweep.equations", "sweep.evaluate", "sweep.manifest", "sweep.passes"},
-    {"sweep.grid", "sweep.jobs", "sweep.labels", "sweep.partials", "sweep.points"},
+    {"sweep.grid", "sweep.jobs", "sweep.labels", "sweep.partials", "sweep.points", "sweep.trial"},
     {"sweep.rows", "sweep.steps", "sweep.store"},
     {"sweep.sinks"},
     {"sweep.answers", "sweep.indexing", "sweep.loop", "sweep.response", "sweep.splits"},

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from jax import lax
 
 import sweep
 from sweep.axis import Axis
@@ -307,3 +308,128 @@ def test_run_names_what_a_result_in_memory_takes():
     size = 4 * sum(values.size for values in expected.data_vars.values()) + 8 * 200
     with pytest.raises(SpecError, match=f"^memory: the result takes {size:,} bytes, more than half of the budget"):
         sweep.run(asked, model=model, memory=2 * size - 1)
+
+
+# A model of one's own that does not work
+
+
+BROKEN = {
+    "none": (lambda v, t, g: None, "its function returns NoneType, must return a dict"),
+    "array": (lambda v, t, g: v * t, "its function returns an array, must return a dict"),
+    "list": (lambda v, t, g: [v * t], "its function returns list, must return a dict"),
+    "none_inside": (lambda v, t, g: {"s": None}, 'its function returns NoneType as "s", must be an array of real'),
+    "text_inside": (lambda v, t, g: {"s": "way"}, 'its function returns str as "s", must be an array of real'),
+    "complex": (
+        lambda v, t, g: {"s": lax.complex(v * t, v * t)},
+        'its function returns complex64 as "s", must be an array of real',
+    ),
+    "too_long": (lambda v, t, g: {"s": jnp.zeros(5)}, 'returns "s" of the shape (5,) where '),
+    "too_many_axes": (lambda v, t, g: {"s": (v * t)[None]}, "where "),
+    "undeclared": (lambda v, t, g: {"s": v * t, "h": v * t}, 'returns "h" of the shape'),
+    "sum": (lambda v, t, g: {"s": v * t + jnp.sum(t)}, '"s" at a point depends on which other points'),
+    "share_of_sum": (lambda v, t, g: {"s": v * t / jnp.sum(v, keepdims=True)}, '"s" at a point depends'),
+    "mean": (lambda v, t, g: {"s": v * (t - jnp.mean(t))}, '"s" at a point depends'),
+    "largest": (lambda v, t, g: {"s": v + jnp.max(t)}, '"s" at a point depends'),
+    "running_sum": (lambda v, t, g: {"s": v * jnp.cumsum(t).reshape(t.shape)}, '"s" at a point depends'),
+    "reversed": (lambda v, t, g: {"s": v * jnp.flip(t)}, '"s" at a point depends'),
+    "length": (lambda v, t, g: {"s": v * t / t.size}, '"s" at a point depends'),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("kept", ["values", "statistics"])
+def test_run_refuses_a_function_that_is_not_elementwise_before_there_is_a_store(case, kept, tmp_path):
+    function, line = BROKEN[case]
+    model = dataclasses.replace(SPEED, function=function)
+    outputs = ("s", "h") if case == "undeclared" else ("s",)
+    means = {f"m{name}": {"statistic": "mean", "output": name, "over": ("t",)} for name in outputs}
+    asked = spec(outputs=outputs, statistics=means if kept == "statistics" else {})
+    with pytest.raises(SpecError) as error:
+        sweep.run(asked, model=model, store=tmp_path / "out.zarr")
+    assert str(error.value).startswith('model "speed": ') and line in str(error.value)
+    assert not any(tmp_path.iterdir())
+
+
+UNCERTAIN = {"distributions": {"v": {"distribution": "uniform", "low": 1, "high": 2}}, "draws": {"number": 64}}
+QUESTIONS = {
+    "frontier": lambda model: sweep.frontier(spec(), minimise=("s", "t"), model=model),
+    "lazy": lambda model: xr.open_dataset(spec(), engine="sweep", model=model),
+    "sensitivity": lambda model: sweep.sensitivity(spec(axes={"t": T}, **UNCERTAIN), number=64, model=model),
+    "discover": lambda model: sweep.discover(spec(axes={"t": T}, **UNCERTAIN), "s < 9", at={"t": 5.0}, model=model),
+    "drawn": lambda model: sweep.run(spec(axes={"t": T}, **UNCERTAIN), model=model),
+}
+
+
+@pytest.mark.parametrize("case", ["none", "array", "none_inside", "complex", "sum"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_questions_refuse_a_function_that_is_not_elementwise(question, case):
+    function, line = BROKEN[case]
+    function = (lambda v, t, g: {"s": v * t + jnp.sum(v)}) if case == "sum" else function
+    with pytest.raises(SpecError) as error:
+        QUESTIONS[question](dataclasses.replace(SPEED, function=function))
+    assert line in str(error.value)
+
+
+def _raising(**given):
+    raise ZeroDivisionError("mine")
+
+
+def _branching(v, t, g):
+    return {"s": v if t > 0 else v * 2}
+
+
+@pytest.mark.parametrize("function", [_raising, _branching, lambda v: {"s": v}])
+def test_run_leaves_no_store_of_a_function_that_fails(function, tmp_path):
+    with pytest.raises((ZeroDivisionError, TypeError, ValueError)):
+        sweep.run(spec(), model=dataclasses.replace(SPEED, function=function), store=tmp_path / "out.zarr")
+    assert not any(tmp_path.iterdir())
+
+
+ELEMENTWISE = {
+    "noise": lambda v, t, g: {"s": jnp.sin(1e6 * v * t + v) * 1e5 % 1.0},
+    "cancelling": lambda v, t, g: {"s": (v + 1e7 * t) - 1e7 * t},
+    "undefined": lambda v, t, g: {"s": jnp.log(t - 5.0) / (v - 1.0)},
+    "constant": lambda v, t, g: {"s": 3},
+    "truth": lambda v, t, g: {"s": v * t > 3.0},
+    "whole": lambda v, t, g: {"s": (v * t).astype(jnp.int32)},
+    "of_one": lambda v, t, g: {"s": v},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", ELEMENTWISE)
+def test_run_takes_a_function_that_is_elementwise(case, dtype):
+    found = sweep.run(spec(dtype=dtype), model=dataclasses.replace(SPEED, function=ELEMENTWISE[case]))
+    assert found["s"].shape == (2, 11)
+
+
+VERBS = {
+    "run": lambda asked, **to: sweep.run(asked, **to),
+    "frontier": lambda asked, **to: sweep.frontier(asked, minimise=("relative_loss", "time")),
+    "sensitivity": lambda asked, **to: sweep.sensitivity(asked, number=64),
+    "discover": lambda asked, **to: sweep.discover(asked, "relative_loss < 0.9", at={"time": 2.0}),
+    "lazy": lambda asked, **to: xr.open_dataset(asked, engine="sweep"),
+}
+
+
+@pytest.mark.parametrize("table", ["fixed", "axes", "distributions"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_suggest_the_parameter_that_was_meant_before_there_is_a_store(verb, table, tmp_path):
+    said = {"reference_fleet": 1.0, "reference_years": 1.0, "scaling_exponent": 0.05}
+    belief = {"distribution": "uniform", "low": 0.4, "high": 0.6}
+    entry = {"fixed": 1e4, "axes": {"values": [1e3, 1e4]}, "distributions": belief | {"low": 1e3, "high": 1e4}}[table]
+    content = {"fixed": said, "axes": {"time": {"values": [1.0, 2.0]}}, "distributions": {"doubling_rate": belief}}
+    content[table] = content[table] | {"fleet_sze": entry}
+    content |= {"loss": "total", "outputs": ("relative_loss",), "draws": {"number": 64}}
+    asked = SweepSpec(**content)
+    with pytest.raises(SpecError, match=rf'^{table}: unknown parameter "fleet_sze"; did you mean fleet_size\?'):
+        VERBS[verb](asked, store=tmp_path / "out.zarr")
+    assert not any(tmp_path.iterdir())
+
+
+def test_optimise_suggests_the_parameter_that_was_meant():
+    asked = SweepSpec(
+        model="front_loading", loss="total", axes={"horizon": {"values": [1.0]}}, fixed={"budgt": 1.0}, allocation={}
+    )
+    with pytest.raises(SpecError, match=r'^fixed: unknown parameter "budgt"; did you mean budget\?'):
+        sweep.optimise(asked)

@@ -1,0 +1,73 @@
+"""Try a model of a user on a few points of its sweep, before anything is stored or shown."""
+
+import numpy as np
+
+from sweep.axis import Axis
+from sweep.evaluate import Evaluator
+from sweep.model import Model
+from sweep.plan import Plan
+from sweep.schema import SpecError
+from sweep.spec import SweepSpec
+
+MOST = 4  # points along an axis
+NEAR = 1e-3  # relative: what XLA makes of one function in two shapes differs far less
+
+
+def try_model(model: Model, spec: SweepSpec) -> None:
+    """Evaluate a model at a few points of its sweep, in several cuts.
+
+    Parameters
+    ----------
+    model : Model
+        One of the user's.
+    spec : SweepSpec
+        Resolved against it.
+
+    Raises
+    ------
+    SpecError
+        One line: the function does not return arrays of real numbers in the shape of its arguments, or a point has
+        another value beside other points. What the function itself raises is left as it is.
+    """
+    spec = spec.model_copy(update={"statistics": {}})
+    name = _depends(model, spec)
+    # In float32 the last bit may decide everything after it, as in a random number; hardly so in float64 too.
+    if name is not None and (spec.dtype == "float64" or _depends_in_float64(model, spec) == name):
+        raise SpecError(
+            f'model "{model.name}": "{name}" at a point depends on which other points are evaluated beside it (a sum, '
+            "a sort or an index of an array?); its function must be elementwise"
+        )
+
+
+def _depends_in_float64(model: Model, spec: SweepSpec) -> str | None:
+    try:
+        return _depends(model, spec.model_copy(update={"dtype": "float64"}))
+    except Exception:  # a function may be one of float32 alone
+        return None
+
+
+def _depends(model: Model, spec: SweepSpec) -> str | None:
+    """Name the first output whose values depend on the cut."""
+    numbers = {name: np.unique(np.linspace(0, n - 1, min(n, MOST)).astype(np.int64)) for name, n in spec.shape.items()}
+    points = {name: spec.axes[name].at(number) for name, number in numbers.items()}
+    whole = _values(model, spec, points)
+    # Those but the last and those but the first cannot both have the sum or the mean of all; order decides the rest.
+    for cut in (slice(None, -1), slice(1, None), slice(None, None, -1)):
+        within = {name: cut if len(values) > 1 else slice(None) for name, values in points.items()}
+        part = _values(model, spec, {name: values[within[name]] for name, values in points.items()})
+        for name, dims in model.variables(spec).items():
+            there, here = whole[name][tuple(within[dim] for dim in dims)], part[name]
+            size = np.abs(there[np.isfinite(there)]).max(initial=0.0)
+            if not np.allclose(there, here, rtol=NEAR, atol=1e-6 * size, equal_nan=True):
+                return name
+    return None
+
+
+def _values(model: Model, spec: SweepSpec, points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Evaluate all outputs on a grid of one block."""
+    small = spec.model_copy(update={"axes": {name: Axis(values=values) for name, values in points.items()}})
+    sides = tuple(small.shape.values())
+    plan = Plan(small.shape, sides, sides, model.variables(small), np.dtype(spec.dtype).itemsize)
+    evaluator, block = Evaluator(model, small, plan), plan.block(0)
+    arrays = zip(plan.variables, evaluator([block]), strict=True)
+    return {name: evaluator.values(name, array, block).astype(np.float64) for name, array in arrays}
