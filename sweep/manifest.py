@@ -5,6 +5,7 @@ The shard files are the manifest of a store: what exists whole is done. zarr, xa
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -60,6 +61,8 @@ def attributes(path: Path) -> dict[str, Any]:
         for key, kind in (("model", str), ("loss", str | None), ("axes", dict), ("outputs", list)):
             if not isinstance(held[key], kind):
                 raise TypeError(f"{key} of the spec is {held[key]!r:.60}")
+        if hashlib.sha256(found["spec"].encode()).hexdigest()[:16] != found["fingerprint"]:
+            raise ValueError("the spec does not have the fingerprint")
     return found
 
 

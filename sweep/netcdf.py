@@ -1,12 +1,12 @@
 """Dataset to one NetCDF file, from memory; the only module that imports h5netcdf (extra ``netcdf``)."""
 
-import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,7 @@ from sweep.schema import SpecError, unknown
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")
+T = TypeVar("T")
 SEAL = b"\nsweep sha256 "
 
 
@@ -108,8 +109,7 @@ def read(path: Path) -> xr.Dataset:
         check_regular(path)
         if not _is_sound(path):
             raise SpecError(f"{path}: is damaged: its bytes are not those that were written; write it again")
-        with _as_one_line():
-            return xr.load_dataset(path, engine="h5netcdf", decode_times=False)
+        return _attempt(lambda: xr.load_dataset(path, engine="h5netcdf", decode_times=False))
     except FileNotFoundError:
         raise SpecError(f"{path}: does not exist") from None
     except SpecError:
@@ -135,7 +135,11 @@ def column(path: Path, name: str, most: int) -> np.ndarray:
     check_regular(path)
     if not _is_sound(path):
         raise OSError("it is damaged: its bytes are not those that were written")
-    with _as_one_line(), xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
+    return _attempt(lambda: _column(path, name, most))
+
+
+def _column(path: Path, name: str, most: int) -> np.ndarray:
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
         numbers = [str(key) for key, variable in dataset.variables.items() if variable.dtype.kind in "fiu"]
         if name not in numbers:
             raise ValueError(unknown("variable", name, numbers))
@@ -144,15 +148,25 @@ def column(path: Path, name: str, most: int) -> np.ndarray:
         return np.asarray(dataset[name].values, np.float64).ravel()
 
 
-@contextlib.contextmanager
-def _as_one_line() -> Iterator[None]:
-    """Turn what HDF5 and what reads it raise for bytes that are not theirs, which may be anything, into an OSError."""
+def _attempt(work: Callable[[], T]) -> T:
+    """Call what reads a file; HDF5 and h5netcdf raise whatever they like for bytes that are not theirs.
+
+    Raises
+    ------
+    OSError, ValueError
+        One line.
+    """
+    # What h5netcdf could not open it tidies up with a traceback of its own.
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
-        yield
-    except (OSError, ValueError, MemoryError):
-        raise
-    except Exception as error:
-        raise OSError((str(error).splitlines() or [type(error).__name__])[0]) from None
+        try:
+            return work()
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+            kind = ValueError if isinstance(error, ValueError) else OSError
+        raise kind(reason)
+    finally:
+        sys.unraisablehook = before
 
 
 def _seal(path: Path) -> None:
