@@ -235,8 +235,10 @@ def _wrong_coordinates(path: Path, axes: Mapping[str, Axis]) -> Iterator[tuple[s
         with intact(path):
             array = zarr.open_array(path / name, mode="r")
         for piece in _pieces(axis):
+            chunk = path / name / "c" / str(piece.start // COORDINATE_CHUNK)
             try:
-                right = np.array_equal(array[piece], axis.coordinates(piece.start, piece.stop))
+                # Of a pipe there would be no end.
+                right = chunk.is_file() and np.array_equal(array[piece], axis.coordinates(piece.start, piece.stop))
             except Exception:  # codecs raise whatever they like for bytes that are not theirs
                 right = False
             if not right:

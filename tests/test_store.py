@@ -232,6 +232,7 @@ COORDINATE_DAMAGES = {
     "random": lambda chunk: chunk.write_bytes(bytes(range(200))),
     "of_another": lambda chunk: shutil.copy(chunk.parents[2] / "other", chunk),
     "a_folder": lambda chunk: (chunk.unlink(), chunk.mkdir()),
+    "a_pipe": lambda chunk: (chunk.unlink(), os.mkfifo(chunk)),
 }
 
 
