@@ -605,7 +605,7 @@ def run(numbers: dict[str, int], seed: int, only: str | None = None) -> int:
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
         folder = Path(temporary)
-        for kind, number in numbers.items():
+        for kind, number in ((kind, number) for kind, number in numbers.items() if number):
             began = time.perf_counter()
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
