@@ -328,7 +328,7 @@ def grading(
     step = horizon / dates
     top = jnp.maximum(rate, 0.0) * (horizon - step) * LN2  # the last date buys most
     bought = jnp.log(budget + fleet + np.finfo(budget.dtype).tiny) + top + jnp.log(step / years)
-    other = jnp.log1p((jnp.abs(rate) + discount) * step)
+    other = jnp.log1p((jnp.abs(rate) + jnp.abs(discount)) * step)
     return jnp.clip(GRADED * jnp.logaddexp(other, bought), 0.01, 3.0 + nodes / 4.0)
 
 

@@ -38,12 +38,14 @@ from kernels.steep_split import checked, least_steep
 from kernels.terminal_split import least_terminal
 
 __all__ = [
+    "CERTIFIED",
     "CONVERGED",
     "FAILED",
     "PARAMETERS",
     "STALLED",
     "Sensitivity",
     "Split",
+    "certified",
     "mean_losses",
     "optimal_split",
     "sensitivity",
@@ -138,6 +140,19 @@ def mean_losses(
     dates, live = shares.shape[0], software == "live"
     split, unresolved = _as_given(given, jnp.asarray(shares), jnp.asarray(research_share), live=live)
     return _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live).objective
+
+
+def certified(scenario: Mapping[str, Array], shares: Array, research_share: Array, *, software: str = "live") -> Split:
+    """Given splits, (K, N) and (N,), as they are, with their mean losses, gaps and status.
+
+    As :func:`mean_losses`, but for a few: each takes milliseconds.
+    """
+    given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
+    nothing = jnp.zeros(np.shape(research_share))
+    split = Split(jnp.asarray(shares), jnp.asarray(research_share), *[nothing] * 3, jnp.stack([nothing] * 2),
+                  nothing.astype(jnp.int32), nothing.astype(jnp.int32))  # fmt: skip
+    every = np.ones(nothing.shape, bool)
+    return _again(checked, given, split, every, STEEP_CHUNK, shares.shape[0], software == "live")
 
 
 @partial(jax.jit, static_argnames="live")

@@ -129,11 +129,12 @@ def _solve(scenario: Mapping[str, jax.Array], chosen: Allocation, sensitivities:
     strategies = [_strategy(name, scenario, dates, chosen) for name in STRATEGIES]
     compared = [np.asarray(_objective(scenario, *strategy, chosen)) for strategy in strategies]
     found["strategy_objective"] = np.stack(compared, axis=-1)
-    _take_better(found, strategies)
+    _take_better(found, strategies, scenario, chosen)
     found |= {"front_load_share": found["shares"][:, 0], "later_share": found["shares"][:, 1:].sum(axis=1)}
     regret = found["strategy_objective"] - found["objective"][:, None]
     # A strategy that is the optimum has a regret of some rounding.
-    found["strategy_regret"] = np.where(np.abs(regret) < ROUNDING, 0.0, regret)
+    rounding = _rounding(found["objective"], chosen)[:, None]
+    found["strategy_regret"] = np.where(np.abs(regret) <= rounding, 0.0, regret)
     if sensitivities:
         by = solver.sensitivity(scenario, split, dates=dates, software=chosen.software)
         for name, field in (("front_load_share", "shares"), ("research_share",) * 2, ("objective",) * 2):
@@ -143,18 +144,46 @@ def _solve(scenario: Mapping[str, jax.Array], chosen: Allocation, sensitivities:
     return found
 
 
-def _take_better(found: dict[str, np.ndarray], strategies: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Give a named strategy where it is better than the split that was found, which is then not certified at all."""
-    best = found["strategy_objective"].argmin(axis=1)
-    better = np.flatnonzero(found["strategy_objective"].min(axis=1) < found["objective"] - ROUNDING)
+def _rounding(objective: np.ndarray, chosen: Allocation) -> np.ndarray:
+    """Differences of an objective that are rounding: parts of a mean loss, which may be small, or of 1 in its log."""
+    return ROUNDING * (objective if chosen.objective == "mean" else np.maximum(1.0, np.abs(objective)))
+
+
+def _take_better(
+    found: dict[str, np.ndarray],
+    strategies: Sequence[tuple[np.ndarray, np.ndarray]],
+    scenario: Mapping[str, jax.Array],
+    chosen: Allocation,
+) -> None:
+    """Give a named strategy where it is better than the split that was found, and say what bounds its regret.
+
+    It may be better by less than the bound of that split, where the optimum is a corner that a descent only comes near
+    to: then what is left of the bound is its own. Where it is better by more, the scan of the research share missed a
+    valley, and what bounds the strategy is its own certificate.
+    """
+    compared = found["strategy_objective"]
+    best = compared.argmin(axis=1)
+    better = np.flatnonzero(compared.min(axis=1) < found["objective"] - _rounding(found["objective"], chosen))
     for name in ("shares", "research_share", "objective", "frank_wolfe_gap", "regret_bound", "status"):
         found[name] = np.array(found[name])  # what JAX gives cannot be written
-    for row in better:
-        shares, research = strategies[best[row]]
-        found["shares"][row], found["research_share"][row] = shares[row], research[row]
-        found["objective"][row] = found["strategy_objective"][row, best[row]]
-        found["status"][row] = solver.STALLED
-        found["frank_wolfe_gap"][row] = found["regret_bound"][row] = np.inf
+    if not better.size:
+        return
+    best = best[better]
+    shares, research = (np.stack([strategy[part] for strategy in strategies])[best, better] for part in (0, 1))
+    objective = compared[better, best]
+    gained = found["objective"][better] - objective
+    same = research == found["research_share"][better]  # or the bound over the purchases is of others
+    bound, gap = (found[name][better] - gained for name in ("regret_bound", "frank_wolfe_gap"))
+    bound, gap = np.where(bound >= 0.0, bound, np.inf), np.where(same & (gap >= 0.0), gap, np.inf)
+    if chosen.objective == "mean":
+        here = {name: value[better] for name, value in scenario.items()}
+        own = solver.certified(here, shares.T, research, software=chosen.software)
+        bound, gap = np.minimum(bound, own.regret_bound), np.minimum(gap, own.frank_wolfe_gap)
+    unit = objective if chosen.objective == "mean" else 1.0
+    status = np.where(bound <= solver.CERTIFIED * unit, solver.CONVERGED, solver.STALLED)
+    for name, values in (("shares", shares), ("research_share", research), ("objective", objective),
+                         ("frank_wolfe_gap", gap), ("regret_bound", bound), ("status", status)):  # fmt: skip
+        found[name][better] = values
 
 
 def _objective(

@@ -219,6 +219,25 @@ def test_mean_loss_agrees_with_adaptive_quadrature(software):
 CLOCK = {"scaling_exponent": 0.1, "discount_rate": 0.3}
 
 
+@pytest.mark.parametrize("discount_rate", [-10.0, -4.0, -2.0, -0.5, 2.0, 10.0])
+def test_mean_loss_agrees_with_adaptive_quadrature_at_any_discount_rate(discount_rate):
+    values = {n: EXAMPLE[n] for n in NAMES if n not in ("time", "research_share")} | {"horizon": 6.0}
+    values |= {"scaling_exponent": 0.1, "discount_rate": discount_rate}
+
+    def weight(t):
+        return mp.exp(-discount_rate * (t - (0 if discount_rate > 0 else 6)))
+
+    def loss(t):
+        return weight(t) * mp.exp(-0.1 * log_c(SHARES, {**values, "research_share": 0.2, "time": t}, "live"))
+
+    with mp.workdps(16):
+        points = [1.5 * k + 1.5 * mp.mpf(10) ** -j for k in range(4) for j in (4, 2, 1)]
+        points = sorted([*points, *(mp.mpf(1.5) * k for k in range(5))])
+        right = mp.quad(loss, points, maxdegree=5) / mp.quad(weight, points, maxdegree=5)
+    shares = np.asarray(SHARES)
+    np.testing.assert_allclose(quickly("live")(shares, 0.2, values), float(right), rtol=1e-9)
+
+
 @cache
 def quickly(software, nodes=None):
     return jax.jit(lambda w, r, values: allocation.mean_loss(w, r, nodes=nodes, software=software, **values))

@@ -5,6 +5,8 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -70,7 +72,7 @@ def loss_of(w: np.ndarray, p: dict[str, float], software: str = "live") -> float
     ends = [*dates, p["horizon"]]
 
     def weigh(t: float) -> float:
-        return math.exp(-p["discount_rate"] * t)
+        return math.exp(-p["discount_rate"] * (t - (0.0 if p["discount_rate"] > 0.0 else p["horizon"])))
 
     total = sum(quad(lambda t: weigh(t) * excess(t), a, b, epsabs=1e-12)[0] for a, b in pairwise(ends))
     return total / quad(weigh, 0.0, p["horizon"])[0]
@@ -150,20 +152,65 @@ def test_optimise_certifies_where_rates_of_ten_meet_fifty_years():
     np.testing.assert_allclose(steep.shares.sum("purchase") + steep.research_share, 1.0, rtol=0, atol=1e-12)
 
 
-def test_take_better_marks_what_a_strategy_beats():
-    found = {
-        "shares": np.array([[0.5, 0.5], [1.0, 0.0]]),
-        "research_share": np.zeros(2),
-        "objective": np.array([0.4, 0.3]),
-        "frank_wolfe_gap": np.zeros(2),
-        "regret_bound": np.zeros(2),
-        "status": np.zeros(2, np.int32),
-        "strategy_objective": np.array([[0.5, 0.35], [0.3, 0.31]]),
-    }
-    hare, late = np.array([[1.0, 0.0]] * 2), np.array([[0.0, 1.0]] * 2)
-    splits._take_better(found, [(hare, np.zeros(2)), (late, np.zeros(2))])
-    np.testing.assert_array_equal(found["shares"], [[0.0, 1.0], [1.0, 0.0]])
-    assert found["status"].tolist() == [1, 0] and found["regret_bound"].tolist() == [np.inf, 0.0]
+RATES = {"hardware_rate": {"values": (-1.0, 0.48, 10.0)}, "software_rate": {"values": (-1.0, 1.5, 10.0)}}
+
+
+@pytest.mark.parametrize("objective", ["mean", "terminal"])
+def test_optimise_certifies_any_discount_rate_and_horizon(objective):
+    axes = {"discount_rate": {"start": -10.0, "stop": 10.0, "num": 11}, "horizon": {"values": (0.5, 5.0, 20.0, 50.0)}}
+    solved = sweep.optimise(make_spec(axes | RATES, objective))
+    unit = solved.objective if objective == "mean" else 1.0
+    assert (solved.status == 0).all()
+    assert (solved.regret_bound <= 1e-7 * unit).all()
+    assert (solved.strategy_regret >= 0.0).all()
+    if objective == "mean":
+        for place in np.random.default_rng(5).integers(solved.objective.size, size=12):
+            point = solved.stack(point=solved.objective.dims).isel(point=int(place))
+            p = FIXED | {name: float(point[name]) for name in solved.objective.dims}
+            right = loss_of(np.append(point.shares.values, float(point.research_share)), p)
+            assert float(point.objective) == pytest.approx(right, rel=1e-6)
+
+
+def bounds_after(strategy, scenario, shares, objective, bound):
+    """What _take_better makes of one split with some bound, beside two strategies of which one is given."""
+    other = np.array([[0.0] * (DATES - 1) + [1.0]])
+    strategies = [(np.asarray(strategy)[None], np.zeros(1)), (other, np.zeros(1))]
+    chosen = sweep.Allocation(dates=DATES)
+    with jax.enable_x64(True):
+        given = {name: jnp.asarray([value]) for name, value in scenario.items()}
+        compared = [float(splits._objective(given, *one, chosen)[0]) for one in strategies]
+        found = {
+            "shares": np.asarray(shares)[None],
+            "research_share": np.zeros(1),
+            "objective": np.array([compared[0] + objective]),
+            "frank_wolfe_gap": np.array([bound]),
+            "regret_bound": np.array([bound]),
+            "status": np.zeros(1, np.int32),
+            "strategy_objective": np.array([compared]),
+        }
+        splits._take_better(found, strategies, given, chosen)
+    assert found["objective"].item() == min(compared[0] + objective, *compared)
+    return found
+
+
+def test_take_better_leaves_a_corner_what_is_left_of_the_bound():
+    hare, near = np.eye(DATES)[0], np.array([1.0 - 2e-9, 1e-9, 1e-9])
+    scenario = FIXED | {"installed_fleet": 1.0, "research_gain": 0.0}
+    taken = bounds_after(hare, scenario, near, 3e-9, 1e-8)
+    np.testing.assert_array_equal(taken["shares"], [hare])
+    assert taken["status"] == 0 and 0.0 <= taken["regret_bound"] <= 7.1e-9 and taken["frank_wolfe_gap"] <= 7.1e-9
+
+
+def test_take_better_certifies_anew_what_beats_a_split_by_more_than_its_bound():
+    # Of the hare and the split that it beats, which claims too much, neither is the optimum: prices fall fast.
+    hare = np.eye(DATES)[0]
+    scenario = FIXED | {"installed_fleet": 1.0, "research_gain": 0.0, "hardware_rate": 3.0}
+    taken = bounds_after(hare, scenario, [0.9, 0.1, 0.0], 1e-3, 1e-9)
+    grid = np.random.default_rng(1).dirichlet(np.ones(DATES), 40)
+    best = min(loss_of(np.append(shares, 0.0), scenario) for shares in grid)
+    assert taken["status"] == 1
+    assert taken["objective"] - best <= taken["regret_bound"] < np.inf
+    assert taken["objective"] - best <= taken["frank_wolfe_gap"] < np.inf
 
 
 def test_optimise_terminal_buys_all_at_one_date():
