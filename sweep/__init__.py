@@ -10,9 +10,9 @@ Names are imported when first used, so that ``import sweep`` costs nothing. Wher
   ``jobs``; ``evaluate`` compiles, ``trial`` tries; ``grid``, ``steps``, ``rows`` work on a block; ``loop`` drives them; ``sinks``,
   ``store`` and ``manifest`` keep, ``labels`` names, ``pooling`` joins replicates
 - the lazy dataset: ``lazy``, ``indexing``, ``points``
-- questions: ``splits`` (:func:`optimise`); ``pareto`` with ``fields``, ``tiles``, ``corners``, ``held``, ``culling``,
-  ``thinning``, ``robust`` (:func:`frontier`); ``indices`` with ``replicates``, ``response``, ``schemes``, ``local``,
-  ``attribution`` (:func:`sensitivity`); ``discovery`` with ``boxes`` (:func:`discover`)
+- questions: ``splits`` with ``ranges`` (:func:`optimise`); ``pareto`` with ``fields``, ``tiles``, ``corners``,
+  ``held``, ``culling``, ``thinning``, ``robust`` (:func:`frontier`); ``indices`` with ``replicates``, ``response``,
+  ``schemes``, ``local``, ``attribution`` (:func:`sensitivity`); ``discovery`` with ``boxes`` (:func:`discover`)
 - words and figures: ``describe``, ``sentences``; ``slices``, ``figures``, ``tradeoffs``, ``cloud``, ``causes``,
   ``regions``
 - benchmarks: ``bench`` with ``workloads``, ``work``, ``ceilings``, ``oracle``, ``measure``, ``comparison``, ``scaling``

@@ -12,7 +12,7 @@ import numpy as np
 
 from sweep.axis import Axis
 from sweep.distribution import DRAW, DRAWN
-from sweep.front_loading import MOVED, STRATEGIES
+from sweep.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.jobs import Job
 from sweep.labels import named_reference, reference_of, statistic_of, variable_attributes
 from sweep.model import Model
@@ -278,7 +278,7 @@ def _split(found: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
     text += f"{found['objective'].attrs['long_name']} {float(found['objective']):.4g}"
     against = (f"{s} by {float(found['strategy_regret'].sel(strategy=s)):.3g}" for s in STRATEGIES)
     facts = [("", text), ("beats", ", ".join(against))]
-    if "front_load_share_sensitivity" in found:
+    if "holds" in found and not int(found["status"]):
         facts.append(("holds for", _holds(found)))
     if int(found["status"]):
         facts.append(("warning", f"not certified: the regret may be {float(found['regret_bound']):.3g}"))
@@ -287,16 +287,31 @@ def _split(found: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
 
 
 def _holds(found: "xr.Dataset") -> str:
-    """Ranges of the rates within which, to first order, neither the share of now nor of research moves by much."""
-    spec = json.loads(found.attrs["spec"])
+    """Ranges of the rates, each varied alone, within which no share moves by much, and how far they were searched."""
+    fixed = json.loads(found.attrs["spec"])["fixed"]
     ranges = []
-    for name in ("hardware_rate", "software_rate"):
-        value = spec["fixed"][name] if name in spec["fixed"] else float(found[name])
-        by = [found[f"{share}_sensitivity"].sel(parameter=name) for share in ("front_load_share", "research_share")]
-        slope = max(abs(float(each)) for each in by)
-        reach = MOVED / slope if slope > MOVED / 100.0 else math.inf
-        ranges.append(f"{name} {value - reach:.3g} to {value + reach:.3g}" if math.isfinite(reach) else f"any {name}")
-    return f"{' or '.join(ranges)}, to first order: no share moves by more than {100 * MOVED:g} % of the budget"
+    for name in map(str, found["rate"].values):
+        low, high = map(float, found["holds"].sel(rate=name).values)
+        domain, value = FRONT_LOADING.parameter(name).domain, fixed[name] if name in fixed else float(found[name])
+        if (low, high) == (domain.low, domain.high):
+            ranges.append(f"any {name} of those searched, {low:g} to {high:g}")
+        elif low == domain.low:
+            ranges.append(f"{name} up to {_inward(high, value)} (searched down to {low:g})")
+        elif high == domain.high:
+            ranges.append(f"{name} from {_inward(low, value)} (searched up to {high:g})")
+        else:
+            ranges.append(f"{name} {_inward(low, value)} to {_inward(high, value)}")
+    return f"{' or '.join(ranges)}: none of the three shares moves by more than {100 * MOVED:g} % of the budget"
+
+
+def _inward(end: float, value: float) -> str:
+    """Write an end of a range around a value with three digits, or as many as it needs not to leave the range."""
+    for digits in range(3, 8):
+        step = 10.0 ** (math.floor(math.log10(abs(end) or 1.0)) + 1 - digits)
+        near = (math.floor if end > value else math.ceil)(end / step) * step
+        if min(end, value) <= near <= max(end, value):
+            return f"{near:.{digits}g}"
+    return f"{value:.7g}"
 
 
 def _range(values: np.ndarray) -> str:

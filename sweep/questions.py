@@ -12,26 +12,29 @@ from sweep.terminal import CONFIG, DTYPE, MEMORY, At, Refusal, bar, echo, held, 
 @click.command()
 @CONFIG
 @click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write.")
+@MEMORY
 @click.option("--overwrite", is_flag=True, help="Replace what is at --netcdf.")
-def optimise(config: Path, file: Path | None, overwrite: bool) -> None:
+def optimise(config: Path, file: Path | None, memory: int | None, overwrite: bool) -> None:
     """Find the best split of a budget for every scenario of CONFIG.
 
     How much to spend on accelerators now, on accelerators later and on efficiency research. A few scenarios are told
-    one by one, more as ranges.
+    one by one, with how far the rates may be from what they are, each alone, before a share moves by more than 5 % of
+    the budget; more are told as ranges.
 
     Example: sweep optimise configs/front_loading.toml
     """
     from sweep.describe import describe_splits
 
     spec = sweep.load(config)
-    points = math.prod(spec.shape.values())
+    few = math.prod(spec.shape.values()) <= 8
+    is_mean = spec.allocation is None or spec.allocation.objective == "mean"
+    more = {"sensitivities": few and is_mean and file is not None, "ranges": few}
     if file is not None:
         from sweep import netcdf
+        from sweep.splits import result_bytes
 
-        dates = 8 if spec.allocation is None else spec.allocation.dates
-        netcdf.check(file, 8 * points * (2 * dates + 20), overwrite=overwrite)
-    is_mean = spec.allocation is None or spec.allocation.objective == "mean"
-    dataset = sweep.optimise(spec, sensitivities=is_mean and points <= 8)
+        netcdf.check(file, result_bytes(spec, **more), memory=memory, overwrite=overwrite)
+    dataset = sweep.optimise(spec, **more, memory=memory)
     if file is not None:
         netcdf.write(dataset, file)
     echo(describe_splits(dataset))

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,19 +19,28 @@ from sweep.draws import sampler_of
 from sweep.equations import model_of
 from sweep.evaluate import device_kind
 from sweep.forks import refuse_to_hang
-from sweep.front_loading import FRONT_LOADING, STRATEGIES
+from sweep.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.plan import default_memory
+from sweep.ranges import find_ends
 from sweep.schema import SpecError
 from sweep.spec import Allocation, SweepSpec
 
-SHARD = 4096  # scenarios that one thread solves at once
+SHARD, LEAST_SHARD = 4096, 64  # scenarios that one thread solves at once, at most, and where the memory allows no more
+LANE_BYTES, SENSITIVE = 2048, 8  # that a solution takes for each scenario and date, and times more with sensitivities
+RANGE_BYTES = 512  # that the search of ranges takes for each scenario
 ROUNDING = 1e-12
+RATES = ("hardware_rate", "software_rate")  # of which is said how far they may move
 STATUS = ("converged", "stalled", "failed")
 
 
 def optimise(
-    spec: SweepSpec, *, sensitivities: bool = False, progress: Callable[[int, int, float], None] | None = None
+    spec: SweepSpec,
+    *,
+    sensitivities: bool = False,
+    ranges: bool = False,
+    memory: int | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
 ) -> xr.Dataset:
     """Find the split of a budget between accelerators now, later and research that makes the loss least.
 
@@ -42,6 +51,11 @@ def optimise(
         are, what is made least, and what better software lifts. It is solved in float64 whatever the dtype.
     sensitivities : bool
         Add derivatives of the optimum by every parameter (mean objective only).
+    ranges : bool
+        Add the ranges of the rates of hardware and software, each varied alone over all that the model allows, within
+        which none of the three shares moves by more than 5 % of the budget; solved again at some 200 rates a scenario.
+    memory : int, optional
+        Bytes for the result and what is solved at once; half of the machine's memory by default.
     progress : callable, optional
         Called with the scenarios that are done, all scenarios, and the seconds since the start.
 
@@ -50,14 +64,14 @@ def optimise(
     xarray.Dataset
         Over the axes of the spec: ``shares`` (of each purchase, with ``purchase_date``), ``front_load_share``,
         ``later_share``, ``research_share``, ``objective``; what certifies it (``frank_wolfe_gap``, ``regret_bound``,
-        ``research_bracket``, ``iterations``, ``status``); and for each named strategy ``strategy_objective`` and
-        ``strategy_regret``. Splits that are not certified are marked in ``status`` and never left out; where a named
-        strategy is better than what was found, it is the answer, and nothing bounds its regret.
+        ``research_bracket``, ``iterations``, ``status``); for each named strategy ``strategy_objective`` and
+        ``strategy_regret``; and ``holds``, the ranges, nan where a split is not certified. Those splits are marked in
+        ``status`` and never left out; where a named strategy is better than what was found, it is the answer.
 
     Raises
     ------
     SpecError
-        Another model, statistics, more scenarios than fit the memory, sensitivities of the terminal objective.
+        Another model, statistics, a result of more than half of the memory, sensitivities of the terminal objective.
 
     Notes
     -----
@@ -73,40 +87,92 @@ def optimise(
         )
     if sensitivities and chosen.objective != "mean":
         raise SpecError('sensitivities: are those of the mean objective; got objective = "terminal"')
-    shape = tuple(spec.shape.values())
-    number = math.prod(shape)
-    if number * chosen.dates * 64 > default_memory():
-        raise SpecError(f"{number:,} scenarios with {chosen.dates} dates do not fit in memory; give shorter axes")
+    number = math.prod(spec.shape.values())
+    shard, threads = _cut(spec, chosen, sensitivities, ranges, memory)
     began = time.perf_counter()
     report = progress or (lambda done, total, seconds: None)
     report(0, number, 0.0)
     found: dict[str, np.ndarray] = {}
-    for start, piece in _solved(spec, chosen, number, sensitivities):
-        stop = min(start + len(piece["objective"]), number)
-        for name, values in piece.items():
-            held = found.setdefault(name, np.empty((number, *values.shape[1:]), values.dtype))
-            held[start:stop] = values[: stop - start]
-        report(stop, number, time.perf_counter() - began)
-    return _dataset(spec, chosen, found, shape)
 
-
-def _solved(
-    spec: SweepSpec, chosen: Allocation, number: int, sensitivities: bool
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Solve the scenarios in shards of one size, one thread for each core of a CPU."""
-    shard = min(SHARD, 1 << (number - 1).bit_length())
-    cores = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
-
-    def solve(start: int) -> dict[str, np.ndarray]:
+    def solve(start: int) -> int:
         index = np.minimum(np.arange(start, start + shard), number - 1)
+        stop = min(start + shard, number)
         with jax.enable_x64(True):
-            return _solve({k: jnp.asarray(v) for k, v in _scenarios(spec, index).items()}, chosen, sensitivities)
+            piece = _solve({k: jnp.asarray(v) for k, v in _scenarios(spec, index).items()}, chosen, sensitivities)
+        for name, values in piece.items():
+            if name not in found:
+                found[name] = np.empty((number, *values.shape[1:]), values.dtype)
+            found[name][start:stop] = values[: stop - start]
+        return stop - start
 
-    starts = range(0, number, shard)
-    with ThreadPoolExecutor(cores) as pool:
-        # The first compiles; the others would compile too if they did not wait.
-        yield 0, solve(0)
-        yield from zip(starts[1:], pool.map(solve, starts[1:]), strict=True)
+    with ThreadPoolExecutor(threads) as pool:
+        # The first compiles and allocates; the others would too if they did not wait.
+        done = solve(0)
+        report(done, number, time.perf_counter() - began)
+        for more in pool.map(solve, range(shard, number, shard)):
+            done += more
+            report(done, number, time.perf_counter() - began)
+    if ranges:
+        found["holds"] = _ranges(spec, chosen, found, shard)
+    return _dataset(spec, chosen, found)
+
+
+def result_bytes(spec: SweepSpec, *, sensitivities: bool = False, ranges: bool = False) -> int:
+    """Bytes of the dataset that :func:`optimise` gives."""
+    dates = (spec.allocation or Allocation()).dates
+    numbers = 2 * dates + 2 * len(STRATEGIES) + len(("now", "later", "research", "loss", "gap", "bound")) + 2
+    numbers += 3 * len(solver.PARAMETERS) * sensitivities + 2 * len(RATES) * ranges
+    drawn = math.prod(len(axis) for name, axis in spec.axes.items() if name in DRAWN) if spec.distributions else 0
+    coordinates = sum(spec.shape.values()) + len(spec.distributions) * drawn
+    return (8 * numbers + 2 * 4) * math.prod(spec.shape.values()) + 8 * coordinates
+
+
+def _cut(spec: SweepSpec, chosen: Allocation, sensitivities: bool, ranges: bool, memory: int | None) -> tuple[int, int]:
+    """Scenarios that a thread solves at once, a power of two, and threads: as many as the memory allows."""
+    budget = default_memory() if memory is None else memory
+    result = result_bytes(spec, sensitivities=sensitivities, ranges=ranges)
+    result += RANGE_BYTES * math.prod(spec.shape.values()) * ranges
+    if result > budget // 2:
+        raise SpecError(
+            f"memory: the result takes {result:,} bytes, more than half of the budget of {budget:,}; give a larger "
+            "budget or shorter axes"
+        )
+    shard = min(SHARD, 1 << (math.prod(spec.shape.values()) - 1).bit_length())
+    # Ranges are solved in the shape that is compiled already, which is to have room for more than one scenario.
+    shard = max(shard, LEAST_SHARD) if ranges else shard
+    threads = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    lane = LANE_BYTES * (chosen.dates + 1) * (SENSITIVE if sensitivities else 1)
+    while shard * lane * threads > budget - result and shard > LEAST_SHARD:
+        shard //= 2
+    threads = min(threads, (budget - result) // (shard * lane))
+    if threads < 1:
+        least = -(-max(2 * result, result + shard * lane) // 10**6)
+        raise SpecError(f"memory: {budget:,} bytes hold not even {shard} scenarios; give at least {least:,} MB")
+    return shard, threads
+
+
+def _ranges(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shard: int) -> np.ndarray:
+    """Ends (N, rates, 2) of the rates between which no share moves by much; nan where a split is not certified."""
+    number = len(found["objective"])
+    scenarios = _scenarios(spec, np.arange(number))
+    parts = ("front_load_share", "later_share", "research_share")
+    limits = [FRONT_LOADING.parameter(name).domain for name in RATES]
+    low, high = (np.tile([getattr(domain, end) for domain in limits], number) for end in ("low", "high"))
+
+    def changed(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        index, rate = np.divmod(np.resize(rows, shard), len(RATES))
+        here = {name: value[index] for name, value in scenarios.items()}
+        for k, name in enumerate(RATES):
+            here[name] = np.where(rate == k, np.resize(values, shard), here[name])
+        with jax.enable_x64(True):
+            solved = _solve({k: jnp.asarray(v) for k, v in here.items()}, chosen, False)
+        moved = np.max([np.abs(solved[name] - found[name][index]) for name in parts], axis=0)
+        # What is not certified may be another answer.
+        return (~(moved <= MOVED) | (solved["status"] != solver.CONVERGED))[: len(rows)]
+
+    values = np.stack([scenarios[name] for name in RATES], axis=1).ravel()
+    ends = find_ends(changed, values, low, high, shard).reshape(number, len(RATES), 2)
+    return np.where((found["status"] == solver.CONVERGED)[:, None, None], ends, np.nan)
 
 
 def _scenarios(spec: SweepSpec, index: np.ndarray) -> dict[str, np.ndarray]:
@@ -171,13 +237,23 @@ def _take_better(
     best = best[better]
     shares, research = (np.stack([strategy[part] for strategy in strategies])[best, better] for part in (0, 1))
     objective = compared[better, best]
-    gained = found["objective"][better] - objective
-    same = research == found["research_share"][better]  # or the bound over the purchases is of others
-    bound, gap = (found[name][better] - gained for name in ("regret_bound", "frank_wolfe_gap"))
-    bound, gap = np.where(bound >= 0.0, bound, np.inf), np.where(same & (gap >= 0.0), gap, np.inf)
+    before = {name: found[name][better] for name in ("objective", "regret_bound", "frank_wolfe_gap")}
+    gained = before["objective"] - objective
     if chosen.objective == "mean":
+        # By one quadrature, and the finest: what is compared are differences of 1e-9.
         here = {name: value[better] for name, value in scenario.items()}
-        own = solver.certified(here, shares.T, research, software=chosen.software)
+        old, own = (
+            solver.certified(here, w.T, r, software=chosen.software)
+            for w, r in ((found["shares"][better], found["research_share"][better]), (shares, research))
+        )
+        before = {name: np.asarray(getattr(old, name)) for name in before}
+        gained = before["objective"] - own.objective
+    slack = _rounding(objective, chosen)
+    same = research == found["research_share"][better]  # or the bound over the purchases is of others
+    bound, gap = (before[name] - gained for name in ("regret_bound", "frank_wolfe_gap"))
+    bound = np.where(bound >= -slack, np.maximum(bound, 0.0), np.inf)
+    gap = np.where(same & (gap >= -slack), np.maximum(gap, 0.0), np.inf)
+    if chosen.objective == "mean":
         bound, gap = np.minimum(bound, own.regret_bound), np.minimum(gap, own.frank_wolfe_gap)
     unit = objective if chosen.objective == "mean" else 1.0
     status = np.where(bound <= solver.CERTIFIED * unit, solver.CONVERGED, solver.STALLED)
@@ -233,9 +309,7 @@ def best_single_date(scenario: Mapping[str, Any], software: str) -> np.ndarray:
     return np.where(lead < horizon, horizon - np.where(lead < horizon, lead, 0.0), 0.0)
 
 
-def _dataset(
-    spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shape: tuple[int, ...]
-) -> xr.Dataset:
+def _dataset(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray]) -> xr.Dataset:
     objective = "mean of the relative excess loss up to the horizon"
     objective = objective if chosen.objective == "mean" else "logarithm of the relative excess loss at the horizon"
     words: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -258,7 +332,11 @@ def _dataset(
         if f"{name}_sensitivity" in found:
             text = f"derivative of {words[name][0]} by a parameter"
             words[f"{name}_sensitivity"] = (text, "1 per unit of the parameter", (parameter,))
-    dims = tuple(spec.axes)
+    if "holds" in found:
+        text = f"rates between which, one varied alone, no share of now, later or research moves by more than {MOVED:g}"
+        text += "; of those " + ", ".join(f"{name} {FRONT_LOADING.parameter(name).domain}" for name in RATES)
+        words["holds"] = (text, "1/year", ("rate", "end"))
+    dims, shape = tuple(spec.axes), tuple(spec.shape.values())
     variables = {}
     for name, (text, unit, extra) in words.items():
         attributes: dict[str, Any] = {"long_name": text, "units": unit}
@@ -282,6 +360,8 @@ def _dataset(
         list(STRATEGIES),
         {"long_name": "; ".join(f"{k}: {v}" for k, v in STRATEGIES.items())},
     )
+    if "holds" in found:
+        coordinates["rate"] = ("rate", list(RATES), {"long_name": "rate that is varied alone"})
     if any(parameter in dims for dims, *_ in variables.values()):
         coordinates[parameter] = (parameter, list(solver.PARAMETERS), {"long_name": "parameter of the problem"})
     attributes = dataset_attributes(model, spec, device_kind())
