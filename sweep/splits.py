@@ -27,6 +27,8 @@ from sweep.schema import SpecError
 from sweep.spec import Allocation, SweepSpec
 
 SHARD, LEAST_SHARD = 4096, 64  # scenarios that one thread solves at once, at most, and where the memory allows no more
+# What a solution takes beyond Python with its libraries (300 MB) whatever its size, measured: it is compiled.
+FIXED_BYTES = 512 * 10**6
 LANE_BYTES, SENSITIVE = 2048, 8  # that a solution takes for each scenario and date, and times more with sensitivities
 RANGE_BYTES = 512  # that the search of ranges takes for each scenario
 ROUNDING = 1e-12
@@ -53,9 +55,9 @@ def optimise(
         Add derivatives of the optimum by every parameter (mean objective only).
     ranges : bool
         Add the ranges of the rates of hardware and software, each varied alone over all that the model allows, within
-        which none of the three shares moves by more than 5 % of the budget; solved again at some 200 rates a scenario.
+        which none of the three shares moves by more than 5 % of the budget; solved again at up to 400 rates a scenario.
     memory : int, optional
-        Bytes for the result and what is solved at once; half of the machine's memory by default.
+        Bytes for the result and what is compiled and solved at once; half of the machine's memory by default.
     progress : callable, optional
         Called with the scenarios that are done, all scenarios, and the seconds since the start.
 
@@ -131,7 +133,6 @@ def _cut(spec: SweepSpec, chosen: Allocation, sensitivities: bool, ranges: bool,
     """Scenarios that a thread solves at once, a power of two, and threads: as many as the memory allows."""
     budget = default_memory() if memory is None else memory
     result = result_bytes(spec, sensitivities=sensitivities, ranges=ranges)
-    result += RANGE_BYTES * math.prod(spec.shape.values()) * ranges
     if result > budget // 2:
         raise SpecError(
             f"memory: the result takes {result:,} bytes, more than half of the budget of {budget:,}; give a larger "
@@ -142,12 +143,14 @@ def _cut(spec: SweepSpec, chosen: Allocation, sensitivities: bool, ranges: bool,
     shard = max(shard, LEAST_SHARD) if ranges else shard
     threads = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
     lane = LANE_BYTES * (chosen.dates + 1) * (SENSITIVE if sensitivities else 1)
-    while shard * lane * threads > budget - result and shard > LEAST_SHARD:
+    fixed = result + FIXED_BYTES + RANGE_BYTES * math.prod(spec.shape.values()) * ranges
+    room = budget - fixed
+    while shard * lane * threads > room and shard > LEAST_SHARD:
         shard //= 2
-    threads = min(threads, (budget - result) // (shard * lane))
+    threads = min(threads, room // (shard * lane))
     if threads < 1:
-        least = -(-max(2 * result, result + shard * lane) // 10**6)
-        raise SpecError(f"memory: {budget:,} bytes hold not even {shard} scenarios; give at least {least:,} MB")
+        least = -(-max(2 * result, fixed + shard * lane) // 10**6)
+        raise SpecError(f"memory: {budget:,} bytes are too few to solve in; give at least {least:,} MB")
     return shard, threads
 
 

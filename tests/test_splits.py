@@ -15,9 +15,11 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 
 import sweep
+from kernels import front_loading as solver
 from sweep import splits
 from sweep.cli import main
-from sweep.front_loading import STRATEGIES
+from sweep.describe import _inward
+from sweep.front_loading import MOVED, STRATEGIES
 
 DATES = 3
 FIXED = {
@@ -32,6 +34,7 @@ FIXED = {
     "scaling_exponent": 0.15,
     "reference_years": 0.25,
 }
+NAMES = solver.PARAMETERS
 AXES = {"software_rate": {"values": (0.1, 0.5, 1.2)}, "hardware_rate": {"start": 0.0, "stop": 1.5, "num": 4}}
 
 
@@ -212,6 +215,74 @@ def test_take_better_marks_what_is_better_but_not_the_optimum():
     assert found["status"] == 1 and 1e-4 < found["regret_bound"] < np.inf
 
 
+LANES = 64  # the shape that the ranges of few scenarios are solved in
+
+
+def parts_of(scenario, objective, software):
+    """Shares of now, later and research (N, 3), by the solver itself, so many at once as it has been compiled for."""
+    number, found = scenario["budget"].size, []
+    with jax.enable_x64(True):
+        for start in range(0, number, LANES):
+            index = np.minimum(np.arange(start, start + LANES), number - 1)
+            here = {name: jnp.asarray(values[index]) for name, values in scenario.items()}
+            split = solver.optimal_split(here, dates=DATES, objective=objective, software=software)
+            shares = np.asarray(split.shares)
+            found.append(np.stack([shares[0], shares[1:].sum(axis=0), np.asarray(split.research_share)], axis=1))
+    return np.concatenate(found)[:number]
+
+
+@pytest.mark.parametrize(
+    ("objective", "software"), [("mean", "live"), ("mean", "locked"), ("terminal", "live"), ("terminal", "locked")]
+)
+def test_optimise_says_how_far_each_rate_may_move(objective, software):
+    axes = {
+        "hardware_rate": {"values": (0.2, 0.9)},
+        "research_gain": {"values": (0.0, 0.8, 3.0)},
+        "depreciation": {"values": (0.0, 0.4)},
+    }
+    solved = sweep.optimise(make_spec(axes, objective, software, installed_fleet=1.0), ranges=True)
+    assert (solved.status == 0).all()
+    assert splits.result_bytes(make_spec(axes, objective, software), ranges=True) == numbers_of(solved)
+    grid = np.meshgrid(*(solved[name] for name in axes), indexing="ij")
+    scenario = {name: np.full(solved.objective.size, (FIXED | {"installed_fleet": 1.0}).get(name)) for name in NAMES}
+    scenario |= {name: values.ravel() for name, values in zip(axes, grid, strict=True)}
+    own = np.stack([solved[f"{part}_share"].values.ravel() for part in ("front_load", "later", "research")], axis=1)
+    random = np.random.default_rng(6)
+    asked, outside = [], []
+    for k, rate in enumerate(solved.rate.values):
+        for side, limit in enumerate((-10.0, 10.0)):
+            ends = solved.holds.values.reshape(-1, 2, 2)[:, k, side]
+            value, outward = scenario[rate], np.sign(limit)
+            assert np.all(outward * (ends - value) >= 0.0) and np.all(np.abs(ends) <= 10.0)
+            for at in (*(value + (ends - value) * random.random(ends.size) for _ in range(2)), ends):
+                asked.append(scenario | {rate: at})
+                outside.append(np.zeros(ends.size, bool))
+            asked.append(scenario | {rate: np.clip(ends + 2e-6 * outward, -10.0, 10.0)})
+            outside.append(ends != limit)
+    every = parts_of({name: np.concatenate([a[name] for a in asked]) for name in NAMES}, objective, software)
+    moved = np.abs(every - np.tile(own, (len(asked), 1))).max(axis=1)
+    outside = np.concatenate(outside)
+    assert outside.sum() >= 12 and np.mean(moved[outside] > 0.2) < 1.0
+    assert np.all(moved[outside] > MOVED)
+    # Answers of flat losses are some 1e-5 apart.
+    assert np.all(moved[~outside] <= MOVED + 1e-4)
+
+
+def test_optimise_says_no_range_of_what_is_not_certified(monkeypatch):
+    solve = splits._solve
+
+    def uncertain(scenario, *rest):
+        found = solve(scenario, *rest)
+        doubtful = np.asarray(scenario["hardware_rate"]) > 0.8
+        return found | {"status": np.where(doubtful, solver.STALLED, found["status"])}
+
+    monkeypatch.setattr(splits, "_solve", uncertain)
+    axes = {"hardware_rate": {"values": (0.3, 0.9)}}
+    solved = sweep.optimise(make_spec(axes, "terminal", depreciation=0.4), ranges=True)
+    assert np.isnan(solved.holds.sel(hardware_rate=0.9)).all()
+    assert solved.holds.sel(hardware_rate=0.3, rate="hardware_rate").max() <= 0.8
+
+
 def test_optimise_terminal_buys_all_at_one_date():
     found = sweep.optimise(make_spec(objective="terminal", research_gain=0.0, depreciation=0.0))
     assert ((found.shares > 0).sum("purchase") == 1).all()
@@ -262,6 +333,58 @@ def test_optimise_refuses_in_one_line(case):
 def test_optimise_refuses_sensitivities_of_the_terminal_objective():
     with pytest.raises(sweep.SpecError, match="sensitivities: are those of the mean objective"):
         sweep.optimise(make_spec(objective="terminal"), sensitivities=True)
+
+
+def numbers_of(dataset):
+    """Bytes of a dataset without the words along its dimensions."""
+    words = {"purchase", "strategy", "rate", "parameter"} & set(dataset.coords)
+    return dataset.nbytes - dataset[list(words)].nbytes
+
+
+def test_result_bytes_are_those_of_the_dataset(found):
+    assert splits.result_bytes(make_spec(), sensitivities=True) == numbers_of(found)
+
+
+@pytest.mark.parametrize(
+    ("memory", "line"),
+    [
+        (4000, r"^memory: the result takes 2,264 bytes, more than half of the budget of 4,000; give a larger budget"),
+        (10**5, r"^memory: 100,000 bytes are too few to solve in; give at least 51[3-9] MB$"),
+    ],
+)
+def test_optimise_refuses_what_does_not_fit_before_it_starts(memory, line, monkeypatch):
+    monkeypatch.setattr(splits, "_solve", None)
+    with pytest.raises(sweep.SpecError, match=line):
+        sweep.optimise(make_spec(), memory=memory)
+
+
+@pytest.mark.parametrize("number", [1, 100, 10**5, 10**6])
+@pytest.mark.parametrize("memory", [2 * 10**7, 520 * 10**6, 10**9, 10**10])
+@pytest.mark.parametrize("dates", [1, 8, 64])
+def test_optimise_solves_no_more_at_once_than_the_memory_holds(number, memory, dates):
+    axes = {"hardware_rate": {"start": 0.0, "stop": 1.0, "num": number}} if number > 1 else {}
+    spec = make_spec(axes or {"hardware_rate": {"values": (0.5,)}})
+    chosen = sweep.Allocation(dates=dates)
+    spec = spec.model_copy(update={"allocation": chosen})
+    result = splits.result_bytes(spec)
+    try:
+        shard, threads = splits._cut(spec, chosen, False, False, memory)
+    except sweep.SpecError:
+        least = splits.FIXED_BYTES + splits.LANE_BYTES * (dates + 1) * min(splits.LEAST_SHARD, number)
+        assert result > memory // 2 or result + least > memory
+        return
+    assert threads >= 1 and shard & (shard - 1) == 0
+    assert splits.FIXED_BYTES + result + threads * shard * splits.LANE_BYTES * (dates + 1) <= memory
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_inward_stays_within_the_range_it_writes(seed):
+    random = np.random.default_rng(seed)
+    for value in random.uniform(-10, 10, 100):
+        for end in value + random.choice([-1.0, 1.0], 20) * 10.0 ** random.uniform(-7, 1, 20):
+            written = float(_inward(end, value))
+            # A range of no width has only its value, which is written with seven digits.
+            assert min(value, end) - 5e-7 * abs(value) <= written <= max(value, end) + 5e-7 * abs(value)
 
 
 def test_optimise_refuses_statistics():
@@ -319,6 +442,9 @@ def test_sweep_optimise_tells_few_splits_one_by_one(tmp_path: Path):
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
     assert words.count("on accelerators now") == 4 and "beats hare by" in words and "4 of 4 certified" in words
+    assert words.count("holds for") == words.count("none of the three shares moves by more than 5 % of the budget") == 4
+    # Nothing is said of rates that were not searched.
+    assert words.count("any ") == words.count("of those searched, -10 to 10")
 
 
 def test_sweep_optimise_gives_ranges_of_many_and_writes_a_file(tmp_path: Path):
