@@ -262,8 +262,9 @@ def test_optimise_says_how_far_each_rate_may_move(objective, software):
     every = parts_of({name: np.concatenate([a[name] for a in asked]) for name in NAMES}, objective, software)
     moved = np.abs(every - np.tile(own, (len(asked), 1))).max(axis=1)
     outside = np.concatenate(outside)
-    assert outside.sum() >= 12 and np.mean(moved[outside] > 0.2) < 1.0
-    assert np.all(moved[outside] > MOVED)
+    assert outside.sum() >= 12 and np.all(moved[outside] > MOVED)
+    # The split at the horizon jumps from date to date; the mean one moves on, too.
+    assert objective == "terminal" or np.any(moved[outside] <= 0.2)
     # Answers of flat losses are some 1e-5 apart.
     assert np.all(moved[~outside] <= MOVED + 1e-4)
 
