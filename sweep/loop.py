@@ -86,8 +86,9 @@ def run(
         Budget in bytes for the blocks in flight and, without a store, the result; by default half of the memory that
         this process may take: of the machine's, or of the least limit of its control groups (a container's).
     overwrite : bool
-        Replace a store of another sweep or one begun on another machine, and compute a complete one again. A store
-        that holds part of the same sweep is gone on with, so that the same call finishes what it began.
+        Replace a store of another sweep or one begun on another machine, and compute a complete one again. What is
+        there is kept until the new one, which is written beside it, is complete. A store or a replacement that holds
+        part of the same sweep is gone on with, so that the same call finishes what it began.
     progress : callable, optional
         Called with a :class:`Progress` at the start and after every block.
 
@@ -169,18 +170,21 @@ def _run_into_store(
         _drive(_steps(model, spec, jobs, [[] for _ in jobs], lambda job: Disk(path, job)), report)
         return stores.dataset(path)
     with stores.locked(path):
-        if stores.goes_on(path, model, spec, device, overwrite=overwrite):
-            jobs = make_jobs(model, spec, None, plans=manifest.plans_of(path))
+        written, goes_on = stores.place(path, model, spec, device, overwrite=overwrite)
+        if goes_on:
+            jobs = make_jobs(model, spec, None, plans=manifest.plans_of(written))
             needed = [job.plan.memory(model.table_dims(spec)) for job in jobs if job.reduces is None]
             _warn_of_memory(path, device_count() * max(needed, default=0), memory)
-            stores.complete(path, False)
-            stores.mend_coordinates(path, model, spec)
+            stores.complete(written, False)
+            stores.mend(written, model, spec)
         else:
             jobs = make_jobs(model, spec, memory, devices=device_count())
-            stores.create(path, model, spec, [job.plan for job in jobs], device)
-        todo = [manifest.pending(path, job.plan) for job in jobs]
-        _drive(_steps(model, spec, jobs, todo, lambda job: Disk(path, job)), report)
-        stores.complete(path)
+            stores.create(written, model, spec, [job.plan for job in jobs], device)
+        todo = [manifest.pending(written, job.plan) for job in jobs]
+        _drive(_steps(model, spec, jobs, todo, lambda job: Disk(written, job)), report)
+        stores.complete(written)
+        if written != path:
+            stores.replace(path)
     return stores.dataset(path)
 
 

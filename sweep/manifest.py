@@ -1,15 +1,19 @@
 """What a store holds, read from its files: attributes, plan, and which shards are whole.
 
-The shard files are the manifest of a store: what exists whole is done. zarr, xarray and JAX have no part in this, so
-`sweep status` is quick.
+The shard files are the manifest of a store: what exists whole is done. Every shard, of coordinates too, ends with a
+seal and its index. The seal says of which sweep, array and place the shard is and covers the index; the index and each
+chunk have a checksum of their own, which any reader of Zarr verifies. The seal lies between the chunks and the index,
+where the format lets bytes be. zarr, xarray and JAX have no part in this, so `sweep status` is quick.
 """
 
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,8 @@ NEEDED = dict.fromkeys(
 NEEDED |= {"complete": bool}
 MOST_METADATA = 10**8  # bytes; an axis of listed values is among the attributes
 PARTIAL = ".partial"  # folder of what has been reduced so far, one file a tile
-BLOSC_HEADER = 16
+CHECKSUMS = "checksums"  # attribute of a store whose chunks have checksums and whose shards have seals
+SEAL = 16
 NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
 
 
@@ -145,44 +150,134 @@ def bytes_on_disk(path: Path) -> int:
     return total
 
 
-def _shards(folder: Path, chunks: int) -> set[tuple[int, ...]]:
-    """Grid positions of the whole shards, of `chunks` chunks each, below a folder.
+@dataclass(frozen=True)
+class Shards:
+    """The files of one array of a store.
 
-    A variable without dimensions has one file, `folder` itself, which is one chunk and no shard.
+    Attributes
+    ----------
+    folder : Path
+        Of the array.
+    shape, sides, chunk : tuple of int
+        Length of the array, of a shard and of a chunk within it along each dimension. A file of stores from before
+        there were checksums may be one chunk and no shard; it has no `chunk`.
+    sealed : str
+        What is sealed of every shard besides its position and index; empty in stores from before there were checksums.
     """
-    if not chunks:
-        return {()} if folder.is_file() and folder.stat().st_size > BLOSC_HEADER else set()
-    found = set()
-    for where, _, files in os.walk(folder):
-        lead = Path(where).relative_to(folder).parts
-        names = (name for name in files if name.isdigit() and _whole(os.path.join(where, name), chunks))
-        found |= {tuple(map(int, (*lead, name))) for name in names}
-    return found
+
+    folder: Path
+    shape: tuple[int, ...]
+    sides: tuple[int, ...]
+    chunk: tuple[int, ...] | None
+    sealed: str
+
+    def positions(self) -> Iterator[tuple[int, ...]]:
+        """Yield the position of every shard."""
+        return itertools.product(*(range(-(-n // side)) for n, side in zip(self.shape, self.sides, strict=True)))
+
+    def file(self, position: Sequence[int]) -> Path:
+        """Name the file of a shard."""
+        return Path(self.folder, "c", *map(str, position))
+
+    def region(self, position: Sequence[int]) -> tuple[slice, ...]:
+        """Where a shard lies within the array."""
+        ends = zip(position, self.sides, self.shape, strict=True)
+        return tuple(slice(i * side, min((i + 1) * side, n)) for i, side, n in ends)
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index at the end of a shard."""
+        return 16 * math.prod(b // c for b, c in zip(self.sides, self.chunk, strict=True)) + 4
+
+    def seal(self, position: Sequence[int], index: bytes) -> bytes:
+        """Give the bytes between the chunks of a shard and its index."""
+        if not self.sealed:
+            return b""
+        text = "/".join((self.sealed, *map(str, position))) + "\n"
+        return hashlib.blake2b(text.encode() + index, digest_size=SEAL).digest()
+
+    def fault(self, position: Sequence[int]) -> str:
+        """Say whether a shard is "missing" or "damaged", as far as its end shows; "" where it is whole.
+
+        The end shows whether it is the shard of this place, and all of it. Whether the chunks are what was written is
+        for their own checksums to say.
+        """
+        try:
+            with open_regular(self.file(position)) as file:
+                size = os.fstat(file.fileno()).st_size
+                if self.chunk is None:
+                    return "" if size else "damaged"
+                tail = self.index_bytes + (SEAL if self.sealed else 0)
+                if size <= tail:
+                    return "damaged"
+                file.seek(size - tail)
+                end = file.read(tail)
+        except FileNotFoundError:
+            return "missing"
+        except OSError:
+            return "damaged"
+        index = end[-self.index_bytes :]
+        if end[: -self.index_bytes] != self.seal(position, index):
+            return "damaged"
+        offsets, lengths = np.frombuffer(index[:-4], "<u8").reshape(-1, 2).T
+        held = offsets != NO_CHUNK
+        # The index of a shard cut short does not end just after the chunks that it names.
+        whole = held.any() and lengths[held].all() and (offsets + lengths)[held].max() == size - tail
+        return "" if whole else "damaged"
 
 
-def _whole(shard: str, chunks: int) -> bool:
-    """Whether the index at the end of a shard ends just after the chunks that it names: not so in one cut short."""
-    with contextlib.suppress(OSError), open_regular(shard) as file:
-        data = os.fstat(file.fileno()).st_size - 16 * chunks - 4
-        if data > 0:
-            file.seek(data)
-            offsets, lengths = np.frombuffer(file.read(16 * chunks), "<u8").reshape(chunks, 2).T
-            held = offsets != NO_CHUNK
-            return bool(held.any() and lengths[held].all() and (offsets + lengths)[held].max() == data)
-    return False
+def shards_of(path: Path) -> dict[str, Shards]:
+    """Describe the files of every array of a store, those of its coordinates first.
+
+    Raises
+    ------
+    StoreError
+        When there is no store of ours at the path, or its metadata are damaged.
+    """
+    plans, found = plans_of(path), attributes(path)
+    arrays = {}
+    with intact(path):
+        axes = dict.fromkeys(dim for plan in plans for dim in plan.shape)
+        for name in (*axes, *(name for plan in plans for name in plan.variables)):
+            described = _json(path / name / "zarr.json")
+            sides, chunk = described["chunk_grid"]["configuration"]["chunk_shape"], None
+            codec = described["codecs"][0]
+            if codec["name"] == "sharding_indexed":
+                chunk = tuple(codec["configuration"]["chunk_shape"])
+            if min(sides, default=1) < 1 or min(chunk or (), default=1) < 1:
+                raise ValueError(f"chunks of {sides} in {name}")
+            sealed = f"{found['fingerprint']}/{name}/{sides}/{chunk}" if CHECKSUMS in found else ""
+            arrays[name] = Shards(path / name, tuple(described["shape"]), tuple(sides), chunk, sealed)
+    return arrays
 
 
 def pending(path: Path, plan: Plan) -> list[int]:
     """Numbers of the blocks of which a shard is missing or not whole."""
-    held = {}
-    for name, dims in plan.variables.items():
-        sides = zip(plan.along(name, plan.block_shape), plan.along(name, plan.chunk_shape), strict=True)
-        held[name] = _shards(path / name / "c", math.prod(b // c for b, c in sides) if dims else 0)
+    shards = shards_of(path)
 
     def missing(block: Block) -> bool:
-        return any(plan.along(name, block.index) not in held[name] for name in plan.owned(block))
+        return any(shards[name].fault(plan.along(name, block.index)) for name in plan.owned(block))
 
     return [block.number for block in plan.blocks() if missing(block)]
+
+
+def refuse_damaged(path: Path) -> None:
+    """Refuse to read a store with a file in which, as its end shows, is not what was written there.
+
+    A block that is not stored yet is no damage: it reads as NaN. Chunks are checked when they are read.
+
+    Raises
+    ------
+    StoreError
+        Naming the first one.
+    """
+    axes = {dim for plan in plans_of(path) for dim in plan.shape}
+    for name, shards in shards_of(path).items():
+        for position in shards.positions():
+            fault = shards.fault(position)
+            if fault == "damaged" or (fault and name in axes):
+                file = shards.file(position).relative_to(path)
+                raise StoreError(f"{path}: {file} is {fault}; the command that wrote this store repairs it")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from sweep.files import check_regular
 from sweep.plan import default_memory
 from sweep.schema import SpecError, unknown
 
-OF_A_STORE = ("complete", "blocks", "chunks", "passes")  # attributes that say how a store is laid out
+OF_A_STORE = ("complete", "blocks", "chunks", "passes", "checksums")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")
 T = TypeVar("T")
 SEAL = b"\nsweep sha256 "

@@ -23,6 +23,7 @@ FIXED_BYTES = 64 * 2**20
 # Bytes that stage 1 takes for each point of a table: float64 temporaries and the cast copies.
 TABLE_BYTES = 64
 METADATA_BYTES = 2**14  # more than the metadata of one array, kept twice, or of the group
+CHUNK_BYTES, SHARD_BYTES = 20, 20  # beside the values: header and checksum of a chunk; seal and checksum of a shard
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Plan:
             shards = math.prod(-(-n // b) for n, b in zip(lengths, block, strict=True))
             chunks = math.prod(-(-n // c) for n, c in zip(lengths, chunk, strict=True))
             inner = math.prod(b // c for b, c in zip(block, chunk, strict=True))
-            total += chunks * (self.itemsize * math.prod(chunk) + 16) + shards * (16 * inner + 4)
+            total += chunks * (self.itemsize * math.prod(chunk) + CHUNK_BYTES) + shards * (16 * inner + SHARD_BYTES)
         return total
 
     def memory(self, tables: Sequence[tuple[str, ...]]) -> int:

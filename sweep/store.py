@@ -1,27 +1,40 @@
 """Results on disk: a Zarr v3 store whose shard files are its own manifest; the only module that writes one.
 
-TensorStore writes a shard to a temporary file, syncs it and renames it, so that a shard which exists is whole: a run
-killed anywhere goes on with the blocks whose shards are missing, and ends with the same bytes.
+TensorStore encodes a shard in memory. It is sealed (:mod:`sweep.manifest`), written to a temporary file, synced and
+renamed, so that a shard which exists is whole: a run killed anywhere goes on with the blocks whose shards are missing,
+and ends with the same bytes.
 """
 
 import contextlib
-import fcntl
-import glob
+import io
 import json
 import math
 import os
 import secrets
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep import lock
 from sweep.axis import Axis
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.manifest import PARTIAL, StoreError, attributes, intact, partials, pending, plans_of
+from sweep.lock import beside, remove
+from sweep.manifest import (
+    CHECKSUMS,
+    PARTIAL,
+    Shards,
+    StoreError,
+    attributes,
+    intact,
+    partials,
+    plans_of,
+    refuse_damaged,
+    shards_of,
+)
 from sweep.model import Model
 from sweep.passes import QUANTILE, middles, result_axes, result_dtype
 from sweep.plan import Block, Plan
@@ -33,6 +46,7 @@ if TYPE_CHECKING:
 COORDINATE_CHUNK = 2**20
 LONGEST_INDEX = 10**7
 KEPT = "; stored blocks are kept, the same command goes on"
+UNFINISHED = ".__lock"  # ends the name of a file that is being written
 IN_FLIGHT = 2  # blocks being written at once: enough to hide the disk behind the device, few enough for the budget
 
 
@@ -43,67 +57,94 @@ def locked(path: Path) -> Iterator[None]:
     Raises
     ------
     StoreError
-        When another run holds it, or the folder cannot be written.
+        When another run holds it, the folder cannot be written, or its file system has no locks.
     """
-    lock = path.parent / f".{path.name}.lock"
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the folder {path.parent} does not exist")
-    while True:
-        with _io(path):
-            handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise StoreError(f"{path}: another run is writing this store; wait for it or use another path") from None
-        # The holder before us may have removed the file between our opening and locking it.
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(lock).st_ino == os.fstat(handle).st_ino:
-                break
-        os.close(handle)
-    try:
-        for leftover in path.parent.glob(f".{glob.escape(path.name)}.new-*"):
-            _remove(leftover)
+            stack.enter_context(lock.locked(path))
+        except lock.LockError as error:
+            raise StoreError(str(error)) from None
+        with _io(path):
+            _end_replacing(path)
         yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(lock)
-        os.close(handle)
 
 
 def finished(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
-    """Whether a store holds the whole of this sweep, marked as complete, so that nothing is to be written."""
+    """Whether a store holds the whole of this sweep, marked as complete and undamaged: nothing is to be written."""
     if not path.exists() or not attributes(path)["complete"]:
         return False
-    refuse_other(path, model, spec, device)
-    return not _unfinished(path) and not any(_wrong_coordinates(path, result_axes(model, spec)))
+    damage = list(faults(path))
+    refuse_other(path, model, spec, device, whole=not damage)
+    return not damage and not any(_wrong_coordinates(path, result_axes(model, spec)))
 
 
-def goes_on(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: bool) -> bool:
-    """Whether to go on with what is at a path rather than make a new store there.
+def place(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: bool) -> tuple[Path, bool]:
+    """Where to write a store that is to be at `path` in the end, and whether to go on with what is there.
+
+    A store that cannot be gone on with is to be kept until the one that replaces it is complete, which is written
+    beside it; :func:`replace` ends that. Call it under the lock.
 
     Raises
     ------
     StoreError
-        When what is there can be neither gone on with nor replaced.
+        When what is at the path can be neither gone on with nor replaced.
     """
+    fresh = _replacement(path)
     if not path.exists():
-        return False
+        # Of a replacement whose original is gone, what is of this sweep is as good as a store.
+        if _goes_on(fresh, model, spec, device):
+            with _io(path):
+                fresh.rename(path)
+            return path, True
+        remove(fresh)
+        return path, False
     if not overwrite:
-        refuse_other(path, model, spec, device)
-        return True
-    if attributes(path)["complete"]:
-        return False
+        refuse_other(path, model, spec, device, whole=attributes(path)["complete"] and not any(faults(path)))
+        return path, True
+    if not attributes(path)["complete"] and _goes_on(path, model, spec, device):
+        return path, True
+    if _goes_on(fresh, model, spec, device):
+        return fresh, True
+    remove(fresh)
+    return fresh, False
+
+
+def _goes_on(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
     try:
-        refuse_other(path, model, spec, device)
+        refuse_other(path, model, spec, device, whole=False)
         plans_of(path)
     except StoreError:
         return False
     return True
 
 
-def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None:
-    """Refuse a store of another sweep, or one with blocks to do whose bits this machine may not give.
+def _replacement(path: Path) -> Path:
+    return path.with_name(f".{path.name}.replacement")
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f".{path.name}.replaced")
+
+
+def replace(path: Path) -> None:
+    """Put a complete replacement where the store is that it replaces, and remove that one."""
+    with _io(path):
+        path.rename(_replaced(path))
+        _end_replacing(path)
+
+
+def _end_replacing(path: Path) -> None:
+    """Go on where a replacement was stopped: the old store is moved away only when the new one is complete."""
+    fresh, old = _replacement(path), _replaced(path)
+    if os.path.lexists(old):
+        if not os.path.lexists(path):
+            (fresh if fresh.exists() else old).rename(path)
+            _sync(path.parent)
+        remove(old)
+
+
+def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str, *, whole: bool) -> None:
+    """Refuse a store of another sweep, or one that is not whole and whose bits this machine may not give.
 
     Raises
     ------
@@ -116,7 +157,7 @@ def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None
         raise StoreError(f"{path}: holds a different sweep: {difference}; {advice}")
     here = dataset_attributes(model, spec, device)
     keys = ["equation"]
-    if not there["complete"] or _unfinished(path):
+    if not whole:
         keys += ["device", *(key for key in here if key.startswith("version_"))]
     for key in keys:
         if here[key] != there.get(key):
@@ -125,31 +166,41 @@ def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str) -> None
             )
 
 
-def _unfinished(path: Path) -> bool:
-    return any(pending(path, plan) for plan in plans_of(path))
+def faults(path: Path) -> Iterator[tuple[Path, str]]:
+    """Every file of values or coordinates that is "missing" or "damaged"; all that is stored is read for it."""
+    import tensorstore
+
+    context = _context()
+    for name, shards in shards_of(path).items():
+        description = {"driver": "zarr3", "kvstore": _kvstore(shards.folder)}
+        try:
+            array = tensorstore.open(description, open=True, read=True, context=context).result()
+        except ValueError as error:
+            raise StoreError(f"{path}: {name} cannot be read: {str(error).splitlines()[0]}") from None
+        for position in shards.positions():
+            fault = shards.fault(position)
+            if not fault:
+                try:
+                    array[shards.region(position)].read().result()
+                except ValueError:
+                    fault = "damaged"
+            if fault:
+                yield shards.file(position), fault
 
 
 def create(path: Path, model: Model, spec: SweepSpec, plans: Sequence[Plan], device: str) -> None:
-    """Write the metadata and coordinates of a store; it appears at `path` whole or not at all.
-
-    A store of a sweep at `path` is replaced once the new one is ready; anything else there is refused.
-    """
-    if path.exists():
-        attributes(path)
-    fresh, old = (path.parent / f".{path.name}.new-{secrets.token_hex(4)}" for _ in range(2))
+    """Write the metadata and coordinates of a store; it appears at `path`, where nothing is, whole or not at all."""
+    fresh = beside(path, secrets.token_hex(4))
     with _io(path):
         try:
             _write_template(fresh, model, spec, plans, device)
             for folder, _, files in os.walk(fresh):
                 for name in [*files, "."]:
                     _sync(Path(folder, name))
-            if path.exists():
-                path.rename(old)
             fresh.rename(path)
             _sync(path.parent)
         finally:
-            _remove(fresh)
-            _remove(old)
+            remove(fresh)
 
 
 def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[Plan], device: str) -> None:
@@ -162,48 +213,62 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[P
         described["passes"] = [names | cut for names, cut in zip(held, cuts, strict=True)]
     else:
         described |= cuts[0]
+    described[CHECKSUMS] = "crc32c of every chunk and index, a seal of every shard"
     group = zarr.open_group(path, mode="w", zarr_format=3, attributes=described)
-    for name, axis in result_axes(model, spec).items():
+    encoded = {
+        "compressors": [zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
+        "fill_value": math.nan,
+    }
+    axes = result_axes(model, spec)
+    for name, axis in axes.items():
+        side = (min(len(axis), COORDINATE_CHUNK),)
         group.create_array(
             name,
             shape=(len(axis),),
             dtype="float64",
-            chunks=(min(len(axis), COORDINATE_CHUNK),),
-            fill_value=math.nan,
+            shards=side,
+            chunks=side,
             dimension_names=(name,),
             attributes=variable_attributes(model, spec, name),
+            **encoded,
         )
-        for piece in _pieces(axis):
-            group[name][piece] = axis.coordinates(piece.start, piece.stop)
     for plan, name, dims in ((each, *item) for each in plans for item in each.variables.items()):
         group.create_array(
             name,
             shape=plan.lengths(name),
             dtype=result_dtype(spec, name),
-            shards=plan.along(name, plan.block_shape) if dims else None,
+            shards=plan.along(name, plan.block_shape),
             chunks=plan.along(name, plan.chunk_shape),
-            compressors=zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
-            fill_value=math.nan,
             dimension_names=dims,
             attributes=variable_attributes(model, spec, name),
+            **encoded,
         )
     with warnings.catch_warnings():
         # Consolidated metadata is not in the Zarr v3 specification yet; xarray wants it, other readers ignore it.
         warnings.filterwarnings("ignore", message=".*[Cc]onsolidated metadata.*")
         zarr.consolidate_metadata(path)
+    shards = shards_of(path)
+    for name, axis in axes.items():
+        encoder = _Encoder(shards[name])
+        for position in shards[name].positions():
+            encoder.write(position, _coordinates(axis, shards[name], position))
 
 
-def mend_coordinates(path: Path, model: Model, spec: SweepSpec) -> None:
-    """Write again the coordinates that are missing, unreadable or wrong; they follow from the spec."""
-    import zarr
-
-    axes = result_axes(model, spec)
+def mend(path: Path, model: Model, spec: SweepSpec) -> None:
+    """Write coordinates again that are missing or wrong, which follow from the spec; remove shards that are damaged."""
+    shards = shards_of(path)
+    if not any(each.sealed for each in shards.values()):
+        message = "was begun before stores had checksums: damage in it may go unseen; --overwrite computes it again"
+        warnings.warn(f"{path}: {message}", UserWarning, stacklevel=4)
     with _io(path):
-        for name, piece in _wrong_coordinates(path, axes):
-            # What cannot be read would be read again to be written.
-            (path / name / "c" / str(piece.start // COORDINATE_CHUNK)).unlink(missing_ok=True)
-            array = zarr.open_array(path / name, mode="r+")
-            array[piece] = axes[name].coordinates(piece.start, piece.stop)
+        for leftover in path.rglob("*" + UNFINISHED):  # temporary files of a killed run
+            leftover.unlink(missing_ok=True)
+        for file, fault in faults(path):
+            if fault == "damaged":
+                remove(file)
+        axes = result_axes(model, spec)
+        for name, position in _wrong_coordinates(path, axes):
+            _Encoder(shards[name]).write(position, _coordinates(axes[name], shards[name], position))
 
 
 def refuse_wrong_coordinates(path: Path) -> None:
@@ -228,27 +293,85 @@ def refuse_wrong_coordinates(path: Path) -> None:
         raise StoreError(f"{path}: the coordinate {name} is damaged; run the sweep into this store again to mend it")
 
 
-def _wrong_coordinates(path: Path, axes: Mapping[str, Axis]) -> Iterator[tuple[str, slice]]:
+def _wrong_coordinates(path: Path, axes: Mapping[str, Axis]) -> Iterator[tuple[str, tuple[int, ...]]]:
     import zarr
 
+    shards = shards_of(path)
     for name, axis in axes.items():
         with intact(path):
             array = zarr.open_array(path / name, mode="r")
-        for piece in _pieces(axis):
-            chunk = path / name / "c" / str(piece.start // COORDINATE_CHUNK)
+        for position in shards[name].positions():
             try:
                 # Of a pipe there would be no end.
-                right = chunk.is_file() and np.array_equal(array[piece], axis.coordinates(piece.start, piece.stop))
+                right = shards[name].file(position).is_file() and np.array_equal(
+                    array[shards[name].region(position)], _coordinates(axis, shards[name], position)
+                )
             except Exception:  # codecs raise whatever they like for bytes that are not theirs
                 right = False
-            if not right:
-                yield name, piece
+            if not right or shards[name].fault(position):
+                yield name, position
 
 
-def _pieces(axis: Axis) -> Iterator[slice]:
-    """Cut an axis into the chunks of its coordinate."""
-    for start in range(0, len(axis), COORDINATE_CHUNK):
-        yield slice(start, min(start + COORDINATE_CHUNK, len(axis)))
+def _coordinates(axis: Axis, shards: Shards, position: Sequence[int]) -> np.ndarray:
+    (piece,) = shards.region(position)
+    return axis.coordinates(piece.start, piece.stop)
+
+
+def _context() -> Any:
+    """Give TensorStore its threads: more than cores encode no faster, and the allocator keeps a store for each."""
+    import tensorstore
+
+    threads = {"limit": min(4, os.cpu_count() or 1)}
+    return tensorstore.Context({"file_io_concurrency": threads, "data_copy_concurrency": threads})
+
+
+def _kvstore(folder: Path) -> dict[str, str]:
+    return {"driver": "file", "path": str(folder.absolute()) + "/"}
+
+
+class _Encoder:
+    """Encodes the shards of one array in memory, and writes them whole.
+
+    Parameters
+    ----------
+    shards : Shards
+        Of the array.
+    context : tensorstore.Context, optional
+        Its threads.
+    """
+
+    def __init__(self, shards: Shards, context: Any = None) -> None:
+        import tensorstore
+
+        self._shards = shards
+        with open(shards.folder / "zarr.json") as file:
+            metadata = json.load(file)
+        kvstore = {"driver": "memory", "path": shards.folder.name + "/"}
+        description = {"driver": "zarr3", "kvstore": kvstore, "metadata": metadata}
+        description["store_data_equal_to_fill_value"] = True
+        context = _context() if context is None else context
+        self._array = tensorstore.open(description, create=True, context=context).result()
+
+    def start(self, position: Sequence[int], values: np.ndarray) -> Any:
+        """Start to encode a shard; `values` may be reused once `.copy` of what is returned has a result."""
+        return self._array[self._shards.region(position)].write(values)
+
+    def finish(self, position: Sequence[int], started: Any) -> None:
+        """Wait for a shard and write it: it appears whole, and durable, or not at all."""
+        started.result()
+        kvstore, file = self._array.kvstore, self._shards.file(position)
+        key = file.relative_to(self._shards.folder).as_posix()
+        data = memoryview(kvstore.read(key).result().value)
+        kvstore.write(key, None).result()
+        end = self._shards.index_bytes if self._shards.sealed else 0
+        split = len(data) - end
+        seal = self._shards.seal(position, bytes(data[split:]))
+        _make_folder(file.parent, self._shards.folder)
+        _put(file, data[:split], seal, data[split:])
+
+    def write(self, position: Sequence[int], values: np.ndarray) -> None:
+        """Encode a shard and write it."""
+        self.finish(position, self.start(position, values))
 
 
 class Writer:
@@ -263,46 +386,38 @@ class Writer:
     """
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        import tensorstore
-
         self._path, self._plan = path, plan
-        self._flying: list[tuple[Block, list[Any]]] = []
-        self._arrays = {}
-        # More threads than cores encode no faster, and the allocator keeps a store of memory for each.
-        threads = {"limit": min(4, os.cpu_count() or 1)}
-        context = tensorstore.Context({"file_io_concurrency": threads, "data_copy_concurrency": threads})
+        self._flying: list[tuple[Block, Future]] = []
+        self._pool = ThreadPoolExecutor(IN_FLIGHT + 1)
+        shards, context = shards_of(path), _context()
         with _io(path):
-            for leftover in path.rglob("*.__lock"):  # TensorStore's temporary files of a killed run
-                leftover.unlink(missing_ok=True)
-            for name in plan.variables:
-                kvstore = {"driver": "file", "path": str((path / name).absolute()) + "/"}
-                description = {"driver": "zarr3", "kvstore": kvstore, "store_data_equal_to_fill_value": True}
-                self._arrays[name] = tensorstore.open(description, open=True, context=context).result()
+            self._encoders = {name: _Encoder(shards[name], context) for name in plan.variables}
 
     def write(self, block: Block, values: dict[str, np.ndarray]) -> list[Block]:
         """Start writing a block, wait until `values` may be reused, and return blocks that have become durable."""
-        owned = self._plan.owned(block)
+        at = {name: self._plan.along(name, block.index) for name in self._plan.owned(block)}
         with _io(self._path, KEPT):
-            for name in owned:  # TensorStore reads the index of a shard that is there, which may be cut short
-                position = map(str, self._plan.along(name, block.index))
-                Path(self._path, name, "c", *position).unlink(missing_ok=True)
-            futures = [self._arrays[name][self._plan.region(name, block)].write(values[name]) for name in owned]
-            for future in futures:
-                future.copy.result()
-            self._flying.append((block, futures))
+            started = {name: self._encoders[name].start(at[name], values[name]) for name in at}
+            for each in started.values():
+                each.copy.result()
+
+            def finish() -> None:
+                for name, each in started.items():
+                    self._encoders[name].finish(at[name], each)
+
+            self._flying.append((block, self._pool.submit(finish)))
             return self._land(IN_FLIGHT)
 
     def finish(self) -> list[Block]:
         """Wait for all blocks, and return those that have become durable."""
-        with _io(self._path, KEPT):
+        with _io(self._path, KEPT), self._pool:
             return self._land(0)
 
     def _land(self, keep: int) -> list[Block]:
         landed = []
         while len(self._flying) > keep:
-            block, futures = self._flying.pop(0)
-            for future in futures:
-                future.result()
+            block, written = self._flying.pop(0)
+            written.result()
             landed.append(block)
         return landed
 
@@ -342,13 +457,9 @@ class Partials:
             folder = self._path / PARTIAL
             folder.mkdir(exist_ok=True)
             file = folder / f"{self._number}-{tile}-{parts}.npz"
-            fresh = file.with_suffix(".new")
-            with open(fresh, "wb") as opened:
-                np.savez(opened, **arrays)
-                opened.flush()
-                os.fsync(opened.fileno())
-            fresh.replace(file)
-            _sync(folder)
+            content = io.BytesIO()
+            np.savez(content, **arrays)
+            _put(file, content.getbuffer())
             old = self._found.get(tile)
             self._found[tile] = parts, file
             if old is not None and old[1] != file:
@@ -362,9 +473,16 @@ class Partials:
 
 
 def dataset(path: Path) -> "xr.Dataset":
-    """Open a store lazily; an axis of more than `LONGEST_INDEX` points has no index, which would hold it in memory."""
+    """Open a store lazily; an axis of more than `LONGEST_INDEX` points has no index, which would hold it in memory.
+
+    Raises
+    ------
+    StoreError
+        When a file holds what was not written there.
+    """
     import xarray as xr
 
+    refuse_damaged(path)
     longest = max((n for plan in plans_of(path) for n in plan.shape.values()), default=1)
     return xr.open_zarr(path, chunks=None, create_default_indexes=longest <= LONGEST_INDEX)
 
@@ -378,26 +496,37 @@ def complete(path: Path, whole: bool = True) -> None:
             return
         metadata["attributes"]["complete"] = whole
         if whole:
-            _remove(path / PARTIAL)
+            remove(path / PARTIAL)
         # zarr lists the arrays in the order in which it happened to find them.
         listed = metadata["consolidated_metadata"]["metadata"]
         metadata["consolidated_metadata"]["metadata"] = {name: listed[name] for name in sorted(listed)}
-        fresh = path / "zarr.json.__lock"
-        with open(fresh, "w") as file:
-            json.dump(metadata, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path / "zarr.json")
-        _sync(path)
+        _put(path / "zarr.json", json.dumps(metadata, indent=2).encode())
 
 
-def _remove(path: Path) -> None:
-    """Remove a folder, or a link but not what it points to, as far as that is possible."""
-    with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def _make_folder(path: Path, there: Path) -> None:
+    """Make a folder below one that is there; that one is not made, or a store deleted under a run would come back."""
+    if path.is_dir() or path == there:
+        return
+    _make_folder(path.parent, there)
+    path.mkdir(exist_ok=True)
+    _sync(path.parent)
+
+
+def _put(file: Path, *pieces: Any) -> None:
+    """Write a file so that it appears whole, and durable, or not at all."""
+    fresh = file.with_name(file.name + UNFINISHED)
+    try:
+        with open(fresh, "wb") as opened:
+            for piece in pieces:
+                opened.write(piece)
+            opened.flush()
+            os.fsync(opened.fileno())
+        fresh.replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
+    _sync(file.parent)
 
 
 def _sync(path: Path) -> None:
@@ -417,4 +546,6 @@ def _io(path: Path, advice: str = "") -> Iterator[None]:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        if advice and not (path / "zarr.json").exists():
+            reason, advice = "it was deleted or moved while this run wrote it", ""
         raise StoreError(f"{path}: cannot be written: {reason}{advice}") from None
