@@ -13,6 +13,7 @@ import sweep
 from sweep import questions
 from sweep.terminal import (
     CONFIG,
+    DAMAGED,
     DTYPE,
     MEMORY,
     At,
@@ -23,6 +24,7 @@ from sweep.terminal import (
     held,
     print_version,
     read_netcdf,
+    stop,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace what is at --store and --netcdf; an unfinished store of the same sweep goes on.",
+    help="Replace what is at --store and --netcdf once the new one is complete; until then both take space. An "
+    "unfinished one of the same sweep goes on.",
 )
 def run(
     config: Path,
@@ -98,8 +101,8 @@ def run(
     """Compute CONFIG, into a store or a file.
 
     With neither, the range of each output is printed and nothing is kept. A stopped run goes on with the same
-    command and the same --store. Answers to a target are printed at a few places, beside those of the published law
-    of the other loss: the two can be years and never.
+    command and the same --store; what is damaged in a store is computed again. Answers to a target are printed at a
+    few places, beside those of the published law of the other loss: the two can be years and never.
 
     Example: sweep run configs/baseline.toml --store out.zarr --memory 2GB
     """
@@ -134,17 +137,27 @@ def run(
 
 @main.command()
 @click.argument("store", type=click.Path(path_type=Path))
-def status(store: Path) -> None:
+@click.option("--check", is_flag=True, help="Read all of it, name what is missing or damaged, and exit with 1 for any.")
+def status(store: Path, check: bool) -> None:
     """Say how far STORE is, and what it holds.
 
-    Example: sweep status out.zarr
+    Example: sweep status out.zarr --check
     """
     from sweep import manifest
-    from sweep.describe import describe_store
+    from sweep.describe import describe_faults, describe_store
 
     found, plans = manifest.attributes(store), manifest.plans_of(store)
     missing = [manifest.pending(store, plan) for plan in plans]
     echo(describe_store(found, plans, missing, manifest.partials(store), manifest.bytes_on_disk(store)))
+    if not check:
+        return
+    from sweep import store as stores
+
+    with stop().looked_at() as look:
+        faults = list(stores.faults(store, look))
+    echo(describe_faults(store, faults, bool(found.get(manifest.CHECKSUMS))))
+    if faults:
+        raise click.exceptions.Exit(DAMAGED)
 
 
 @main.command()
@@ -213,7 +226,8 @@ def _computed(spec: "SweepSpec") -> "xr.Dataset":
     from sweep.equations import MODELS
 
     if MODELS[spec.model].function is None:
-        return sweep.optimise(spec)
+        with stop().looked_at() as look:
+            return sweep.optimise(spec, progress=look)
     return evaluate(spec, None, None, False)[0]
 
 

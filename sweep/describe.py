@@ -20,6 +20,8 @@ from sweep.plan import Plan
 from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
     from sweep.answers import Answers, Law
@@ -34,6 +36,7 @@ TARGET_WORDS = {
 BELOW_ONE = (
     "a part of one accelerator would do by the equation, in which what runs gains all progress for nothing: buy one"
 )
+MOST_FAULTS = 100
 
 
 def describe_sweep(spec: SweepSpec, model: Model, jobs: Sequence[Job], memory: int) -> Iterator[str]:
@@ -152,6 +155,22 @@ def describe_store(
     yield from ("", "axes", *_table((name, _span(axis)) for name, axis in axes.items()))
     rows = ((name, _shape(dims, plan.lengths(name))) for plan in plans for name, dims in plan.variables.items())
     yield from ("", "statistics" if "statistics" in spec else "outputs", *_table(rows))
+
+
+def describe_faults(path: "Path", faults: Sequence[tuple["Path", str]], checked: bool) -> Iterator[str]:
+    """What is missing or damaged in a store all of which was read; `checked` says whether it has checksums."""
+    yield ""
+    for file, fault in faults[:MOST_FAULTS]:
+        yield f"{fault:<10}{file.relative_to(path)}"
+    if len(faults) > MOST_FAULTS:
+        yield f"... and {count(len(faults) - MOST_FAULTS, 'file')} more"
+    if not checked:
+        yield "check     begun before stores had checksums: damage in it may go unseen"
+    elif not faults:
+        yield "check     every file holds what was written there"
+    if faults:
+        kinds = (f"{sum(fault == kind for _, fault in faults):,} {kind}" for kind in ("damaged", "missing"))
+        yield f"check     {', '.join(kinds)}; the command that wrote this store computes them again"
 
 
 def describe_result(dataset: "xr.Dataset") -> Iterator[str]:

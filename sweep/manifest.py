@@ -29,7 +29,8 @@ NEEDED = dict.fromkeys(
 NEEDED |= {"complete": bool}
 MOST_METADATA = 10**8  # bytes; an axis of listed values is among the attributes
 PARTIAL = ".partial"  # folder of what has been reduced so far, one file a tile
-CHECKSUMS = "checksums"  # attribute of a store whose chunks have checksums and whose shards have seals
+CHECKSUMS = "checksums"  # attribute of a store whose chunks have checksums and whose shards have seals: a digest
+UNSIGNED = ("complete", CHECKSUMS)  # attributes of which it is no digest
 SEAL = 16
 NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
 
@@ -226,6 +227,12 @@ class Shards:
         return "" if whole else "damaged"
 
 
+def digest(described: Mapping[str, Any]) -> str:
+    """Hash the attributes of a store, but for the one that says that it is complete."""
+    signed = {key: value for key, value in described.items() if key not in UNSIGNED}
+    return hashlib.blake2b(json.dumps(signed, sort_keys=True).encode(), digest_size=SEAL).hexdigest()
+
+
 def shards_of(path: Path) -> dict[str, Shards]:
     """Describe the files of every array of a store, those of its coordinates first.
 
@@ -237,6 +244,8 @@ def shards_of(path: Path) -> dict[str, Shards]:
     plans, found = plans_of(path), attributes(path)
     arrays = {}
     with intact(path):
+        if CHECKSUMS in found and found[CHECKSUMS] != digest(found):
+            raise ValueError("the attributes differ from their digest")
         axes = dict.fromkeys(dim for plan in plans for dim in plan.shape)
         for name in (*axes, *(name for plan in plans for name in plan.variables)):
             described = _json(path / name / "zarr.json")

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.files import check_regular
+from sweep.lock import LockError, beside, locked, remove
 from sweep.plan import default_memory
 from sweep.schema import SpecError, unknown
 
@@ -23,6 +24,8 @@ SEAL = b"\nsweep sha256 "
 
 def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool = False) -> None:
     """Refuse, before anything is computed, a file that could not be written afterwards.
+
+    What a run that was killed while it wrote this file has left behind is removed.
 
     Parameters
     ----------
@@ -54,12 +57,8 @@ def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool
         raise SpecError(f"{path}: is a device, a pipe or a link to nothing; give the path of a file")
     if os.path.exists(path) and not overwrite:
         raise SpecError(f"{path}: exists already; use another path or --overwrite")
-    try:
-        fresh = _beside(path)
-        fresh.touch(exist_ok=False)
-        fresh.unlink()
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be written: {error.strerror}") from None
+    with _temporary(path) as fresh:
+        fresh.touch()
     budget = default_memory() if memory is None else memory
     if result > budget // 2:
         raise SpecError(
@@ -79,19 +78,14 @@ def write(dataset: xr.Dataset, path: Path) -> None:
         Without h5netcdf or h5py.
     """
     _check_libraries()
-    fresh = _beside(path)
     plain = dataset.load().drop_encoding()
     plain.attrs = {key: _attribute(value) for key, value in plain.attrs.items() if key not in OF_A_STORE}
     # CF allows no missing values in a coordinate, and xarray would declare one.
     encoding = {name: {"_FillValue": None} for name in plain.coords}
-    try:
+    with _temporary(path) as fresh:
         plain.to_netcdf(fresh, engine="h5netcdf", encoding=encoding)
         _seal(fresh)
         fresh.replace(os.path.realpath(path))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def read(path: Path) -> xr.Dataset:
@@ -197,10 +191,24 @@ def _is_sound(path: Path) -> bool:
     return end[len(SEAL) :] == found.hexdigest().encode()
 
 
-def _beside(path: Path) -> Path:
-    """Name a temporary file in the folder of the file itself, which a link may put elsewhere."""
-    path = Path(os.path.realpath(path))
-    return path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Name a temporary file in the folder of the file itself, which a link may put elsewhere, and lock that.
+
+    The file is removed in the end; after a kill, by the next process that locks the path.
+    """
+    real = Path(os.path.realpath(path))
+    fresh = beside(real, "file")
+    try:
+        with locked(real):
+            try:
+                yield fresh
+            finally:
+                remove(fresh)
+    except LockError as error:
+        raise SpecError(str(error)) from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _check_libraries() -> None:

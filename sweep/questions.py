@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import sweep
-from sweep.terminal import CONFIG, DTYPE, MEMORY, At, Refusal, bar, echo, held, read_netcdf
+from sweep.terminal import CONFIG, DTYPE, MEMORY, At, Refusal, bar, echo, held, read_netcdf, stop
 
 
 @click.command()
@@ -34,7 +34,8 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
         from sweep.splits import result_bytes
 
         netcdf.check(file, result_bytes(spec, **more), memory=memory, overwrite=overwrite)
-    dataset = sweep.optimise(spec, **more, memory=memory)
+    with stop().looked_at() as look:
+        dataset = sweep.optimise(spec, **more, memory=memory, progress=look)
     if file is not None:
         netcdf.write(dataset, file)
     echo(describe_splits(dataset))
@@ -99,7 +100,9 @@ def sensitivity(
     asked = {"number": number, "replicates": replicates}
     asked = {key: value for key, value in asked.items() if value is not None}
     extend = None if earlier is None else read_netcdf(earlier)
-    dataset = sweep.sensitivity(spec, method=method, second_order=second_order, extend=extend, memory=memory, **asked)
+    asked |= {"method": method, "second_order": second_order, "extend": extend, "memory": memory}
+    with stop().looked_at() as look:
+        dataset = sweep.sensitivity(spec, **asked, progress=look)
     if file is not None:
         netcdf.write(dataset, file)
     echo(describe_sensitivity(dataset))

@@ -96,7 +96,7 @@ def readable(what: str) -> Iterator[None]:
         if isinstance(error, SpecError) or type(error).__module__.startswith("sweep."):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise SpecError(f"{what}: cannot be read: {reason}; delete the damaged shard and run again") from None
+        raise SpecError(f"{what}: cannot be read: {reason}; the command that wrote this store repairs it") from None
 
 
 def label(variable: xr.DataArray) -> str:

@@ -1,5 +1,6 @@
 """The optimal split of a budget for a whole map of scenarios, certified, with named strategies to compare it with."""
 
+import contextlib
 import math
 import os
 import time
@@ -111,9 +112,10 @@ def optimise(
         # The first compiles and allocates; the others would too if they did not wait.
         done = solve(0)
         report(done, number, time.perf_counter() - began)
-        for more in pool.map(solve, range(shard, number, shard)):
-            done += more
-            report(done, number, time.perf_counter() - began)
+        with contextlib.closing(pool.map(solve, range(shard, number, shard))) as rest:
+            for more in rest:
+                done += more
+                report(done, number, time.perf_counter() - began)  # an interrupt ends the other threads too
     if ranges:
         found["holds"] = _ranges(spec, chosen, found, shard)
     return _dataset(spec, chosen, found)

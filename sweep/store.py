@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from sweep.manifest import (
     Shards,
     StoreError,
     attributes,
+    digest,
     intact,
     partials,
     plans_of,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 COORDINATE_CHUNK = 2**20
 LONGEST_INDEX = 10**7
 KEPT = "; stored blocks are kept, the same command goes on"
+PLACE = "place"  # in the file of a tile in progress, which pass, tile and part it is of
 UNFINISHED = ".__lock"  # ends the name of a file that is being written
 IN_FLIGHT = 2  # blocks being written at once: enough to hide the disk behind the device, few enough for the budget
 
@@ -166,8 +168,16 @@ def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str, *, whol
             )
 
 
-def faults(path: Path) -> Iterator[tuple[Path, str]]:
-    """Every file of values or coordinates that is "missing" or "damaged"; all that is stored is read for it."""
+def faults(path: Path, look: Callable[[], None] = lambda: None) -> Iterator[tuple[Path, str]]:
+    """Every file of values or coordinates that is "missing" or "damaged"; all that is stored is read for it.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    look : callable
+        Called before every file.
+    """
     import tensorstore
 
     context = _context()
@@ -178,6 +188,7 @@ def faults(path: Path) -> Iterator[tuple[Path, str]]:
         except ValueError as error:
             raise StoreError(f"{path}: {name} cannot be read: {str(error).splitlines()[0]}") from None
         for position in shards.positions():
+            look()
             fault = shards.fault(position)
             if not fault:
                 try:
@@ -213,7 +224,7 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[P
         described["passes"] = [names | cut for names, cut in zip(held, cuts, strict=True)]
     else:
         described |= cuts[0]
-    described[CHECKSUMS] = "crc32c of every chunk and index, a seal of every shard"
+    described[CHECKSUMS] = digest(described)
     group = zarr.open_group(path, mode="w", zarr_format=3, attributes=described)
     encoded = {
         "compressors": [zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
@@ -448,7 +459,9 @@ class Partials:
             parts, file = self._found[tile]
             # zipfile and NumPy raise whatever they like for bytes that are not theirs.
             with contextlib.suppress(Exception), open(file, "rb") as opened, np.load(opened) as arrays:
-                return parts, dict(arrays)
+                kept = dict(arrays)
+                if kept.pop(PLACE).tolist() == [self._number, tile, parts]:
+                    return parts, kept
         return 0, {}
 
     def keep(self, tile: int, parts: int, arrays: dict[str, np.ndarray]) -> None:
@@ -458,7 +471,7 @@ class Partials:
             folder.mkdir(exist_ok=True)
             file = folder / f"{self._number}-{tile}-{parts}.npz"
             content = io.BytesIO()
-            np.savez(content, **arrays)
+            np.savez(content, **arrays, **{PLACE: np.array([self._number, tile, parts])})
             _put(file, content.getbuffer())
             old = self._found.get(tile)
             self._found[tile] = parts, file

@@ -7,8 +7,11 @@ imported inside what needs them.
 import contextlib
 import errno
 import math
+import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
     from sweep.spec import SweepSpec
 
 COMMANDS = ("cli", "questions", "terminal")  # modules in which the warnings of what they call appear
-REFUSED, INTERRUPTED = 2, 130
+DAMAGED, REFUSED = 1, 2
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OF_AN_EXTRA = ("matplotlib", "h5netcdf", "h5py", "moocore")
 UNITS = {"B": 1, **{f"{p}B": 1000**i for i, p in enumerate("kMGT", 1)}}
 UNITS |= {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
@@ -48,6 +52,68 @@ def _misuse(error: click.UsageError, ctx: click.Context) -> Refusal:
     return Refusal(f"{message}; see {(error.ctx or ctx).command_path} --help")
 
 
+class Stop:
+    """What Ctrl-C, SIGTERM and SIGHUP do while a command runs.
+
+    The first one asks the command to stop: a loop looks after every block, because an exception that is raised
+    anywhere may be swallowed there, as callbacks of the garbage collection do; where no loop runs it is raised at
+    once. The second one ends the process. A signal that is ignored already, as under nohup, stays so.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._is_looked_at = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        """Take the signals over, where Python lets a thread do so."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give them back."""
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _ask(self, number: int, _: Any) -> None:
+        self.number = number
+        for each in self._before:
+            signal.signal(each, signal.SIG_DFL)
+        if sys.stderr.isatty():
+            os.write(2, b"\x1b[?25h")  # the cursor, which a bar hides and a second signal would leave so
+        if not self._is_looked_at:
+            raise KeyboardInterrupt
+
+    @property
+    def code(self) -> int:
+        """The exit status: 130, 143 or 129."""
+        return 128 + (self.number or signal.SIGINT)
+
+    def look(self, *_: Any) -> None:
+        """Stop here if that was asked for; fit to be told of progress."""
+        if self.number:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def looked_at(self) -> "Iterator[Callable[..., None]]":
+        """Wait for a loop, which calls what is yielded after every block."""
+        self._is_looked_at = True
+        try:
+            yield self.look
+        finally:
+            self._is_looked_at = False
+        self.look()
+
+
+def stop() -> Stop:
+    """The signals of the command that runs; of none, where there is no command."""
+    context = click.get_current_context(silent=True)
+    return (context and context.find_object(Stop)) or Stop()
+
+
 class Commands(click.Group):
     """The place where errors become one line: anything else that is raised is a bug and keeps its traceback."""
 
@@ -62,12 +128,21 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
+        ctx.obj = Stop()
+        with ctx.obj:
+            result = self._invoke(ctx)
+        if ctx.obj.number:  # an interrupt that something has swallowed
+            click.echo("stopped", err=True)
+            ctx.exit(ctx.obj.code)
+        return result
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             with _caveats_once():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(ctx.obj.code)
         except click.UsageError as error:
             raise _misuse(error, ctx) from None
         except OSError as error:
@@ -206,13 +281,24 @@ def evaluate(
         else:
             done = f"{last[0].blocks:,} of {count(last[0].total_blocks, 'block')}"
             click.echo(f"stopped after {done}; the same command goes on", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(stop().code) from None
     return dataset, last[0]
 
 
 @contextlib.contextmanager
 def bar() -> "Iterator[Callable[[Progress], None]]":
-    """Draw progress on stderr where that is a terminal, and give the function that moves it."""
+    """Draw progress on stderr where that is a terminal, and give the function that moves it, or stops if asked to."""
+    with stop().looked_at() as look, _drawn() as draw:
+
+        def show(now: "Progress") -> None:
+            look()
+            draw(now)
+
+        yield show
+
+
+@contextlib.contextmanager
+def _drawn() -> "Iterator[Callable[[Progress], None]]":
     if not sys.stderr.isatty():
         yield lambda now: None
         return

@@ -265,6 +265,7 @@ def mark(path, **changes):
     """Change attributes of a store."""
     metadata = json.loads((path / "zarr.json").read_text())
     metadata["attributes"].update(changes)
+    metadata["attributes"]["checksums"] = manifest.digest(metadata["attributes"])
     (path / "zarr.json").write_text(json.dumps(metadata))
 
 
