@@ -238,14 +238,14 @@ def _open(path: Path) -> "xr.Dataset":
     from sweep.describe import count
     from sweep.slices import readable
 
+    with readable(str(path)):
+        dataset = stores.dataset(path)
     plans = manifest.plans_of(path)
     missing = sum(len(manifest.pending(path, plan)) for plan in plans)
     if missing:
         total = count(sum(map(len, plans)), "block")
         click.echo(f"warning: {path}: {missing:,} of {total} not computed yet", err=True)
-    stores.refuse_wrong_coordinates(path)
-    with readable(str(path)):
-        return stores.dataset(path)
+    return dataset
 
 
 @main.command()

@@ -135,11 +135,11 @@ class Offer:
 def _opened(path: Path) -> SweepSpec | xr.Dataset:
     if path.suffix == ".toml":
         return load(path)
+    dataset = stores.dataset(path)
     missing = sum(len(manifest.pending(path, plan)) for plan in manifest.plans_of(path))
     if missing:
         raise SpecError(f"{path}: {missing:,} blocks are not computed yet; run the sweep to its end first")
-    stores.refuse_wrong_coordinates(path)
-    return stores.dataset(path)
+    return dataset
 
 
 def _computed(

@@ -496,6 +496,8 @@ def dataset(path: Path) -> "xr.Dataset":
     import xarray as xr
 
     refuse_damaged(path)
+    if CHECKSUMS not in attributes(path):
+        refuse_wrong_coordinates(path)  # nothing else would tell
     longest = max((n for plan in plans_of(path) for n in plan.shape.values()), default=1)
     return xr.open_zarr(path, chunks=None, create_default_indexes=longest <= LONGEST_INDEX)
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 import sweep as library
 from sweep import equations
 from sweep.cli import main
+from sweep.loop import Progress
 from sweep.model import Domain, Model, Output, Parameter
 from sweep.plan import FIXED_BYTES
 
@@ -636,18 +637,24 @@ def test_run_computes_a_shipped_config(config: Path, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_run_goes_on_after_an_interrupt(tmp_path: Path) -> None:
+def stored(store: Path, number: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a run has stored so many blocks."""
+    deadline = time.monotonic() + 60
+    while len([p for p in store.glob("distance/c/**/*") if p.name.isdigit() and p.is_file()]) < number:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_run_goes_on_after_an_interrupt(number: int, tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(TOY.replace(', "speed"', ""))
     store = tmp_path / "out.zarr"
     args = ("run", tmp_path / "toy.toml", "--store", store, "--memory", FIXED_BYTES + 500_000)
     process = child(SLOW, *args)
-    deadline = time.monotonic() + 60
-    while len([p for p in store.glob("distance/c/**/*") if p.name.isdigit() and p.is_file()]) < 3:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    stored(store, 3, process)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (128 + number, "")
     stopped = re.fullmatch(r"stopped after (\d+) of (\d+) blocks; the same command goes on\n", err)
     assert 1 <= int(stopped[1]) < int(stopped[2])
     state = told("status", store)
@@ -656,6 +663,99 @@ def test_run_goes_on_after_an_interrupt(tmp_path: Path) -> None:
     out, err = child(SLOW, *args).communicate(timeout=120)
     assert err == "" and "the others were stored already" in out
     assert "100 %" in told("status", store)
+
+
+def test_second_interrupt_ends_a_run_whose_block_does_not_end(tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_text(TOY.replace(', "speed"', ""))
+    endless = SLOW.replace("pause(0.1)", "print('begun', flush=True), [pause(0.1) for _ in range(10**9)]")
+    process = child(endless, "run", tmp_path / "toy.toml")
+    assert process.stdout.readline() == "begun\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+
+
+def swallowed(number: int) -> None:
+    """Interrupt this process where exceptions are dropped, as in a callback of the garbage collection."""
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+    except KeyboardInterrupt:
+        pass
+
+
+LOOPS = {
+    "run": ("run", "good.toml"),
+    "plot": ("plot", "good.toml"),
+    "frontier": ("frontier", "good.toml", "--minimise", "time"),
+    "discover": ("discover", "good.toml", "--where", "time < 1"),
+    "sensitivity": ("sensitivity", "good.toml"),
+    "optimise": ("optimise", "good.toml"),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("verb", LOOPS)
+def test_loop_stops_after_the_block_in_which_an_interrupt_was_swallowed(
+    verb: str, number: int, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = []
+
+    def loop(*args: object, progress: object, **options: object) -> None:
+        for block in range(9):
+            blocks.append(block)
+            if block == 4:
+                swallowed(number)
+            progress(Progress(block, 9, block, 9, block, block, 1.0))
+
+    monkeypatch.setitem(vars(library), "run" if verb == "plot" else verb, loop)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    result = sweep(*LOOPS[verb])
+    assert (result.exit_code, result.stdout) == (128 + number, "")
+    assert result.stderr.count("stopped") == 1 and result.stderr.endswith("\n")
+    assert blocks == [0, 1, 2, 3, 4]
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_main_does_not_exit_with_0_after_an_interrupt_that_was_swallowed_outside_a_loop(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = library.load
+
+    def loaded(path: Path, dtype: str | None) -> object:
+        swallowed(signal.SIGTERM)
+        return load(path, dtype)
+
+    monkeypatch.setitem(vars(library), "load", loaded)
+    result = sweep("describe", good)
+    assert (result.exit_code, result.stderr) == (143, "stopped\n")
+
+
+def test_main_leaves_a_signal_ignored_that_was(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def load(path: Path, dtype: str | None) -> None:
+        seen.append(signal.getsignal(signal.SIGHUP))
+        os.kill(os.getpid(), signal.SIGHUP)
+        raise library.SpecError("the end")
+
+    monkeypatch.setitem(vars(library), "load", load)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert_refused(sweep("describe", good), "the end")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert seen == [signal.SIG_IGN]
+
+
+@pytest.mark.filterwarnings("ignore:.*time is relative")
+def test_library_installs_no_handler(toy: Path) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    seen = []
+    library.run(library.load(toy), progress=lambda _: seen.append(signal.getsignal(signal.SIGTERM)))
+    assert set(seen) == {before[1]}
 
 
 def test_run_without_a_store_says_what_an_interrupt_lost(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -726,6 +826,45 @@ def test_status_counts_a_missing_shard(toy: Path) -> None:
     out = told("status", "out.zarr")
     assert f"{len(shards) - 1} of {len(shards)}, " in out
     assert "not complete" in out and "100 %" not in out
+
+
+def test_status_checks_every_file_of_a_store(toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
+    whole = sweep("status", "out.zarr", "--check")
+    assert whole.exit_code == 0 and whole.stdout.splitlines()[-1].endswith("every file holds what was written there")
+    shards = sorted(p for p in Path("out.zarr/distance/c").rglob("*") if p.is_file())
+    content = bytearray(shards[0].read_bytes())
+    content[40] ^= 1
+    shards[0].write_bytes(content)
+    shards[-1].unlink()
+    Path("out.zarr/time/c/0").unlink()
+    result = sweep("status", "out.zarr", "--check")
+    assert result.exit_code == 1
+    names = [str(p.relative_to("out.zarr")) for p in (shards[0], shards[-1])]
+    assert [line.split() for line in result.stdout.splitlines()[-4:-1]] == [
+        ["missing", "time/c/0"],
+        ["damaged", names[0]],
+        ["missing", names[1]],
+    ]
+    assert "1 damaged, 2 missing; the command that wrote this store computes them again" in result.stdout
+    assert sweep("run", toy, "--store", "out.zarr").exit_code == 0
+    assert sweep("status", "out.zarr", "--check").exit_code == 0
+
+
+@pytest.mark.parametrize("command", [["plot"], ["frontier", "--minimise", "distance"]])
+@pytest.mark.parametrize("damage", ["bit", "swap", "coordinate"])
+def test_main_refuses_to_read_a_damaged_store_in_one_line(damage: str, command: list[str], toy: Path) -> None:
+    sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
+    shards = sorted(p for p in Path("out.zarr/distance/c").rglob("*") if p.is_file())
+    if damage == "bit":
+        content = bytearray(shards[0].read_bytes())
+        content[40] ^= 1
+        shards[0].write_bytes(content)
+    elif damage == "swap":
+        shards[0].write_bytes(shards[1].read_bytes())
+    else:
+        Path("out.zarr/time/c/0").unlink()
+    assert_refused(sweep(command[0], "out.zarr", *command[1:]), "the command that wrote this store repairs it")
 
 
 def test_status_reports_at_most_the_bytes_that_describe_announced(toy: Path) -> None:
