@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,8 @@ def finished(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
     if not path.exists() or not attributes(path)["complete"]:
         return False
     damage = list(faults(path))
-    refuse_other(path, model, spec, device, whole=not damage)
+    refuse_other(path, model, spec, device, whole=not _of_values(path, damage))
+    _warn_of_no_checksums(path)
     return not damage and not any(_wrong_coordinates(path, result_axes(model, spec)))
 
 
@@ -101,7 +102,9 @@ def place(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: 
         remove(fresh)
         return path, False
     if not overwrite:
-        refuse_other(path, model, spec, device, whole=attributes(path)["complete"] and not any(faults(path)))
+        whole = attributes(path)["complete"] and not _of_values(path, faults(path))
+        refuse_other(path, model, spec, device, whole=whole)
+        _warn_of_no_checksums(path)
         return path, True
     if not attributes(path)["complete"] and _goes_on(path, model, spec, device):
         return path, True
@@ -109,6 +112,18 @@ def place(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: 
         return fresh, True
     remove(fresh)
     return fresh, False
+
+
+def _of_values(path: Path, damage: Iterable[tuple[Path, str]]) -> bool:
+    """Whether values are among what is damaged; coordinates have the same bits on every device."""
+    axes = {dim for plan in plans_of(path) for dim in plan.shape}
+    return any(file.relative_to(path).parts[0] not in axes for file, _ in damage)
+
+
+def _warn_of_no_checksums(path: Path) -> None:
+    if CHECKSUMS not in attributes(path):
+        message = "was begun before stores had checksums: damage in it may go unseen; --overwrite computes it again"
+        warnings.warn(f"{path}: {message}", UserWarning, stacklevel=5)
 
 
 def _goes_on(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
@@ -268,9 +283,6 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[P
 def mend(path: Path, model: Model, spec: SweepSpec) -> None:
     """Write coordinates again that are missing or wrong, which follow from the spec; remove shards that are damaged."""
     shards = shards_of(path)
-    if not any(each.sealed for each in shards.values()):
-        message = "was begun before stores had checksums: damage in it may go unseen; --overwrite computes it again"
-        warnings.warn(f"{path}: {message}", UserWarning, stacklevel=4)
     with _io(path):
         for leftover in path.rglob("*" + UNFINISHED):  # temporary files of a killed run
             leftover.unlink(missing_ok=True)

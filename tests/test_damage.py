@@ -6,6 +6,8 @@ import itertools
 import os
 import random
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -190,7 +192,7 @@ def plan_number(plan, store, shard):
     return next(block.number for block in plan.blocks() if block.index == index)
 
 
-@pytest.mark.parametrize("file", ["y/c/0/0", "x/c/0", "k/c"])
+@pytest.mark.parametrize("file", ["y/c/0/0", "k/c"])
 def test_run_refuses_to_repair_values_on_another_device(file, store, monkeypatch):
     flip(store / file, 70)
     monkeypatch.setattr(sweep.loop, "device_kind", lambda: "abacus")
@@ -198,6 +200,13 @@ def test_run_refuses_to_repair_values_on_another_device(file, store, monkeypatch
     with pytest.raises(StoreError, match="begun with device"):
         run(store)
     assert contents(store) == before
+
+
+def test_run_repairs_coordinates_on_any_device(whole, store, monkeypatch):
+    flip(store / "x/c/0", 70)
+    monkeypatch.setattr(sweep.loop, "device_kind", lambda: "abacus")
+    run(store)
+    assert contents(store) == contents(whole)
 
 
 def test_run_warns_of_a_store_without_checksums_and_goes_on(tmp_path, monkeypatch):
@@ -210,8 +219,9 @@ def test_run_warns_of_a_store_without_checksums_and_goes_on(tmp_path, monkeypatc
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stores, "CHECKSUMS", "of_old")
         run(path, progress=stop)
-    with pytest.warns(UserWarning, match="was begun before stores had checksums"):
-        run(path)
+    for _ in range(2):  # to go on with it, and when it is complete
+        with pytest.warns(UserWarning, match="was begun before stores had checksums"):
+            run(path)
     xr.testing.assert_equal(stores.dataset(path).load(), sweep.run(SPEC, model=MODEL))
 
 
@@ -363,3 +373,16 @@ def test_replacement_of_a_store_that_is_gone_takes_its_place(store, tmp_path):
     run(store, other, progress=steps.append)
     assert steps[0].blocks >= 2
     assert os.listdir(tmp_path) == ["out.zarr"]
+
+
+def test_commands_killed_at_random_moments_lose_nothing_and_leave_nothing():
+    root = Path(sweep.__file__).parents[1]
+    cases = ["statistics", "overwrite", "netcdf", "extend"]
+    options = ["--kills", "8", *(word for case in cases for word in ("--case", case))]
+    command = [sys.executable, "benchmarks/kills.py", *options]
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    last = {line.partition(":")[0]: line for line in done.stdout.splitlines()}
+    assert list(last) == cases
+    assert all(": 2 kills," in line and line.endswith("nothing lost, nothing left") for line in last.values())
