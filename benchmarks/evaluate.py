@@ -22,7 +22,7 @@ import numpy as np
 import record
 import rivals
 
-from kernels import stages
+from kernels.loss import stages
 from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import Evaluator
 from sweep.plan import Plan

@@ -1,14 +1,14 @@
 """Pure JAX kernels of the relative-loss equation and its inverses; needs jax and numpy, nothing else."""
 
-from kernels.inverse import fleet_for_target, rate_for_target, time_to_target
-from kernels.nondominated import is_nondominated, pareto_rank
-from kernels.relative_loss import (
+from kernels.loss.equation import (
     compute_ratio,
     effective_years,
     log_relative_excess_loss,
     relative_excess_loss,
     relative_loss,
 )
+from kernels.loss.inverse import fleet_for_target, rate_for_target, time_to_target
+from kernels.nondominated import is_nondominated, pareto_rank
 
 __all__ = [
     "compute_ratio",

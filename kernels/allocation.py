@@ -22,10 +22,10 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from kernels import special
-from kernels.quadrature import gauss_legendre
-from kernels.relative_loss import as_arrays, growth, growth_slope
-from kernels.special import LN2
+from kernels.loss import special
+from kernels.loss.equation import as_arrays, growth, growth_slope
+from kernels.loss.quadrature import gauss_legendre
+from kernels.loss.special import LN2
 
 SOFTWARE = ("live", "locked")
 NODES, FEW_DATES = 16, 32  # of the quadrature between two dates, and more where there are few dates

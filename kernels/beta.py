@@ -7,7 +7,7 @@ either end, so both tails are accurate.
 
 import numpy as np
 
-from kernels.quadrature import gauss_legendre
+from kernels.loss.quadrature import gauss_legendre
 
 STEPS = 2048  # of the table, in v
 EDGE = 31.0 * np.log(2.0)  # u from 2^-31 to 1 - 2^-31

@@ -18,9 +18,9 @@ from jax.scipy.special import ndtr
 from jax.typing import ArrayLike
 
 from kernels import normal as standard_normal
-from kernels import special
 from kernels.beta import EDGE, beta_table
-from kernels.special import LN2, LOG2_E
+from kernels.loss import special
+from kernels.loss.special import LN2, LOG2_E
 
 
 def _float(u: ArrayLike) -> Array:

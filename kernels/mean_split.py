@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from kernels.allocation import graded_rule, grading
-from kernels.special import LN2
+from kernels.loss.special import LN2
 
 SERIES = 16  # terms of the series of exprel'' for |z| < 1
 UNROLLED = 5  # nodes that are summed at once

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels import special
-from kernels.special import LN2, LOG2_E
+from kernels.loss import special
+from kernels.loss.special import LN2, LOG2_E
 
 # M. J. Wichura, Algorithm AS 241, Applied Statistics 37 (1988) 477-484: the quantile is a rational function of
 # 0.180625 - (p - 1/2)^2 in the middle, of sqrt(-ln p) - 1.6 beside it, and of sqrt(-ln p) - 5 beyond.

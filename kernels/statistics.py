@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels import special
+from kernels.loss import special
 
 State = tuple[Array, ...]
 

@@ -19,9 +19,9 @@ import numpy as np
 from jax import Array, lax
 
 from kernels.allocation import GRADED, graded_rule
+from kernels.loss.special import LN2
 from kernels.research_scan import research_grid
 from kernels.simplex_newton import TINY, eliminate, gaps
-from kernels.special import LN2
 from kernels.splits import CERTIFIED, Split, as_split
 
 LARGEST = 230.0  # logarithm of the largest ratio, whose square must not overflow

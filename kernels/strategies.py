@@ -23,11 +23,11 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from kernels import special
 from kernels.allocation import GRADED, improved_software_rate
-from kernels.quadrature import gauss_legendre
-from kernels.relative_loss import as_arrays, growth, growth_slope
-from kernels.special import LN2
+from kernels.loss import special
+from kernels.loss.equation import as_arrays, growth, growth_slope
+from kernels.loss.quadrature import gauss_legendre
+from kernels.loss.special import LN2
 
 NODES = 32  # of the quadrature before the later date, and as many after it
 WHOLE = 4.0  # units of rounding by which two shares may miss 1 and still be all of the budget

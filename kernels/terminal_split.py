@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from kernels.loss.special import LN2
 from kernels.research_scan import research_grid
-from kernels.special import LN2
 from kernels.splits import CONVERGED, FAILED, STALLED, Split
 
 SEARCHED, NARROWINGS = 65, 60  # research shares of the scan, and golden sections after it

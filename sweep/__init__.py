@@ -71,20 +71,37 @@ __all__ = [
 ]
 
 _HOMES = {
-    "schema": ("SpecError",),
     "axis": ("Axis",),
-    "distribution": ("Correlation", "Distribution", "Draws"),
-    "pooling": ("pooled",),
-    "statistic": ("Statistic",),
-    "spec": ("Allocation", "Fixed", "SweepSpec"),
-    "model": ("Domain", "Model", "Output", "Parameter", "Stages"),
-    "loop": ("Progress", "run"),
-    "manifest": ("StoreError",),
-    "equations": ("load",),
-    "splits": ("optimise",),
-    "indices": ("sensitivity",),
-    "pareto": ("frontier",),
     "discovery": ("discover",),
+    "distribution": (
+        "Correlation",
+        "Distribution",
+        "Draws",
+    ),
+    "equations": ("load",),
+    "indices": ("sensitivity",),
+    "loop": (
+        "Progress",
+        "run",
+    ),
+    "manifest": ("StoreError",),
+    "model": (
+        "Domain",
+        "Model",
+        "Output",
+        "Parameter",
+        "Stages",
+    ),
+    "pareto": ("frontier",),
+    "pooling": ("pooled",),
+    "schema": ("SpecError",),
+    "spec": (
+        "Allocation",
+        "Fixed",
+        "SweepSpec",
+    ),
+    "splits": ("optimise",),
+    "statistic": ("Statistic",),
 }
 
 

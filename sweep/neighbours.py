@@ -18,7 +18,7 @@ def refuse_other_kernels() -> None:
     if spec is not None and spec.origin is not None:
         # Theirs replaces our file and leaves the others, so where it is says nothing.
         with open(spec.origin, "rb") as file:
-            if b"kernels.relative_loss" in file.read():
+            if b"kernels.loss" in file.read():
                 return
     where = "none" if spec is None else spec.origin or ", ".join(spec.submodule_search_locations or ())
     raise ImportError(

@@ -136,7 +136,7 @@ def _ours(name: str, given: list[Any], least: "Array") -> list[Any] | None:
     """Evaluate an exponential or a logarithm by operations that are rounded apart; None for anything else."""
     import jax
 
-    from kernels import special
+    from kernels.loss import special
 
     known = {"exp": special.exp, "log": special.log}
     if name not in known:

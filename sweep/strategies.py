@@ -71,7 +71,7 @@ def _fleets(
     import jax.numpy as jnp
 
     from kernels import effective_years
-    from kernels.special import LN2
+    from kernels.loss.special import LN2
     from kernels.strategies import later_share
 
     rest = later_share(front_load_share, research_share)

@@ -26,7 +26,7 @@ MODERATE_NEED = 48.0  # up to this power of two nor has the table of what a targ
 
 
 def _growth(time: np.ndarray, doubling_rate: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
+    from kernels.loss import stages
 
     years, exponent = stages.growth_table(time, doubling_rate)
     return {"growth_years": years, "growth_exponent": exponent}
@@ -37,7 +37,7 @@ def _moderate_growth(time: np.ndarray, doubling_rate: np.ndarray) -> dict[str, n
 
 
 def _fleet(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
+    from kernels.loss import stages
 
     return {"fleet": stages.fleet_table(fleet_size, reference_fleet, reference_years)}
 
@@ -77,7 +77,7 @@ def _forward(
 
 
 def _law(scaling_exponent: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
+    from kernels.loss import stages
 
     return {"nats": stages.nats_table(scaling_exponent)}
 
@@ -88,7 +88,7 @@ def _power_for(terms: int) -> Callable[..., dict[str, np.ndarray]]:
 
 
 def _power(terms: int, scaling_exponent: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
+    from kernels.loss import stages
 
     return {f"term_{i:02}": term for i, term in enumerate(stages.power_table(float(scaling_exponent), terms))}
 
@@ -108,7 +108,7 @@ def _yearly_cost(
 
 
 def _need(target: np.ndarray, scaling_exponent: np.ndarray, irreducible_share: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
+    from kernels.loss import stages
 
     need, exponent = stages.need_table(target, scaling_exponent, irreducible_share)
     return {"need": need, "need_exponent": exponent}
@@ -123,13 +123,13 @@ def _moderate_need(
 def _fleet_years(
     fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray
 ) -> dict[str, np.ndarray]:
-    from kernels import stages
+    from kernels.loss import stages
 
     return {"fleet_years": stages.fleet_years_table(fleet_size, reference_fleet, reference_years)}
 
 
 def _pace(doubling_rate: np.ndarray) -> dict[str, np.ndarray]:
-    from kernels import stages
+    from kernels.loss import stages
 
     pace, years = stages.pace_table(doubling_rate)
     return {"pace": pace, "years_per_doubling": years}
@@ -159,7 +159,7 @@ def _finish(
     **given: "Array",
 ) -> dict[str, "Array"]:
     """Evaluate outputs from the tables of stage 1."""
-    from kernels import stages
+    from kernels.loss import stages
 
     compute = (fleet, growth_years, growth_exponent)
     terms = [given[k] for k in sorted(given) if k.startswith("term_")]
@@ -185,7 +185,7 @@ def _finish_inverses(
     given: Mapping[str, "Array"],
 ) -> dict[str, "Array"]:
     """Evaluate those inverses that are wanted; only they have their tables. The rate has none: it is solved for."""
-    from kernels import stages
+    from kernels.loss import stages
 
     found = {}
     need = (given.get("need"), given.get("need_exponent"))

@@ -632,7 +632,7 @@ def test_run_names_the_extra_that_netcdf_needs(missing: str, toy: Path, monkeypa
 
 @pytest.mark.parametrize("config", [ROOT / "configs" / "smoke.toml"], ids=["smoke"])
 def test_run_computes_a_shipped_config(config: Path, tmp_path: Path) -> None:
-    pytest.importorskip("kernels.stages", reason="the kernels are not there")
+    pytest.importorskip("kernels.loss.stages", reason="the kernels are not there")
     result = sweep("run", config, "--store", tmp_path / "out.zarr")
     assert (result.exit_code, result.stderr) == (0, "")
 

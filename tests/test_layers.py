@@ -16,7 +16,17 @@ FILES = {
 }
 # A module imports only from the floors below its own. The package `sweep` is its facade, which imports when asked.
 FLOORS = [
-    {"sweep.boxes", "sweep.doubts", "sweep.files", "sweep.lock", "sweep.machine", "sweep.neighbours", "sweep.ranges", "sweep.rounding", "sweep.schema"},
+    {
+        "sweep.boxes",
+        "sweep.doubts",
+        "sweep.files",
+        "sweep.lock",
+        "sweep.machine",
+        "sweep.neighbours",
+        "sweep.ranges",
+        "sweep.rounding",
+        "sweep.schema",
+    },
     {"sweep.axis", "sweep.forks", "sweep.plan", "sweep.reference"},
     {"sweep.comparison", "sweep.measure", "sweep.oracle"},
     {"sweep.ceilings", "sweep.work"},

@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from kernels.quadrature import gauss_legendre
+from kernels.loss.quadrature import gauss_legendre
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 10, 16, 17, 32, 48, 816])

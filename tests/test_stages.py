@@ -12,7 +12,7 @@ import pytest
 import reference
 
 import sweep.tables
-from kernels import stages
+from kernels.loss import stages
 
 POINTS = 20_000
 OPTIONS = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None

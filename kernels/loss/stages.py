@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels import special
-from kernels.relative_loss import DIRECT, power
-from kernels.special import LN2
+from kernels.loss import special
+from kernels.loss.equation import DIRECT, power
+from kernels.loss.special import LN2
 
 TERMS = {"float32": 8, "float64": 19}  # of a power with one exponent
 SMALL_EXPONENT = 0.25  # for exponents up to which they suffice
@@ -87,7 +87,7 @@ def need_table(
 
 
 def _log2_excess(target: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log2 X* = log2((R* − e) / (1 − e)), its whole part and the rest apart, as in :mod:`kernels.inverse`."""
+    """log2 X* = log2((R* − e) / (1 − e)), its whole part and the rest apart, as in :mod:`kernels.loss.inverse`."""
     room, rest = target - share, 1.0 - share
     back = room - target
     lost = (target - (room - back)) + (-share - back)

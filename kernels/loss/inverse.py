@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from kernels import special
-from kernels.relative_loss import as_arrays, effective_years, growth, growth_slope
-from kernels.special import LN2
+from kernels.loss import special
+from kernels.loss.equation import as_arrays, effective_years, growth, growth_slope
+from kernels.loss.special import LN2
 
 _NEWTON_STEPS = 6  # enough for float64 from the starting values below, on the whole domain
 

@@ -16,8 +16,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from kernels import special
-from kernels.special import LN2
+from kernels.loss import special
+from kernels.loss.special import LN2
 
 # Growth is kept as a number and a power of two where 2^(γt) is beyond 2^32, so that it cannot overflow; the number is
 # then so large that beside it the 1 in 1 + (N/N0) G/T0 matters only while the power of two is small.
@@ -192,7 +192,7 @@ def relative_loss(
 
 
 def power(e: Array, r: Array, kappa: Array, factor: Array | None = None, *, bounded: bool = False) -> Array:
-    """factor c^(−kappa) for c = 2^e (1 + r), split as by :func:`kernels.special.split`, and c >= 1.
+    """factor c^(−kappa) for c = 2^e (1 + r), split as by :func:`kernels.loss.special.split`, and c >= 1.
 
     A factor of None stands for 1. `bounded` says that the result is no smaller than the smallest normal number. The
     whole exponent is multiplied by kappa without rounding, in two halves; only the rest is rounded.
