@@ -15,8 +15,8 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import ndtr
 
-from kernels import normal
-from kernels.distributions import tails
+from kernels.draws import normal
+from kernels.draws.distributions import tails
 from kernels.indices import CONSTANT, NOT_FINITE, OK, Estimate, mean_of, share_of, sum_of_points
 
 MOST = 10  # inputs: 2^10 evaluations a point

@@ -235,7 +235,7 @@ class Draws(Frozen):
                     raise ValueError(f"correlations: {unknown('distribution', name, order)}")
             i, j = (order.index(name) for name in pair.between)
             ranks[i, j] = ranks[j, i] = pair.rank
-        from kernels.copula import copula_cholesky
+        from kernels.draws.copula import copula_cholesky
 
         try:
             return copula_cholesky(ranks, order)

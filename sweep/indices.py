@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from kernels import shapley
+from kernels.draws.sobol import MAX_DIMENSIONS
 from kernels.indices import student_t
-from kernels.sobol import MAX_DIMENSIONS
 from sweep.attribution import METHODS, dataset_of, local_quantities, sampled_quantities
 from sweep.distribution import DRAWN
 from sweep.equations import model_of

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from kernels.sobol import scrambling, sobol_block
+from kernels.draws.sobol import scrambling, sobol_block
 from sweep.response import Grid, Response, evaluate
 from sweep.sampler import seed_of
 

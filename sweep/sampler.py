@@ -16,7 +16,7 @@ from sweep.schema import SpecError
 if TYPE_CHECKING:
     from jax import Array
 
-    from kernels.sobol import Scrambling
+    from kernels.draws.sobol import Scrambling
 
 ROW = 2**14  # draws that are made together, always from a multiple of it, so that the bits do not depend on the request
 
@@ -107,14 +107,14 @@ def quantiles(u: "Array", distributions: tuple[Distribution, ...], factor: "Arra
         One for each parameter, (points,), of the type of `u`.
     """
     if factor is not None:
-        from kernels.distributions import correlated
+        from kernels.draws.distributions import correlated
 
         u = correlated(u, factor)
     return tuple(_quantile(row, distribution) for row, distribution in zip(u, distributions, strict=True))
 
 
 def _quantile(u: "Array", given: Distribution) -> "Array":
-    from kernels import distributions as kernel
+    from kernels.draws import distributions as kernel
 
     kind, cut = given.distribution, {"lower": given.minimum, "upper": given.maximum}
     if kind == "normal":
@@ -160,7 +160,7 @@ def _compiled() -> "Callable[..., tuple[Array, ...]]":
 
 def _uniform(sampler: Sampler, replicate: int, start: int, count: int) -> np.ndarray:
     """Points of the unit cube from which draws are made, (parameters, draws)."""
-    from kernels import sobol
+    from kernels.draws import sobol
 
     draws, columns = sampler.draws, sampler.columns
     seed = seed_of(draws.seed, replicate)
@@ -173,6 +173,6 @@ def _uniform(sampler: Sampler, replicate: int, start: int, count: int) -> np.nda
 
 @lru_cache(maxsize=1024)
 def _scrambling(seed: int | tuple[int, int], dimensions: int) -> "Scrambling":
-    from kernels import sobol
+    from kernels.draws import sobol
 
     return sobol.scrambling(seed, dimensions)

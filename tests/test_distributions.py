@@ -11,9 +11,9 @@ from mpmath import mpf
 from scipy import special as peer
 from scipy import stats
 
-from kernels import distributions, sobol
-from kernels.beta import beta_table
-from kernels.copula import copula_cholesky
+from kernels.draws import distributions, sobol
+from kernels.draws.beta import beta_table
+from kernels.draws.copula import copula_cholesky
 
 INF, NAN = np.inf, np.nan
 DTYPES = (np.float32, np.float64)

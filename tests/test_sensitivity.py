@@ -13,7 +13,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from kernels.sobol import scrambling, sobol_points
+from kernels.draws.sobol import scrambling, sobol_points
 from sweep import figures, indices, replicates
 from sweep.causes import plot_sensitivity
 from sweep.cli import main

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from scipy.stats import qmc
 
-from kernels import sobol
+from kernels.draws import sobol
 
 SEQUENCES = [(1, 30), (4, 30), (64, 30), (4, 32), (3, 10), (64, 33), (2, 53)]
 

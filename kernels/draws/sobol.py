@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from kernels.direction_numbers import JOE_KUO
+from kernels.draws.direction_numbers import JOE_KUO
 
 MAX_DIMENSIONS = len(JOE_KUO.split("\n")) - 1
 MAX_BITS = 53  # what a float64 holds

@@ -17,8 +17,8 @@ from jax import Array
 from jax.scipy.special import ndtr
 from jax.typing import ArrayLike
 
-from kernels import normal as standard_normal
-from kernels.beta import EDGE, beta_table
+from kernels.draws import normal as standard_normal
+from kernels.draws.beta import EDGE, beta_table
 from kernels.loss import special
 from kernels.loss.special import LN2, LOG2_E
 
@@ -266,7 +266,7 @@ def correlated(u: ArrayLike, cholesky: ArrayLike) -> Array:
     u : array_like
         (d, ...) in [0, 1], independent along the first axis.
     cholesky : array_like
-        (d, d), lower triangular: a Cholesky factor of `kernels.copula.copula_cholesky`.
+        (d, d), lower triangular: a Cholesky factor of `kernels.draws.copula.copula_cholesky`.
 
     Returns
     -------

@@ -76,7 +76,7 @@ class _Integral:
 
 
 def beta_table(alpha: float, beta: float, *, lower: float = 0.0, upper: float = 1.0) -> np.ndarray:
-    """Table of the beta distribution's quantile, truncated to [lower, upper], for `kernels.distributions.beta`.
+    """Table of the beta distribution's quantile, truncated to [lower, upper], for `kernels.draws.distributions.beta`.
 
     Parameters
     ----------

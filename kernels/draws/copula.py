@@ -22,7 +22,7 @@ def copula_cholesky(rank_correlations: ArrayLike, names: Sequence[str] | None = 
     Returns
     -------
     numpy.ndarray
-        float64 (d, d), lower triangular, for `kernels.distributions.correlated`.
+        float64 (d, d), lower triangular, for `kernels.draws.distributions.correlated`.
 
     Raises
     ------
