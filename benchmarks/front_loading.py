@@ -17,8 +17,8 @@ import numpy as np
 import record
 import scipy.optimize
 
-from kernels.allocation import FEW_DATES
-from kernels.front_loading import COARSE, CONVERGED, Split, optimal_split
+from kernels.split.allocation import FEW_DATES
+from kernels.split.solver import COARSE, CONVERGED, Split, optimal_split
 from sweep import workloads
 
 LN2 = np.log(2.0)

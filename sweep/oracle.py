@@ -93,7 +93,7 @@ def rate_for_target(p: Point) -> np.ndarray:
 def mean_loss(
     shares: np.ndarray, research_share: float, scenario: Mapping[str, float], *, panels: int = 24
 ) -> np.longdouble:
-    """Discounted mean of the loss of one purchase schedule (kernels.allocation has the problem), live software.
+    """Discounted mean of the loss of one purchase schedule (kernels.split.allocation has the problem), live software.
 
     Composite Gauss–Legendre with 16 nodes: each panel between two dates is twice as wide as the one before.
     """

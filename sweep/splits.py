@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from kernels import allocation as kernel
-from kernels import front_loading as solver
+from kernels.split import allocation as kernel
+from kernels.split import solver
 from sweep.distribution import DRAWN
 from sweep.draws import sampler_of
 from sweep.equations import model_of
@@ -78,7 +78,7 @@ def optimise(
 
     Notes
     -----
-    The optimiser and what its certificate bounds: :mod:`kernels.front_loading`. Strategies are this project's own.
+    The optimiser and what its certificate bounds: :mod:`kernels.split.solver`. Strategies are this project's own.
     """
     refuse_to_hang()
     spec = model_of(spec, FRONT_LOADING).resolve(spec).model_copy(update={"dtype": "float64"})

@@ -26,7 +26,7 @@ SOURCE = (
 
 def _strategy(**given: "Array") -> dict[str, "Array"]:
     """Evaluate the outputs of the model ``strategies``."""
-    from kernels import strategies
+    from kernels.split import strategies
 
     shares = [given[name] for name in ("front_load_share", "research_share", "later_date")]
     scenario = {name: given[name] for name in _SCENARIO}
@@ -72,7 +72,7 @@ def _fleets(
 
     from kernels import effective_years
     from kernels.loss.special import LN2
-    from kernels.strategies import later_share
+    from kernels.split.strategies import later_share
 
     rest = later_share(front_load_share, research_share)
     money = jnp.where(jnp.isnan(rest), rest, budget * reference_fleet)  # in accelerators
@@ -116,7 +116,7 @@ def _delayed(
     """Evaluate the outputs of the model ``delayed_start``."""
     import jax.numpy as jnp
 
-    from kernels.strategies import log_delayed_compute_ratio
+    from kernels.split.strategies import log_delayed_compute_ratio
 
     reference = {"reference_fleet": reference_fleet, "reference_years": reference_years}
     log_c = log_delayed_compute_ratio(fleet_size, start_date, duration, doubling_rate, **reference)

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from kernels import nondominated, statistics
-from kernels.front_loading import CONVERGED, Split, optimal_split
+from kernels.split.solver import CONVERGED, Split, optimal_split
 from sweep import oracle
 from sweep.axis import Axis
 from sweep.distribution import Distribution

@@ -9,7 +9,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from kernels import allocation
+from kernels.split import allocation
 
 NAMES = (
     "research_share",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from kernels import allocation, front_loading
-from kernels.front_loading import CONVERGED, PARAMETERS, optimal_split, sensitivity
+from kernels.split import allocation, solver
+from kernels.split.solver import CONVERGED, PARAMETERS, optimal_split, sensitivity
 
 LN2 = np.log(2.0)
 SIZE = 256
@@ -365,7 +365,7 @@ def test_optimal_split_of_steep_scenarios_beats_random_ones(steep):
 def test_mean_losses_are_those_of_the_definition(steep):
     scenario, _, software = steep
     shares = np.random.default_rng(3).dirichlet(np.full(9, 0.3), SIZE).T
-    found = np.asarray(front_loading.mean_losses(scenario, shares[:-1], shares[-1], software=software))
+    found = np.asarray(solver.mean_losses(scenario, shares[:-1], shares[-1], software=software))
     for i in range(0, SIZE, 4):
         right = loss_in_logarithms(one_of(scenario, i), shares[:, i], software)
         np.testing.assert_allclose(found[i], right, rtol=1e-7)
@@ -410,4 +410,4 @@ def test_optimal_split_wants_double_precision():
 
 def test_optimal_split_marks_what_is_not_a_number():
     split = solve(scenarios(horizon=[4.0, 4.0], budget=[1.0, np.nan]), 8)
-    assert split.status.tolist() == [CONVERGED, front_loading.FAILED]
+    assert split.status.tolist() == [CONVERGED, solver.FAILED]

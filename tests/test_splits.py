@@ -15,7 +15,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 
 import sweep
-from kernels import front_loading as solver
+from kernels.split import solver
 from sweep import splits
 from sweep.cli import main
 from sweep.describe import _inward

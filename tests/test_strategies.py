@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import sweep
-from kernels import allocation, strategies
+from kernels.split import allocation, strategies
 from sweep.equations import MODELS
 
 SHARES = ("front_load_share", "research_share", "later_date")

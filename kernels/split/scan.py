@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from kernels.mean_split import Problem, evaluate
-from kernels.simplex_newton import advance, begin, direction
+from kernels.split.mean import Problem, evaluate
+from kernels.split.newton import advance, begin, direction
 
 ROUNDS, WARM_ROUNDS = 1, 2  # of block pivoting at each of the research shares, and at the first
 WARM_UP = 3  # steps at the first of the research shares

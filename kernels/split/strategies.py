@@ -2,7 +2,7 @@
 
 A strategy spends a share w_0 of a budget B on accelerators at time 0, w_R on efficiency research and the rest, w_1, on
 accelerators at a later date D. With the first fleet F = n0 + B w_0, and the rate g = b − δ/ln 2 at which what is
-installed gains, b being the software rate after research, the compute ratio of :mod:`kernels.allocation` is
+installed gains, b being the software rate after research, the compute ratio of :mod:`kernels.split.allocation` is
 
     c(t) = 1 + (1/T0) [F G(t, g) + B w_1 2^((a + b) D) G(t − D, g)],    the last term where t > D
 
@@ -23,11 +23,11 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from kernels.allocation import GRADED, improved_software_rate
 from kernels.loss import special
 from kernels.loss.equation import as_arrays, growth, growth_slope
 from kernels.loss.quadrature import gauss_legendre
 from kernels.loss.special import LN2
+from kernels.split.allocation import GRADED, improved_software_rate
 
 NODES = 32  # of the quadrature before the later date, and as many after it
 WHOLE = 4.0  # units of rounding by which two shares may miss 1 and still be all of the budget
@@ -88,7 +88,7 @@ def log_compute_ratio(
     later_date, time : array_like
         Date D of the second purchase and time t [years], >= 0; a date that is not before t has bought nothing yet.
     budget, hardware_rate, software_rate, research_gain, research_scale, depreciation, installed_fleet, reference_years
-        As in :func:`kernels.allocation.log_compute_ratio`, with its defaults.
+        As in :func:`kernels.split.allocation.log_compute_ratio`, with its defaults.
 
     Returns
     -------

@@ -6,7 +6,7 @@ next valley where its loss is close. The descent is Newton's method on a mean po
 shares, with a quadratic model over the simplex solved by block pivoting: it ends at exact zeros, on average in 4 steps
 from the scan. An evaluation with more nodes certifies; what it does not certify is solved again with them, and with
 more rounds of pivoting, without which a few scenarios in 1e4 at 8 dates, and a third of them at 64, cycle between
-active sets. What is too steep even so, or for the nodes, is solved by :mod:`kernels.steep_split`, which is then
+active sets. What is too steep even so, or for the nodes, is solved by :mod:`kernels.split.steep`, which is then
 compiled. Lanes that are finished are gathered out. The second derivatives cost little more than the first, for c is
 two numbers carried from date to date.
 
@@ -17,7 +17,7 @@ mirror descent (exponentiated gradient) 98 % after 3000 steps, 3.3 ms; projected
 them move the research share and the purchases by a gradient that differs in size by orders. This method: all of them
 in 4 steps, some 0.03 ms with scan and certification (jax 0.10, optax 0.2.8, 2 cores).
 
-The problem is that of :mod:`kernels.allocation`. Arrays have scenarios along the last axis, of N or, in a chunk, B.
+The problem is that of :mod:`kernels.split.allocation`. Arrays have scenarios along the last axis, of N or, in a chunk, B.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,14 +28,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from kernels.allocation import FEW_DATES, SOFTWARE, default_nodes
-from kernels.mean_split import evaluate, pose
-from kernels.research_scan import scan
-from kernels.simplex_newton import certify, descend
-from kernels.split_sensitivity import sensitivity
-from kernels.splits import CERTIFIED, CONVERGED, FAILED, PARAMETERS, STALLED, Sensitivity, Split, as_split
-from kernels.steep_split import checked, least_steep
-from kernels.terminal_split import least_terminal
+from kernels.split.allocation import FEW_DATES, SOFTWARE, default_nodes
+from kernels.split.mean import evaluate, pose
+from kernels.split.newton import certify, descend
+from kernels.split.records import CERTIFIED, CONVERGED, FAILED, PARAMETERS, STALLED, Sensitivity, Split, as_split
+from kernels.split.scan import scan
+from kernels.split.sensitivity import sensitivity
+from kernels.split.steep import checked, least_steep
+from kernels.split.terminal import least_terminal
 
 __all__ = [
     "CERTIFIED",
@@ -91,14 +91,14 @@ def optimal_split(
     Parameters
     ----------
     scenario : mapping of str to jax.Array, shape (N,)
-        Every name of `PARAMETERS`, with units and meanings as in :func:`kernels.allocation.mean_loss`, float64 (the
+        Every name of `PARAMETERS`, with units and meanings as in :func:`kernels.split.allocation.mean_loss`, float64 (the
         caller enables 64-bit); the terminal objective takes no notice of the discount rate.
     dates : int
         Dates of purchase K, 1 to 64.
     objective : {"mean", "terminal"}
         Discounted mean of the relative excess loss, or the logarithm of that at the horizon.
     software : {"live", "locked"}
-        As in :func:`kernels.allocation.log_compute_ratio`.
+        As in :func:`kernels.split.allocation.log_compute_ratio`.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def mean_losses(
 ) -> Array:
     """Mean losses (N,) of given splits, (K, N) and (N,), by a quadrature that is fine enough for every scenario.
 
-    Unlike :func:`kernels.allocation.mean_loss` it is not traceable. The other arguments are those of
+    Unlike :func:`kernels.split.allocation.mean_loss` it is not traceable. The other arguments are those of
     :func:`optimal_split`.
     """
     given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
@@ -236,7 +236,7 @@ def _repaired(scenario: dict[str, Array], split: Split, *, dates: int, live: boo
 
 
 def _unknown(x: Array, active: Array) -> tuple[Array, ...]:
-    """What :func:`kernels.simplex_newton.descend` returns, before it is known; what is not active is done."""
+    """What :func:`kernels.split.newton.descend` returns, before it is known; what is not active is done."""
     lanes = active.shape[0]
     return x, jnp.full(lanes, jnp.inf), jnp.full((2, lanes), jnp.inf), jnp.zeros(lanes, jnp.int32), ~active
 

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from kernels.allocation import default_nodes
-from kernels.mean_split import evaluate, pose
-from kernels.simplex_newton import TINY, eliminate
-from kernels.splits import PARAMETERS, Sensitivity, Split
+from kernels.split.allocation import default_nodes
+from kernels.split.mean import evaluate, pose
+from kernels.split.newton import TINY, eliminate
+from kernels.split.records import PARAMETERS, Sensitivity, Split
 
 
 def sensitivity(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kernels.mean_split import Problem, evaluate
+from kernels.split.mean import Problem, evaluate
 
 DUST = 1e-10  # shares below it, that are worth less than it, are 0
 TINY = 1e-300

@@ -1,6 +1,6 @@
 """Mean loss of a split, with gradient and Hessian by the shares, for a chunk of scenarios at once.
 
-The problem is that of :mod:`kernels.allocation`; scenarios are along the last axis, of B.
+The problem is that of :mod:`kernels.split.allocation`; scenarios are along the last axis, of B.
 """
 
 from math import factorial
@@ -9,8 +9,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kernels.allocation import graded_rule, grading
 from kernels.loss.special import LN2
+from kernels.split.allocation import graded_rule, grading
 
 SERIES = 16  # terms of the series of exprel'' for |z| < 1
 UNROLLED = 5  # nodes that are summed at once

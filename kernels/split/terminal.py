@@ -8,8 +8,8 @@ import numpy as np
 from jax import Array, lax
 
 from kernels.loss.special import LN2
-from kernels.research_scan import research_grid
-from kernels.splits import CONVERGED, FAILED, STALLED, Split
+from kernels.split.records import CONVERGED, FAILED, STALLED, Split
+from kernels.split.scan import research_grid
 
 SEARCHED, NARROWINGS = 65, 60  # research shares of the scan, and golden sections after it
 CERTIFIED = 1e-7  # the most that log X may differ across the last bracket

@@ -4,7 +4,7 @@ There a share of 10^-30 still matters, or could: the loss is convex in the purch
 that an active set cycles. An interior-point method does not care: a step changes no share by more than its own size, c
 then changes by no more than its own, and so the model of the loss holds. Every quantity is a ratio to c or to the loss,
 whose logarithm is what is descended, so that none overflows. A scenario takes milliseconds, some hundred times what
-:mod:`kernels.front_loading` takes, so it is for those that need it: with horizons to 50 years and rates to 10 a tenth.
+:mod:`kernels.split.solver` takes, so it is for those that need it: with horizons to 50 years and rates to 10 a tenth.
 The loss is right to 1e-7 there (tests/test_front_loading.py).
 
 Scenarios are along the last axis, of B; shares are (K+1, B), the research share last.
@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from kernels.allocation import GRADED, graded_rule
 from kernels.loss.special import LN2
-from kernels.research_scan import research_grid
-from kernels.simplex_newton import TINY, eliminate, gaps
-from kernels.splits import CERTIFIED, Split, as_split
+from kernels.split.allocation import GRADED, graded_rule
+from kernels.split.newton import TINY, eliminate, gaps
+from kernels.split.records import CERTIFIED, Split, as_split
+from kernels.split.scan import research_grid
 
 LARGEST = 230.0  # logarithm of the largest ratio, whose square must not overflow
 STEEPEST = 24.0  # logarithm of the widest over the narrowest spacing of nodes
