@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kernels import indices, screening, shapley
-from kernels.indices import Estimate
+from kernels.sensitivity import indices, screening, shapley
+from kernels.sensitivity.indices import Estimate
 from sweep import local
 from sweep.evaluate import device_kind
 from sweep.labels import dataset_attributes, variable_attributes

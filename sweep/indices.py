@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kernels import shapley
 from kernels.draws.sobol import MAX_DIMENSIONS
-from kernels.indices import student_t
+from kernels.sensitivity import shapley
+from kernels.sensitivity.indices import student_t
 from sweep.attribution import METHODS, dataset_of, local_quantities, sampled_quantities
 from sweep.distribution import DRAWN
 from sweep.equations import model_of
@@ -90,7 +90,7 @@ def sensitivity(
 
     Notes
     -----
-    Estimators and sources: :mod:`kernels.indices`, :mod:`kernels.shapley`, :mod:`kernels.screening`. Of 200 nominal
+    Estimators and sources: :mod:`kernels.sensitivity.indices`, :mod:`kernels.sensitivity.shapley`, :mod:`kernels.sensitivity.screening`. Of 200 nominal
     95 % intervals of each index of the Ishigami function at least 180 hold it (tests/test_sensitivity.py). Few
     replicates of many points are nearer to the truth than many of few, as the error of a Sobol' sequence falls faster
     than that of independent ones.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from kernels import indices, screening, shapley
+from kernels.sensitivity import indices, screening, shapley
 from sweep.response import Response
 
 

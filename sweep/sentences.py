@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernels.indices import STATUS
+from kernels.sensitivity.indices import STATUS
 from sweep.attribution import PARAMETER
 from sweep.labels import named_reference
 

@@ -10,8 +10,8 @@ import pytest
 import SALib.analyze.sobol as peer
 import scipy.stats
 
-from kernels import indices, screening, shapley
-from kernels.indices import CONSTANT, NOT_FINITE, OK
+from kernels.sensitivity import indices, screening, shapley
+from kernels.sensitivity.indices import CONSTANT, NOT_FINITE, OK
 
 D, POINTS, REPLICATES = 3, 256, 4
 

@@ -17,7 +17,7 @@ from jax.scipy.special import ndtr
 
 from kernels.draws import normal
 from kernels.draws.distributions import tails
-from kernels.indices import CONSTANT, NOT_FINITE, OK, Estimate, mean_of, share_of, sum_of_points
+from kernels.sensitivity.indices import CONSTANT, NOT_FINITE, OK, Estimate, mean_of, share_of, sum_of_points
 
 MOST = 10  # inputs: 2^10 evaluations a point
 
@@ -118,7 +118,7 @@ def shapley_effects(
     sums : numpy.ndarray
         float64 (terms, replicates, ...), of `subset_sums`.
     points, dimensions, centre, resolution
-        As for :func:`kernels.indices.sobol_indices`.
+        As for :func:`kernels.sensitivity.indices.sobol_indices`.
 
     Returns
     -------

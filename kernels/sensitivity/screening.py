@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels.indices import NOT_FINITE, OK, Estimate, mean_of, sum_of_points
+from kernels.sensitivity.indices import NOT_FINITE, OK, Estimate, mean_of, sum_of_points
 
 STEP = 0.5
 
