@@ -15,7 +15,8 @@ import jax
 import numpy as np
 import record
 
-from kernels import nondominated, relative_loss
+from kernels import relative_loss
+from kernels.pareto import nondominated
 
 OURS = "ours"
 LONG = 1.0  # seconds for a million points beyond which a rival is left out

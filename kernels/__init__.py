@@ -8,7 +8,7 @@ from kernels.loss.equation import (
     relative_loss,
 )
 from kernels.loss.inverse import fleet_for_target, rate_for_target, time_to_target
-from kernels.nondominated import is_nondominated, pareto_rank
+from kernels.pareto.nondominated import is_nondominated, pareto_rank
 
 __all__ = [
     "compute_ratio",

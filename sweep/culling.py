@@ -2,7 +2,7 @@
 
 A block is looked at in tiles of neighbouring points. The best value of each objective in a tile makes a point that is
 nowhere worse than the tile's: where a point of the front dominates that, it dominates the tile. Of the tiles that are
-left the same is asked of each run along the last axis, and then, by :class:`kernels.fronts.Cull`, of each point; now
+left the same is asked of each run along the last axis, and then, by :class:`kernels.pareto.fronts.Cull`, of each point; now
 and then what is left goes through the exact filter. The front of the union of the fronts of some parts is that of the
 whole, so how a sweep is cut, and what is looked at first, changes nothing.
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from kernels import fronts
+from kernels.pareto import fronts
 from kernels.statistics import compare
 from sweep.plan import in_words
 from sweep.schema import SpecError

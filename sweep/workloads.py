@@ -13,7 +13,8 @@ import jax
 import numpy as np
 import xarray as xr
 
-from kernels import nondominated, statistics
+from kernels import statistics
+from kernels.pareto import nondominated
 from kernels.split.solver import CONVERGED, Split, optimal_split
 from sweep import oracle
 from sweep.axis import Axis

@@ -9,8 +9,8 @@ import numpy as np
 import paretoset
 import pytest
 
-from kernels import fronts
-from kernels.nondominated import is_nondominated, pareto_rank
+from kernels.pareto import fronts
+from kernels.pareto.nondominated import is_nondominated, pareto_rank
 
 OBJECTIVES = range(1, 7)
 DTYPES = ["float32", "float64"]

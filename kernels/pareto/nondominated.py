@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from kernels import fronts
+from kernels.pareto import fronts
 
 OBJECTIVES = 6  # at most
 _BLOCK = 1024  # rows that are compared with as many others at once

@@ -1,0 +1,1 @@
+"""Which points no other point beats, exactly."""
