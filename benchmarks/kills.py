@@ -24,7 +24,7 @@ import tensorstore  # noqa: F401
 import zarr  # noqa: F401
 
 from sweep import indices, loop, splits  # noqa: F401
-from sweep.cli import main
+from sweep.cli.main import main
 
 GRID = """
 model = "relative_loss"

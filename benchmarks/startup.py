@@ -23,7 +23,7 @@ FLOOR, LIBRARIES = ("-c", "pass"), ("-c", "import jax, xarray; jax.devices()")
 LOADED = """
 import sys
 sys.argv[0] = "sweep"
-from sweep.cli import main
+from sweep.cli.main import main
 try:
     main()
 except SystemExit:

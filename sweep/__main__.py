@@ -1,6 +1,6 @@
 """``python -m sweep``: the command line."""
 
-from sweep.cli import main
+from sweep.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="sweep")

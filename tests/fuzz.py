@@ -27,8 +27,8 @@ from typing import Any
 from click.testing import CliRunner
 
 import sweep
-from sweep import cli, netcdf
-from sweep.cli import main
+from sweep import netcdf
+from sweep.cli.main import main
 from sweep.schema import LONGEST, SpecError
 
 ROOT = Path(__file__).parents[1]
@@ -561,7 +561,7 @@ def run_corruption(rng: random.Random, folder: Path) -> None:
 
 def sweep_of(path: Path) -> Any:
     """Load a store as sweep plot does."""
-    return cli._open(path).load()
+    return main._open(path).load()
 
 
 def compare(found: Any, right: Any) -> None:

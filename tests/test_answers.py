@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import sweep
 from sweep.answers import answers
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.conventions import floor_share
 
 mpmath.mp.dps = 40

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import sweep
 from sweep import bench, ceilings, comparison, figures, measure, oracle, scaling, workloads
-from sweep.cli import main
+from sweep.cli.main import main
 
 DTYPES = bench.DTYPES
 CHEAP = [name for name in workloads.KERNELS if name != "front-loading"]  # that one takes seconds to compile

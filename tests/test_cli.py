@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 import sweep as library
 from sweep import equations
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.loop import Progress
 from sweep.model import Domain, Model, Output, Parameter
 from sweep.plan import FIXED_BYTES
@@ -90,7 +90,7 @@ SLOW = """
 import signal
 from time import sleep as pause
 from sweep import equations
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.model import Model, Output, Parameter, Stages
 
 def table(rate, time):
@@ -916,7 +916,7 @@ def test_main_starts_without_jax_and_xarray(command: list[str], toy: Path, tmp_p
     sweep("run", toy, "--store", "out.zarr")
     (tmp_path / "good.toml").write_text(GOOD)
     script = (
-        "import sys; from sweep.cli import main\n"
+        "import sys; from sweep.cli.main import main\n"
         "try: main(prog_name='sweep')\n"
         "finally: print(*sorted({'jax', 'xarray', 'zarr', 'rich', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
     )
@@ -927,7 +927,7 @@ def test_main_starts_without_jax_and_xarray(command: list[str], toy: Path, tmp_p
 
 def test_help_needs_neither_pydantic_nor_numpy() -> None:
     script = (
-        "import sys; from sweep.cli import main\n"
+        "import sys; from sweep.cli.main import main\n"
         "try: main(['--help'])\n"
         "finally: print(*sorted({'pydantic', 'numpy'} & set(sys.modules)), file=sys.stderr)"
     )

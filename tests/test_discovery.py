@@ -11,7 +11,7 @@ from scipy import stats
 
 import sweep
 from sweep import boxes, regions
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.plan import FIXED_BYTES
 
 COST = boxes.COST

@@ -13,7 +13,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.distribution import Correlation, Distribution, Draws
 from sweep.equations import RELATIVE_LOSS, model_of
 from sweep.schema import SpecError

@@ -10,7 +10,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 from sweep import files, netcdf, priors
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.schema import LONGEST, SpecError, one_line
 from sweep.spec import read
 from sweep.statistic import MOST_CONDITIONS, conditions_of

@@ -56,20 +56,20 @@ FLOORS = [
     {"sweep.pareto"},
     {"sweep", "sweep.cloud", "sweep.figures"},
     {"sweep.causes", "sweep.regions", "sweep.scaling", "sweep.tradeoffs"},
-    {"sweep.terminal"},
-    {"sweep.questions"},
+    {"sweep.cli.terminal"},
+    {"sweep.cli.questions"},
     {"sweep.cli"},
     {"sweep.__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 OWNERS = {
-    "click": {"sweep.cli", "sweep.questions", "sweep.terminal"},
+    "click": {"sweep.cli", "sweep.cli.questions", "sweep.cli.terminal"},
     "h5netcdf": {"sweep.netcdf"},
     "h5py": {"sweep.netcdf"},
     "matplotlib": {"sweep.causes", "sweep.figures", "sweep.regions", "sweep.scaling", "sweep.tradeoffs"},
     "moocore": {"sweep.thinning"},
     "pydantic": {"sweep.axis", "sweep.distribution", "sweep.schema", "sweep.spec", "sweep.statistic"},
-    "rich": {"sweep.terminal"},
+    "rich": {"sweep.cli.terminal"},
     "tensorstore": {"sweep.store"},
     "zarr": {"sweep.store"},
 }
@@ -141,7 +141,7 @@ def test_module_leaves_libraries_to_their_owners(module):
     assert {name for name in external(module) & set(OWNERS) if module not in OWNERS[name]} == set()
 
 
-@pytest.mark.parametrize("module", sorted(set(FILES) - {"sweep.terminal"}))
+@pytest.mark.parametrize("module", sorted(set(FILES) - {"sweep.cli.terminal"}))
 def test_module_neither_prints_nor_exits_nor_reads_arguments(module):
     taboo = {"print", "input", "exit", "quit", "SystemExit", "sys.exit", "os._exit", "sys.argv", "sys.stdout"}
     assert names(FILES[module].read_text()) & (taboo | {"sys.stderr"}) == set()

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 import sweep
-from sweep.cli import main
+from sweep.cli.main import main
+from sweep.cli.terminal import OF_AN_EXTRA
 from sweep.priors import included
 from sweep.reference import RUNS
-from sweep.terminal import OF_AN_EXTRA
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

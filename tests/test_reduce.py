@@ -22,7 +22,7 @@ from click.testing import CliRunner
 import sweep
 from sweep import evaluate, loop, manifest, passes, steps
 from sweep import store as stores
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.equations import RELATIVE_LOSS
 from sweep.jobs import make_jobs
 from sweep.model import Model, Output, Parameter

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import sweep
 from sweep.causes import plot_sensitivity
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.equations import MODELS, model_of
 from sweep.figures import plot
 from sweep.labels import dataset_attributes, reference_of

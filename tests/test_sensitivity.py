@@ -16,7 +16,7 @@ import sweep
 from kernels.draws.sobol import scrambling, sobol_points
 from sweep import figures, indices, replicates
 from sweep.causes import plot_sensitivity
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.sampler import seed_of
 from sweep.sentences import describe_sensitivity
 

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 import sweep
 from kernels.split import solver
 from sweep import splits
-from sweep.cli import main
+from sweep.cli.main import main
 from sweep.describe import _inward
 from sweep.front_loading import MOVED, STRATEGIES
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import sweep
-from sweep.terminal import CONFIG, DTYPE, MEMORY, At, Refusal, bar, echo, held, read_netcdf, stop
+from sweep.cli.terminal import CONFIG, DTYPE, MEMORY, At, Refusal, bar, echo, held, read_netcdf, stop
 
 
 @click.command()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 import sweep
-from sweep import questions
-from sweep.terminal import (
+from sweep.cli import questions
+from sweep.cli.terminal import (
     CONFIG,
     DAMAGED,
     DTYPE,
