@@ -23,10 +23,10 @@ import record
 import rivals
 
 from kernels.loss import stages
+from sweep.config.spec import SweepSpec
 from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import Evaluator
 from sweep.plan import Plan
-from sweep.spec import SweepSpec
 
 OURS, WHOLE = "ours, stage 2", "ours, stages 1 and 2"
 BROADCAST, BLOCKED = "NumPy, broadcast, fresh", "NumPy, blocked in cache, all cores"

@@ -14,8 +14,8 @@ import mpmath
 import numpy as np
 import record
 
-from sweep.axis import Axis
-from sweep.spec import SweepSpec
+from sweep.config.axis import Axis
+from sweep.config.spec import SweepSpec
 
 KAPPA, REFERENCE_FLEET, REFERENCE_YEARS = 0.05, 16384.0, 0.244353
 MODERATE, WIDE = 1.6, 15.0  # highest rate of a grid of 20 years: 2^(γt) up to 2^32, and up to 2^300

@@ -29,9 +29,12 @@ from sweep.neighbours import refuse_other_kernels
 refuse_other_kernels()
 
 if TYPE_CHECKING:
-    from sweep.axis import Axis
+    from sweep.config.axis import Axis
+    from sweep.config.distribution import Correlation, Distribution, Draws
+    from sweep.config.record import SpecError
+    from sweep.config.spec import Allocation, Fixed, SweepSpec
+    from sweep.config.statistic import Statistic
     from sweep.discovery import discover
-    from sweep.distribution import Correlation, Distribution, Draws
     from sweep.equations import load
     from sweep.indices import sensitivity
     from sweep.loop import Progress, run
@@ -39,10 +42,7 @@ if TYPE_CHECKING:
     from sweep.model import Domain, Model, Output, Parameter, Stages
     from sweep.pareto import frontier
     from sweep.pooling import pooled
-    from sweep.schema import SpecError
-    from sweep.spec import Allocation, Fixed, SweepSpec
     from sweep.splits import optimise
-    from sweep.statistic import Statistic
 
 __all__ = [
     "Allocation",
@@ -71,13 +71,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "axis": ("Axis",),
-    "discovery": ("discover",),
-    "distribution": (
+    "config.axis": ("Axis",),
+    "config.distribution": (
         "Correlation",
         "Distribution",
         "Draws",
     ),
+    "config.record": ("SpecError",),
+    "config.spec": (
+        "Allocation",
+        "Fixed",
+        "SweepSpec",
+    ),
+    "config.statistic": ("Statistic",),
+    "discovery": ("discover",),
     "equations": ("load",),
     "indices": ("sensitivity",),
     "loop": (
@@ -94,14 +101,7 @@ _HOMES = {
     ),
     "pareto": ("frontier",),
     "pooling": ("pooled",),
-    "schema": ("SpecError",),
-    "spec": (
-        "Allocation",
-        "Fixed",
-        "SweepSpec",
-    ),
     "splits": ("optimise",),
-    "statistic": ("Statistic",),
 }
 
 

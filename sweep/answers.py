@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from sweep.config.distribution import DRAWN
+from sweep.config.reference import RUNS
+from sweep.config.spec import SweepSpec
 from sweep.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
-from sweep.distribution import DRAWN
 from sweep.equations import MODELS
 from sweep.model import Model
-from sweep.reference import RUNS
-from sweep.spec import SweepSpec
 from sweep.tables import INVERSES
 
 SHOWN, ALL = 5, 7  # values of an axis, from the first to the last; all of one that has no more than so many

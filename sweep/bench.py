@@ -9,7 +9,7 @@ import jax
 
 from sweep import measure
 from sweep.ceilings import Ceilings, measure_ceilings
-from sweep.schema import SpecError
+from sweep.config.record import SpecError
 from sweep.workloads import KERNELS, Kernel, Work
 
 OURS = "ours"

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from sweep.attribution import PARAMETER
+from sweep.config.record import SpecError
 from sweep.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
-from sweep.schema import SpecError
 from sweep.slices import ORIGIN, fixed_note, label, quantities
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from sweep import points
+from sweep.config.spec import SweepSpec
+from sweep.config.statistic import conditions_of
 from sweep.equations import MODELS
-from sweep.spec import SweepSpec
-from sweep.statistic import conditions_of
 
 MOST = 2**17  # points, enough for a smooth density
 SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

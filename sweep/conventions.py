@@ -6,8 +6,8 @@ One target has two answers, often years and never, so whatever answers a questio
 import math
 from dataclasses import dataclass
 
-from sweep.reference import RUNS
-from sweep.spec import Loss, SweepSpec
+from sweep.config.reference import RUNS
+from sweep.config.spec import Loss, SweepSpec
 from sweep.tables import INVERSES, range_of
 
 LLAMA = RUNS["llama-3.1-405b"]

@@ -14,9 +14,9 @@ import numpy as np
 from jax import lax
 
 from kernels.statistics import compare
+from sweep.config.statistic import Condition
 from sweep.culling import Objective
 from sweep.evaluate import RANK, take
-from sweep.statistic import Condition
 
 Finish = Callable[..., Mapping[str, jax.Array]]
 

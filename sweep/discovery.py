@@ -17,14 +17,14 @@ import xarray as xr
 
 from kernels.statistics import compare
 from sweep import boxes
-from sweep.distribution import DRAWN, REPLICATE
+from sweep.config.distribution import DRAWN, REPLICATE
+from sweep.config.record import SpecError, unknown
+from sweep.config.spec import Fixed, SweepSpec
+from sweep.config.statistic import Condition, conditions_of
 from sweep.equations import model_of
 from sweep.loop import Progress, run
 from sweep.model import Model, refuse_subnormal
 from sweep.plan import FIXED_BYTES, default_memory, in_words
-from sweep.schema import SpecError, unknown
-from sweep.spec import Fixed, SweepSpec
-from sweep.statistic import Condition, conditions_of
 
 MOST_DRAWS = 2**22
 # Bytes that are taken for each draw to peel boxes, and for each parameter of it: a bound on what was measured.

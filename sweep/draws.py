@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep.axis import Axis
-from sweep.distribution import DRAW, DRAWN, REPLICATE, Distribution
+from sweep.config.axis import Axis
+from sweep.config.distribution import DRAW, DRAWN, REPLICATE, Distribution
+from sweep.config.record import SpecError
+from sweep.config.spec import SweepSpec
 from sweep.model import Domain, Model, Output, Parameter, Stages
 from sweep.sampler import Sampler
-from sweep.schema import SpecError
-from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
     from jax import Array

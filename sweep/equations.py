@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from sweep.config.record import SpecError, unknown
+from sweep.config.spec import DType, SweepSpec, read
 from sweep.conventions import law_caveats
 from sweep.draws import drawn
 from sweep.front_loading import FRONT_LOADING
 from sweep.model import Model, Output, Parameter
 from sweep.parameters import CALENDAR, DOUBLING_TIMES, FLEETS, LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
-from sweep.schema import SpecError, unknown
-from sweep.spec import DType, SweepSpec, read
 from sweep.strategies import DELAYED_START, STRATEGIES
 from sweep.tables import INVERSES, forward_for, stages_for
 

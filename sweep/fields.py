@@ -14,8 +14,10 @@ import xarray as xr
 
 from sweep import loop, manifest
 from sweep import store as stores
+from sweep.config.distribution import REPLICATE
+from sweep.config.record import SpecError
+from sweep.config.spec import Fixed, SweepSpec
 from sweep.culling import Piece, Scan
-from sweep.distribution import REPLICATE
 from sweep.equations import load, model_of
 from sweep.evaluate import device_count, device_kind
 from sweep.grid import Grid
@@ -25,8 +27,6 @@ from sweep.model import Model
 from sweep.netcdf import OF_A_STORE
 from sweep.plan import Block, Plan, boxes, default_memory, make_plan
 from sweep.pooling import pooled
-from sweep.schema import SpecError
-from sweep.spec import Fixed, SweepSpec
 from sweep.tiles import Tiler, make_tile_plan
 from sweep.trial import try_model
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from sweep.config.record import SpecError, one_line
 from sweep.passes import QUANTILE
-from sweep.schema import SpecError, one_line
 from sweep.slices import is_log, label, linear_part, numbers, quantities, take
 
 if TYPE_CHECKING:

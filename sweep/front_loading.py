@@ -2,7 +2,7 @@
 
 import math
 
-from sweep.doubts import Doubt
+from sweep.config.doubts import Doubt
 from sweep.model import Domain, Model, Output, Parameter
 from sweep.parameters import BUDGETS, DATES, DOUBLING_TIMES, LAW, NON_NEGATIVE, PERCENTAGE, POSITIVE
 

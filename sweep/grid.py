@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 import jax
 import numpy as np
 
+from sweep.config.spec import SweepSpec
 from sweep.evaluate import Evaluator
 from sweep.model import Model
 from sweep.plan import Block, Plan, boxes_of, halve
-from sweep.spec import SweepSpec
 
 Started = tuple[Sequence[Block], tuple[jax.Array, ...] | None]
 

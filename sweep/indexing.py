@@ -17,7 +17,7 @@ from xarray.core.indexing import (
 from xarray.indexes import Index, PandasIndex
 
 if TYPE_CHECKING:
-    from sweep.axis import Axis
+    from sweep.config.axis import Axis
 
 LONG = 10**6  # points of a range above which its coordinate is computed when asked for
 AT_ONCE = 2**18  # coordinates that are computed together
@@ -75,8 +75,8 @@ def refuse_more_than_memory(name: Hashable, shape: tuple[int, ...], dtype: np.dt
     SpecError
         One line with the size and what to do instead.
     """
+    from sweep.config.record import SpecError
     from sweep.plan import default_memory
-    from sweep.schema import SpecError
 
     nbytes, most = math.prod(shape) * dtype.itemsize, default_memory()
     if nbytes > most:

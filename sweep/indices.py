@@ -13,15 +13,15 @@ from kernels.draws.sobol import MAX_DIMENSIONS
 from kernels.sensitivity import shapley
 from kernels.sensitivity.indices import student_t
 from sweep.attribution import METHODS, dataset_of, local_quantities, sampled_quantities
-from sweep.distribution import DRAWN
+from sweep.config.distribution import DRAWN
+from sweep.config.record import SpecError, unknown
+from sweep.config.spec import SweepSpec, differences
 from sweep.equations import model_of
 from sweep.model import Model
 from sweep.plan import default_memory
 from sweep.replicates import Design, Scheme, Sums, add, block_of, nothing
 from sweep.response import Grid, Response, outputs_of, responses
-from sweep.schema import SpecError, unknown
 from sweep.schemes import Effects, PickFreeze, Subsets
-from sweep.spec import SweepSpec, differences
 from sweep.trial import try_model
 
 SAMPLED = ("sobol", "shapley", "morris")

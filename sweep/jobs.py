@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sweep.config.spec import SweepSpec
 from sweep.model import Model
 from sweep.passes import Pass, make_passes
 from sweep.plan import Block, Plan, default_memory, make_plan
-from sweep.spec import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from sweep import reference
-from sweep.distribution import DRAWN
+from sweep.config import reference
+from sweep.config.distribution import DRAWN
+from sweep.config.spec import SweepSpec
 from sweep.model import Model
 from sweep.passes import QUANTILE
-from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
     import xarray as xr

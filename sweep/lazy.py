@@ -17,8 +17,8 @@ from xarray.core.indexing import ExplicitIndexer
 from sweep.indexing import LONG, Box, Lazy, RangeIndex, refuse_more_than_memory, requested
 
 if TYPE_CHECKING:
+    from sweep.config.spec import SweepSpec
     from sweep.model import Model
-    from sweep.spec import SweepSpec
 
 
 class SweepBackend(BackendEntrypoint):
@@ -98,9 +98,9 @@ def _resolve(
     source: "str | os.PathLike[Any] | SweepSpec", dtype: str | None, model: "Model | None"
 ) -> "tuple[SweepSpec, Model, str]":
     """Check a spec or a config against its model; the text begins every message about it."""
+    from sweep.config.record import SpecError
+    from sweep.config.spec import DType, SweepSpec, read
     from sweep.equations import model_of
-    from sweep.schema import SpecError
-    from sweep.spec import DType, SweepSpec, read
 
     if not isinstance(source, SweepSpec | str | os.PathLike):
         raise SpecError(f'engine "sweep" opens the path of a config or a SweepSpec, got {type(source).__name__}')

@@ -16,6 +16,8 @@ import xarray as xr
 
 from sweep import manifest
 from sweep import store as stores
+from sweep.config.record import SpecError
+from sweep.config.spec import SweepSpec
 from sweep.equations import model_of
 from sweep.evaluate import device_count, device_kind, is_out_of_memory
 from sweep.grid import Grid
@@ -27,9 +29,7 @@ from sweep.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_nam
 from sweep.plan import Block, Plan, default_memory
 from sweep.regret import with_regrets
 from sweep.rows import Rows
-from sweep.schema import SpecError
 from sweep.sinks import Disk, Memory
-from sweep.spec import SweepSpec
 from sweep.steps import Stepper
 from sweep.trial import try_model
 

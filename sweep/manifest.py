@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.files import open_regular, read_bytes
+from sweep.config.files import open_regular, read_bytes
+from sweep.config.record import one_line
 from sweep.plan import Block, Plan
-from sweep.schema import one_line
 
 NEEDED = dict.fromkeys(
     ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep import reference
-from sweep.doubts import Doubt, hint
+from sweep.config import reference
+from sweep.config.doubts import Doubt, hint
+from sweep.config.record import SpecError, unknown
+from sweep.config.spec import Fixed, SweepSpec
+from sweep.config.statistic import Condition
 from sweep.forks import refuse_to_hang
 from sweep.rounding import apart
-from sweep.schema import SpecError, unknown
-from sweep.spec import Fixed, SweepSpec
-from sweep.statistic import Condition
 
 if TYPE_CHECKING:
     from jax import Array

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 import xarray as xr
 
-from sweep.files import check_regular
+from sweep.config.files import check_regular
+from sweep.config.record import SpecError, unknown
 from sweep.lock import LockError, beside, locked, remove
 from sweep.plan import default_memory
-from sweep.schema import SpecError, unknown
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes", "checksums")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")

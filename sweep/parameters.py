@@ -2,9 +2,9 @@
 
 import math
 
-from sweep.doubts import Doubt
+from sweep.config.doubts import Doubt
+from sweep.config.reference import HOURS_PER_YEAR
 from sweep.model import Domain, Parameter
-from sweep.reference import HOURS_PER_YEAR
 
 POSITIVE, NON_NEGATIVE = Domain(low=0.0, low_open=True), Domain(low=0.0)
 

@@ -10,6 +10,9 @@ import numpy as np
 import xarray as xr
 
 from sweep.chances import draws_of, with_chances
+from sweep.config.record import SpecError, unknown
+from sweep.config.spec import SweepSpec
+from sweep.config.statistic import Condition, conditions_of
 from sweep.culling import Front, Objective, Piece, Scan, room_of
 from sweep.evaluate import device_count
 from sweep.fields import Field, Offer, Source
@@ -17,9 +20,6 @@ from sweep.loop import Progress
 from sweep.model import Model, refuse_subnormal
 from sweep.plan import FIXED_BYTES, default_memory
 from sweep.robust import reduced
-from sweep.schema import SpecError, unknown
-from sweep.spec import SweepSpec
-from sweep.statistic import Condition, conditions_of
 from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
 
 MOST_OBJECTIVES = 6

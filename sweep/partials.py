@@ -11,10 +11,10 @@ import numpy as np
 
 from kernels import statistics as running
 from kernels.statistics import Sought
+from sweep.config.spec import SweepSpec
+from sweep.config.statistic import Condition
 from sweep.passes import ROWS, Pass, result_dims, result_dtype
 from sweep.plan import Block
-from sweep.spec import SweepSpec
-from sweep.statistic import Condition
 
 Partial = dict[str, np.ndarray]
 Box = tuple[tuple[int, ...], tuple[int, ...]]

@@ -9,10 +9,10 @@ from itertools import product
 import jax
 import numpy as np
 
+from sweep.config.spec import SweepSpec
 from sweep.evaluate import RANK, compiled, flattened, stage
 from sweep.forks import refuse_to_hang
 from sweep.model import Model
-from sweep.spec import SweepSpec
 
 SHORTEST, LONGEST = 2**4, 2**14  # of the rows of points of which small requests of all shapes share a few compilations
 MOST = 2**20  # points of a block of a larger request

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import xarray as xr
 
-from sweep.distribution import DRAW, REPLICATE
-from sweep.schema import SpecError
+from sweep.config.distribution import DRAW, REPLICATE
+from sweep.config.record import SpecError
 
 _COMBINED = {"minimum": "min", "maximum": "max", "histogram": "sum"}
 

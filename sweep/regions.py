@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from sweep.config.record import SpecError
+from sweep.config.statistic import conditions_of
 from sweep.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
 from sweep.labels import named_reference
-from sweep.schema import SpecError
 from sweep.slices import ORIGIN, fixed_note, numbers, quantities
-from sweep.statistic import conditions_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

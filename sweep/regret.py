@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from sweep.axis import Axis
+from sweep.config.axis import Axis
+from sweep.config.spec import SweepSpec
+from sweep.config.statistic import Statistic
 from sweep.model import Model, Output, Stages
-from sweep.spec import SweepSpec
-from sweep.statistic import Statistic
 
 if TYPE_CHECKING:
     from jax import Array

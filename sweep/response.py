@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from sweep.distribution import DRAWN, Distribution
+from sweep.config.distribution import DRAWN, Distribution
+from sweep.config.record import SpecError
+from sweep.config.spec import SweepSpec
 from sweep.evaluate import take
 from sweep.model import Model
 from sweep.sampler import quantiles
-from sweep.schema import SpecError
-from sweep.spec import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import numpy as np
 import xarray as xr
 
 from kernels.statistics import compare
-from sweep.distribution import DRAWN, REPLICATE
+from sweep.config.distribution import DRAWN, REPLICATE
+from sweep.config.record import SpecError
+from sweep.config.spec import SweepSpec
+from sweep.config.statistic import Condition
 from sweep.equations import load, model_of
 from sweep.loop import run
 from sweep.model import Model
 from sweep.passes import QUANTILE
 from sweep.pooling import pooled
-from sweep.schema import SpecError
-from sweep.spec import SweepSpec
-from sweep.statistic import Condition
 
 ALLOWED = "allowed_by_statistics"
 

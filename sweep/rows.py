@@ -10,12 +10,12 @@ import jax
 import numpy as np
 
 from kernels import statistics as running
+from sweep.config.spec import SweepSpec
 from sweep.evaluate import Evaluator
 from sweep.model import Model
 from sweep.partials import Box, Partial, assembled, cells_of, joined, merge, sought_in, sought_of
 from sweep.passes import Pass, Unit, tile_boxes
 from sweep.plan import Block, Plan, boxes_of, halve
-from sweep.spec import SweepSpec
 
 
 class Rows:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.distribution import DRAW, MOST_DRAWS, REPLICATE, Distribution, Draws
-from sweep.schema import SpecError
+from sweep.config.distribution import DRAW, MOST_DRAWS, REPLICATE, Distribution, Draws
+from sweep.config.record import SpecError
 
 if TYPE_CHECKING:
     from jax import Array
@@ -99,7 +99,7 @@ def quantiles(u: "Array", distributions: tuple[Distribution, ...], factor: "Arra
     distributions : tuple of Distribution
         One for each row.
     factor : jax.Array or None
-        Cholesky factor of the copula's correlations, of :meth:`~sweep.distribution.Draws.factor`.
+        Cholesky factor of the copula's correlations, of :meth:`~sweep.config.distribution.Draws.factor`.
 
     Returns
     -------

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep.distribution import REPLICATE
+from sweep.config.distribution import REPLICATE
+from sweep.config.record import SpecError, unknown
 from sweep.equations import MODELS
 from sweep.passes import QUANTILE
 from sweep.pooling import pooled
-from sweep.schema import SpecError, unknown
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves
 LOG_AXIS_RATIO, LOG_OUTPUT_RATIO = 100.0, 1000.0

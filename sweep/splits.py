@@ -15,7 +15,9 @@ import xarray as xr
 
 from kernels.split import allocation as kernel
 from kernels.split import solver
-from sweep.distribution import DRAWN
+from sweep.config.distribution import DRAWN
+from sweep.config.record import SpecError
+from sweep.config.spec import Allocation, SweepSpec
 from sweep.draws import sampler_of
 from sweep.equations import model_of
 from sweep.evaluate import device_kind
@@ -24,8 +26,6 @@ from sweep.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.plan import default_memory
 from sweep.ranges import find_ends
-from sweep.schema import SpecError
-from sweep.spec import Allocation, SweepSpec
 
 SHARD, LEAST_SHARD = 4096, 64  # scenarios that one thread solves at once, at most, and where the memory allows no more
 # What a solution takes beyond Python with its libraries (300 MB) whatever its size, measured: it is compiled.

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep import lock
-from sweep.axis import Axis
+from sweep.config.axis import Axis
+from sweep.config.spec import SweepSpec, differences
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.lock import beside, remove
 from sweep.manifest import (
@@ -39,7 +40,6 @@ from sweep.manifest import (
 from sweep.model import Model
 from sweep.passes import QUANTILE, middles, result_axes, result_dtype
 from sweep.plan import Block, Plan
-from sweep.spec import SweepSpec, differences
 
 if TYPE_CHECKING:
     import xarray as xr

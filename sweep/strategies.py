@@ -8,10 +8,10 @@ Both are ordinary models, so that they are run, reduced and compared on a fronti
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sweep.config.reference import HOURS_PER_YEAR
 from sweep.front_loading import FAST, FRONT_LOADING, SHORT
 from sweep.model import Domain, Model, Output, Parameter
 from sweep.parameters import DATES, DOUBLING_TIMES, FLEETS, LAW, PERCENTAGE, POSITIVE, PRICES, TARGET
-from sweep.reference import HOURS_PER_YEAR
 
 if TYPE_CHECKING:
     from jax import Array

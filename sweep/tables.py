@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sweep.config.reference import HOURS_PER_YEAR
+from sweep.config.spec import SweepSpec
 from sweep.model import Stages
-from sweep.reference import HOURS_PER_YEAR
 from sweep.rounding import apart
-from sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
     from jax import Array

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from sweep.cloud import behind
+from sweep.config.record import SpecError
 from sweep.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
-from sweep.schema import SpecError
 from sweep.slices import MOST_LINES, ORIGIN, fixed_note, quantities
 
 if TYPE_CHECKING:

@@ -17,15 +17,15 @@ from kernels import statistics
 from kernels.pareto import nondominated
 from kernels.split.solver import CONVERGED, Split, optimal_split
 from sweep import oracle
-from sweep.axis import Axis
-from sweep.distribution import Distribution
+from sweep.config.axis import Axis
+from sweep.config.distribution import Distribution
+from sweep.config.spec import SweepSpec
+from sweep.config.statistic import Statistic
 from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import Inputs, compiled, device_count, stage, together, zeros
 from sweep.indices import sensitivity
 from sweep.loop import run
 from sweep.plan import Plan
-from sweep.spec import SweepSpec
-from sweep.statistic import Statistic
 from sweep.work import Facts, Kernel, Work, compiled_ahead, error_of, operations_of
 
 LAW = {"scaling_exponent": 0.0625, "reference_fleet": 16384.0, "reference_years": 0.25}

@@ -29,7 +29,7 @@ from click.testing import CliRunner
 import sweep
 from sweep import netcdf
 from sweep.cli.main import main
-from sweep.schema import LONGEST, SpecError
+from sweep.config.record import LONGEST, SpecError
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = {"configs": 1000, "commands": 500, "corruptions": 300}

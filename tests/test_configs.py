@@ -10,7 +10,7 @@ import mpmath
 import pytest
 
 import sweep
-from sweep.distribution import DRAWN, Correlation, Distribution
+from sweep.config.distribution import DRAWN, Correlation, Distribution
 from sweep.equations import model_of
 
 FOLDER = Path(__file__).parent.parent / "configs"

@@ -20,13 +20,13 @@ import zarr
 import sweep
 from sweep import lock, manifest, netcdf
 from sweep import store as stores
-from sweep.axis import Axis
+from sweep.config.axis import Axis
+from sweep.config.record import SpecError
+from sweep.config.spec import SweepSpec
 from sweep.manifest import StoreError
 from sweep.model import Model, Output, Parameter
 from sweep.plan import FIXED_BYTES
-from sweep.schema import SpecError
 from sweep.slices import readable
-from sweep.spec import SweepSpec
 
 # Axes of one length and values that do not compress, so that each file is as good as another to whoever only looks at
 # sizes; `k` has no axes and is one number.

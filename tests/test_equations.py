@@ -3,7 +3,7 @@
 import pytest
 
 import sweep
-from sweep.schema import SpecError
+from sweep.config.record import SpecError
 
 CONFIG = """
 loss = "total"

@@ -19,11 +19,11 @@ from xarray.core import indexing
 
 import sweep
 from sweep import cloud, figures, slices
-from sweep.axis import Axis
+from sweep.config.axis import Axis
+from sweep.config.record import SpecError
+from sweep.config.spec import SweepSpec
 from sweep.equations import RELATIVE_LOSS
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.schema import SpecError
-from sweep.spec import SweepSpec
 from sweep.tradeoffs import plot_frontier
 
 TIME = Axis(start=0.0, stop=20.0, num=41)

@@ -9,11 +9,12 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner
 
-from sweep import files, netcdf, priors
+from sweep import netcdf
 from sweep.cli.main import main
-from sweep.schema import LONGEST, SpecError, one_line
-from sweep.spec import read
-from sweep.statistic import MOST_CONDITIONS, conditions_of
+from sweep.config import files, includes
+from sweep.config.record import LONGEST, SpecError, one_line
+from sweep.config.spec import read
+from sweep.config.statistic import MOST_CONDITIONS, conditions_of
 
 CONFIG = """
 outputs = ["y"]
@@ -135,7 +136,7 @@ def test_read_refuses_a_sample_that_is_no_column_of_numbers(content, line, tmp_p
 
 
 def test_read_counts_the_values_of_a_sample_while_it_reads(tmp_path, monkeypatch):
-    monkeypatch.setattr(priors, "MOST_VALUES", 10)
+    monkeypatch.setattr(includes, "MOST_VALUES", 10)
     (tmp_path / "a.toml").write_text(CONFIG)
     (tmp_path / "sample.csv").write_text("b\n" + "".join(f"{i}\n" for i in range(11)) + "no number\n")
     with pytest.raises(SpecError, match=r"sample\.csv: has more than 10 values of b"):
@@ -145,7 +146,7 @@ def test_read_counts_the_values_of_a_sample_while_it_reads(tmp_path, monkeypatch
 def test_read_looks_at_the_size_of_a_variable_before_it_reads_it(tmp_path, monkeypatch):
     (tmp_path / "a.toml").write_text(CONFIG.replace("sample.csv", "sample.nc"))
     xr.Dataset({"b": ("x", np.arange(11.0))}).to_netcdf(tmp_path / "sample.nc", engine="h5netcdf")
-    monkeypatch.setattr(priors, "MOST_VALUES", 10)
+    monkeypatch.setattr(includes, "MOST_VALUES", 10)
     with pytest.raises(SpecError, match=r"sample\.nc: b has 11 values, at most 10 are taken"):
         read(tmp_path / "a.toml")
 

@@ -9,11 +9,11 @@ import xarray as xr
 from jax import lax
 
 import sweep
-from sweep.axis import Axis
+from sweep.config.axis import Axis
+from sweep.config.record import SpecError
+from sweep.config.spec import Fixed, SweepSpec
 from sweep.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan import FIXED_BYTES
-from sweep.schema import SpecError
-from sweep.spec import Fixed, SweepSpec
 
 SPEED = Model(
     name="speed",

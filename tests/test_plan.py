@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from sweep.config.record import SpecError
 from sweep.plan import COPIES, FIXED_BYTES, TABLE_BYTES, VECTOR, Plan, default_memory, make_plan
-from sweep.schema import SpecError
 
 Dims = tuple[str, ...]
 

@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 import sweep
-from sweep.schema import SpecError
+from sweep.config.record import SpecError
 
 REPLICATES, NUMBER = 8, 256
 KINDS = {

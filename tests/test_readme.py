@@ -12,8 +12,8 @@ from click.testing import CliRunner
 import sweep
 from sweep.cli.main import main
 from sweep.cli.terminal import OF_AN_EXTRA
-from sweep.priors import included
-from sweep.reference import RUNS
+from sweep.config.includes import included
+from sweep.config.reference import RUNS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

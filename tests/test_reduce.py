@@ -23,11 +23,11 @@ import sweep
 from sweep import evaluate, loop, manifest, passes, steps
 from sweep import store as stores
 from sweep.cli.main import main
+from sweep.config.statistic import Statistic
 from sweep.equations import RELATIVE_LOSS
 from sweep.jobs import make_jobs
 from sweep.model import Model, Output, Parameter
 from sweep.plan import FIXED_BYTES
-from sweep.statistic import Statistic
 from tests.test_statistics import assert_within_ulp, moments
 
 AXES = {

@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from sweep.axis import Axis
-from sweep.schema import SpecError, unknown
-from sweep.spec import Fixed, SweepSpec, differences, read
+from sweep.config.axis import Axis
+from sweep.config.record import SpecError, unknown
+from sweep.config.spec import Fixed, SweepSpec, differences, read
 
 RANGE = {"start": 0, "stop": 1, "num": 3}
 BASE = {"outputs": ["y"], "axes": {"a": RANGE}}

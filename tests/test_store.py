@@ -11,12 +11,12 @@ import pytest
 import sweep
 from sweep import manifest, netcdf
 from sweep import store as stores
-from sweep.axis import Axis
+from sweep.config.axis import Axis
+from sweep.config.record import SpecError
+from sweep.config.spec import SweepSpec
 from sweep.manifest import StoreError
 from sweep.model import Model, Output, Parameter
 from sweep.plan import FIXED_BYTES, make_plan
-from sweep.schema import SpecError
-from sweep.spec import SweepSpec
 
 # Values that no compressor makes smaller, and one output that does not depend on x.
 NOISE = Model(

@@ -30,7 +30,7 @@ from sweep.cli.terminal import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sweep.spec import SweepSpec
+    from sweep.config.spec import SweepSpec
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

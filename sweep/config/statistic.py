@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from sweep.axis import Axis
-from sweep.schema import Frozen, listed, short
+from sweep.config.axis import Axis
+from sweep.config.record import Frozen, listed, short
 
 MOST_EDGES = 10_001
 MOST_CONDITIONS = 100  # each is compiled into every point

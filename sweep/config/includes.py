@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from sweep.files import MOST_CSV, check_regular, read_toml
-from sweep.schema import SpecError, short, unknown
+from sweep.config.files import MOST_CSV, check_regular, read_toml
+from sweep.config.record import SpecError, short, unknown
 
 MOST_VALUES = 1_000_000
 LONGEST_LINE = 2**20  # characters

@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
-from sweep.axis import Axis
-from sweep.distribution import DRAW, REPLICATE, Distribution, Draws
-from sweep.files import read_toml
-from sweep.priors import included
-from sweep.reference import run_of
-from sweep.schema import Float, Frozen, ReadOnly, SpecError, listed, plain, short, unknown
-from sweep.statistic import Statistic
+from sweep.config.axis import Axis
+from sweep.config.distribution import DRAW, REPLICATE, Distribution, Draws
+from sweep.config.files import read_toml
+from sweep.config.includes import included
+from sweep.config.record import Float, Frozen, ReadOnly, SpecError, listed, plain, short, unknown
+from sweep.config.reference import run_of
+from sweep.config.statistic import Statistic
 
 Loss = Literal["total", "excess"]
 DType = Literal["float32", "float64"]
@@ -65,7 +65,7 @@ class SweepSpec(Frozen):
     loss : {"total", "excess"}
         Which loss the power law is on, so which kind of exponent belongs in it (model.md section 1).
     reference : str
-        The run from which fleets, times and losses count: the name of one in :data:`sweep.reference.RUNS`, which gives
+        The run from which fleets, times and losses count: the name of one in :data:`sweep.config.reference.RUNS`, which gives
         ``reference_fleet`` and ``reference_years`` with their sources, or "own", as if it were not said: the two are
         parameters like others, and required wherever an output depends on them.
     outputs : tuple of str

@@ -1,0 +1,1 @@
+"""A config becomes frozen, validated records; which models there are is not known here."""
