@@ -26,7 +26,7 @@ from kernels.loss import stages
 from sweep.config.spec import SweepSpec
 from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import Evaluator
-from sweep.plan import Plan
+from sweep.plan.blocks import Plan
 
 OURS, WHOLE = "ours, stage 2", "ours, stages 1 and 2"
 BROADCAST, BLOCKED = "NumPy, broadcast, fresh", "NumPy, blocked in cache, all cores"

@@ -21,7 +21,7 @@ from kernels.pareto import fronts
 from kernels.statistics import compare
 from sweep.config.record import SpecError
 from sweep.config.statistic import Condition
-from sweep.plan import in_words
+from sweep.plan.blocks import in_words
 
 PROBES, ROUNDS, SAMPLE = 256, 6, 2**14  # tiles looked at before others; how often; points by which these are culled
 TOGETHER, AHEAD = 256, 16  # tiles that are looked at together by a thread; how many times before any are taken in

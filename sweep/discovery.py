@@ -24,7 +24,7 @@ from sweep.config.statistic import Condition, conditions_of
 from sweep.equations import model_of
 from sweep.loop import Progress, run
 from sweep.model import Model, refuse_subnormal
-from sweep.plan import FIXED_BYTES, default_memory, in_words
+from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
 
 MOST_DRAWS = 2**22
 # Bytes that are taken for each draw to peel boxes, and for each parameter of it: a bound on what was measured.

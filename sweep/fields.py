@@ -25,7 +25,7 @@ from sweep.held import Held
 from sweep.labels import dataset_attributes, variable_attributes
 from sweep.model import Model
 from sweep.netcdf import OF_A_STORE
-from sweep.plan import Block, Plan, boxes, default_memory, make_plan
+from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
 from sweep.pooling import pooled
 from sweep.tiles import Tiler, make_tile_plan
 from sweep.trial import try_model

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.record import SpecError, one_line
-from sweep.passes import QUANTILE
+from sweep.plan.passes import QUANTILE
 from sweep.slices import is_log, label, linear_part, numbers, quantities, take
 
 if TYPE_CHECKING:

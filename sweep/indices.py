@@ -18,7 +18,7 @@ from sweep.config.record import SpecError, unknown
 from sweep.config.spec import SweepSpec, differences
 from sweep.equations import model_of
 from sweep.model import Model
-from sweep.plan import default_memory
+from sweep.plan.blocks import default_memory
 from sweep.replicates import Design, Scheme, Sums, add, block_of, nothing
 from sweep.response import Grid, Response, outputs_of, responses
 from sweep.schemes import Effects, PickFreeze, Subsets

@@ -11,7 +11,7 @@ from sweep.config import reference
 from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
 from sweep.model import Model
-from sweep.passes import QUANTILE
+from sweep.plan.passes import QUANTILE
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -126,7 +126,7 @@ def _resolve(
 
 def _variable(model: "Model", spec: "SweepSpec", name: str) -> xr.Variable:
     from sweep.labels import variable_attributes
-    from sweep.plan import make_plan
+    from sweep.plan.blocks import make_plan
 
     values = _Values(model, spec, name)
     lengths = dict(zip(values.dims, values.shape, strict=True))

@@ -21,7 +21,7 @@ import numpy as np
 
 from sweep.config.files import open_regular, read_bytes
 from sweep.config.record import one_line
-from sweep.plan import Block, Plan
+from sweep.plan.blocks import Block, Plan
 
 NEEDED = dict.fromkeys(
     ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str

@@ -13,8 +13,8 @@ from kernels import statistics as running
 from kernels.statistics import Sought
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition
-from sweep.passes import ROWS, Pass, result_dims, result_dtype
-from sweep.plan import Block
+from sweep.plan.blocks import Block
+from sweep.plan.passes import ROWS, Pass, result_dims, result_dtype
 
 Partial = dict[str, np.ndarray]
 Box = tuple[tuple[int, ...], tuple[int, ...]]

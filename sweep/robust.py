@@ -17,7 +17,7 @@ from sweep.config.statistic import Condition
 from sweep.equations import load, model_of
 from sweep.loop import run
 from sweep.model import Model
-from sweep.passes import QUANTILE
+from sweep.plan.passes import QUANTILE
 from sweep.pooling import pooled
 
 ALLOWED = "allowed_by_statistics"

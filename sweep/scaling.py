@@ -18,7 +18,7 @@ import numpy as np
 
 from sweep import measure
 from sweep.figures import drawing, load_matplotlib, page, settle
-from sweep.plan import default_memory
+from sweep.plan.blocks import default_memory
 from sweep.workloads import DATES, KERNELS, Work, solve
 
 if TYPE_CHECKING:

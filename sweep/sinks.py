@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from sweep import store as stores
-from sweep.jobs import Job
 from sweep.partials import Partial
-from sweep.plan import Block, Plan
+from sweep.plan.blocks import Block, Plan
+from sweep.plan.jobs import Job
 
 
 class Memory:

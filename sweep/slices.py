@@ -12,7 +12,7 @@ import xarray as xr
 from sweep.config.distribution import REPLICATE
 from sweep.config.record import SpecError, unknown
 from sweep.equations import MODELS
-from sweep.passes import QUANTILE
+from sweep.plan.passes import QUANTILE
 from sweep.pooling import pooled
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves

@@ -24,7 +24,7 @@ from sweep.evaluate import device_kind
 from sweep.forks import refuse_to_hang
 from sweep.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.plan import default_memory
+from sweep.plan.blocks import default_memory
 from sweep.ranges import find_ends
 
 SHARD, LEAST_SHARD = 4096, 64  # scenarios that one thread solves at once, at most, and where the memory allows no more

@@ -16,8 +16,8 @@ from sweep.config.spec import SweepSpec
 from sweep.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
 from sweep.model import Model
 from sweep.partials import MOMENTS, Box, Partial, Wanted, assembled, wanted
-from sweep.passes import Pass, Unit, tile_boxes
-from sweep.plan import Block, Plan, boxes_of, halve
+from sweep.plan.blocks import Block, Plan, boxes_of, halve
+from sweep.plan.passes import Pass, Unit, tile_boxes
 
 GROUP = 16  # steps evaluated together: their sum is added to the rest at once
 STATIC = ("finish", "wanted", "cells", "group", "rest", "model")

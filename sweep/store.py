@@ -38,8 +38,8 @@ from sweep.manifest import (
     shards_of,
 )
 from sweep.model import Model
-from sweep.passes import QUANTILE, middles, result_axes, result_dtype
-from sweep.plan import Block, Plan
+from sweep.plan.blocks import Block, Plan
+from sweep.plan.passes import QUANTILE, middles, result_axes, result_dtype
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -18,7 +18,7 @@ from sweep.corners import bests, boxes_at, points
 from sweep.culling import Scan, points_of
 from sweep.evaluate import RANK, Inputs, compiled
 from sweep.model import Model
-from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
+from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 
 POINTS = 2**24  # of a block
 SIDES = (8, 8, 16)  # of a tile along the last three axes

@@ -7,7 +7,7 @@ from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import Evaluator
 from sweep.model import Model
-from sweep.plan import Plan
+from sweep.plan.blocks import Plan
 
 MOST = 4  # points along an axis
 NEAR = 1e-3  # relative: what XLA makes of one function in two shapes differs far less

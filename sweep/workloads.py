@@ -25,7 +25,7 @@ from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import Inputs, compiled, device_count, stage, together, zeros
 from sweep.indices import sensitivity
 from sweep.loop import run
-from sweep.plan import Plan
+from sweep.plan.blocks import Plan
 from sweep.work import Facts, Kernel, Work, compiled_ahead, error_of, operations_of
 
 LAW = {"scaling_exponent": 0.0625, "reference_fleet": 16384.0, "reference_years": 0.25}

@@ -20,7 +20,7 @@ from sweep import equations
 from sweep.cli.main import main
 from sweep.loop import Progress
 from sweep.model import Domain, Model, Output, Parameter
-from sweep.plan import FIXED_BYTES
+from sweep.plan.blocks import FIXED_BYTES
 
 ROOT = Path(__file__).parents[1]
 LITTLE = FIXED_BYTES + 10**6  # a budget that cuts the toy sweep into several blocks

@@ -25,7 +25,7 @@ from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.manifest import StoreError
 from sweep.model import Model, Output, Parameter
-from sweep.plan import FIXED_BYTES
+from sweep.plan.blocks import FIXED_BYTES
 from sweep.slices import readable
 
 # Axes of one length and values that do not compress, so that each file is as good as another to whoever only looks at

@@ -119,7 +119,7 @@ def test_store_of_eight_devices_goes_on_on_one(name: str, made: Path, tmp_path: 
 
 def test_eight_devices_share_many_blocks() -> None:
     from sweep.equations import RELATIVE_LOSS
-    from sweep.jobs import make_jobs
+    from sweep.plan.jobs import make_jobs
 
     spec = RELATIVE_LOSS.resolve(specs()["grid_float32"])
     (job,) = make_jobs(RELATIVE_LOSS, spec, BUDGET, devices=DEVICES)

@@ -12,7 +12,7 @@ from scipy import stats
 import sweep
 from sweep import boxes, regions
 from sweep.cli.main import main
-from sweep.plan import FIXED_BYTES
+from sweep.plan.blocks import FIXED_BYTES
 
 COST = boxes.COST
 

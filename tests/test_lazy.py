@@ -268,10 +268,10 @@ def test_whole_of_a_huge_variable_is_refused_at_once(ask):
 def test_half_of_the_memory_is_the_limit(monkeypatch):
     nbytes = run("float32").relative_loss.nbytes
     variable = opened("float32").relative_loss
-    monkeypatch.setattr("sweep.plan.default_memory", lambda: nbytes - 1)
+    monkeypatch.setattr("sweep.plan.blocks.default_memory", lambda: nbytes - 1)
     with pytest.raises(sweep.SpecError, match=f"{nbytes:,} bytes"):
         variable.load()
-    monkeypatch.setattr("sweep.plan.default_memory", lambda: nbytes)
+    monkeypatch.setattr("sweep.plan.blocks.default_memory", lambda: nbytes)
     same(variable.load(), run("float32").relative_loss)
 
 

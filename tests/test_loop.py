@@ -19,7 +19,7 @@ import sweep
 from sweep import evaluate, manifest
 from sweep import store as stores
 from sweep.equations import RELATIVE_LOSS
-from sweep.jobs import make_jobs
+from sweep.plan.jobs import make_jobs
 from tests import cases, reference
 
 AXES = {

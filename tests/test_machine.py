@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from sweep.machine import available_memory
-from sweep.plan import LIBRARY_BYTES, default_memory
+from sweep.plan.blocks import LIBRARY_BYTES, default_memory
+from sweep.plan.machine import available_memory
 
 PHYSICAL = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 V2 = "29 23 0:26 {root} {point} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
@@ -107,6 +107,6 @@ def test_available_memory_is_the_least_limit_of_the_groups(tmp_path, case):
 
 @pytest.mark.parametrize("most", [2**24, 4 * 10**8, 15 * 10**8, 10**12])
 def test_default_memory_leaves_room_for_the_libraries(monkeypatch, most):
-    monkeypatch.setattr("sweep.plan.available_memory", lambda: most)
+    monkeypatch.setattr("sweep.plan.blocks.available_memory", lambda: most)
     assert most // 4 <= default_memory() <= most // 2
     assert default_memory() + LIBRARY_BYTES <= most or default_memory() == most // 4

@@ -13,7 +13,7 @@ from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.model import Domain, Model, Output, Parameter, Stages
-from sweep.plan import FIXED_BYTES
+from sweep.plan.blocks import FIXED_BYTES
 
 SPEED = Model(
     name="speed",

@@ -16,7 +16,7 @@ import sweep
 from sweep import culling, fields, held, pareto, thinning, tiles
 from sweep.cli.main import main
 from sweep.model import Domain, Model, Output, Parameter, Stages
-from sweep.plan import FIXED_BYTES
+from sweep.plan.blocks import FIXED_BYTES
 from sweep.tradeoffs import plot_frontier
 
 LITTLE = FIXED_BYTES + 10**6  # a budget that cuts a sweep into many blocks

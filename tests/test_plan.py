@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sweep.config.record import SpecError
-from sweep.plan import COPIES, FIXED_BYTES, TABLE_BYTES, VECTOR, Plan, default_memory, make_plan
+from sweep.plan.blocks import COPIES, FIXED_BYTES, TABLE_BYTES, VECTOR, Plan, default_memory, make_plan
 
 Dims = tuple[str, ...]
 

@@ -20,14 +20,15 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from sweep import evaluate, loop, manifest, passes, steps
+from sweep import evaluate, loop, manifest, steps
 from sweep import store as stores
 from sweep.cli.main import main
 from sweep.config.statistic import Statistic
 from sweep.equations import RELATIVE_LOSS
-from sweep.jobs import make_jobs
 from sweep.model import Model, Output, Parameter
-from sweep.plan import FIXED_BYTES
+from sweep.plan import passes
+from sweep.plan.blocks import FIXED_BYTES
+from sweep.plan.jobs import make_jobs
 from tests.test_statistics import assert_within_ulp, moments
 
 AXES = {
@@ -51,7 +52,7 @@ OVERS = (
     ("fleet_size", "scaling_exponent"),
     tuple(AXES),
 )
-# Constants of sweep.passes that lead a small grid through what large ones go through.
+# Constants of sweep.plan.passes that lead a small grid through what large ones go through.
 LAYOUTS = {
     "usual": {},
     "steps": {"LANES": 1, "FEW_STEPS": 1},

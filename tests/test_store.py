@@ -16,7 +16,7 @@ from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.manifest import StoreError
 from sweep.model import Model, Output, Parameter
-from sweep.plan import FIXED_BYTES, make_plan
+from sweep.plan.blocks import FIXED_BYTES, make_plan
 
 # Values that no compressor makes smaller, and one output that does not depend on x.
 NOISE = Model(

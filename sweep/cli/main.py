@@ -64,8 +64,8 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
     """
     from sweep.describe import describe_sweep
     from sweep.equations import model_of
-    from sweep.jobs import make_jobs
-    from sweep.plan import default_memory
+    from sweep.plan.blocks import default_memory
+    from sweep.plan.jobs import make_jobs
 
     spec = sweep.load(config, dtype)
     model, budget = model_of(spec), default_memory() if memory is None else memory
@@ -116,7 +116,7 @@ def run(
     if file is not None:
         from sweep import netcdf
         from sweep.equations import model_of
-        from sweep.jobs import make_jobs
+        from sweep.plan.jobs import make_jobs
 
         if store is not None and store.resolve() == file.resolve():
             raise Refusal(f"{file}: is given as --store and as --netcdf; use two paths")

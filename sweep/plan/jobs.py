@@ -7,8 +7,8 @@ import numpy as np
 
 from sweep.config.spec import SweepSpec
 from sweep.model import Model
-from sweep.passes import Pass, make_passes
-from sweep.plan import Block, Plan, default_memory, make_plan
+from sweep.plan.blocks import Block, Plan, default_memory, make_plan
+from sweep.plan.passes import Pass, make_passes
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def make_jobs(
     spec : SweepSpec
         Resolved against it.
     memory : int, optional
-        Budget in bytes; :func:`~sweep.plan.default_memory` if not given.
+        Budget in bytes; :func:`~sweep.plan.blocks.default_memory` if not given.
     reserved : int
         Bytes of the budget which are spoken for, such as the result in memory.
     devices : int

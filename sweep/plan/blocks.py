@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.config.record import SpecError
-from sweep.machine import available_memory
+from sweep.plan.machine import available_memory
 
 BLOCK_BYTES = 32 * 2**20
 CHUNK_POINTS = 2**18

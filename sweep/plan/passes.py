@@ -16,7 +16,7 @@ from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
 from sweep.model import Model
-from sweep.plan import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, boxes_of, rows
+from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, boxes_of, rows
 
 TILE = 2**17  # cells evaluated side by side: their running statistics stay in the cache
 STEPS = 2**14  # steps of a part: with so many cells, a second of a CPU or less, so that a run can be stopped

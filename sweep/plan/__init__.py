@@ -1,0 +1,1 @@
+"""How work is cut: integers only, no arrays and no files."""
