@@ -24,8 +24,8 @@ import rivals
 
 from kernels.loss import stages
 from sweep.config.spec import SweepSpec
-from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import Evaluator
+from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.blocks import Plan
 
 OURS, WHOLE = "ours, stage 2", "ours, stages 1 and 2"

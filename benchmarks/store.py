@@ -22,9 +22,9 @@ import rivals
 import sweep
 from sweep import manifest
 from sweep import store as stores
-from sweep.equations import RELATIVE_LOSS
 from sweep.evaluate import device_kind
 from sweep.grid import Grid
+from sweep.models.registry import RELATIVE_LOSS
 
 RUN, WRITER, RAW = "sweep.run, into a store", "the writer alone", "raw write + fsync"
 EVALUATION, SUM, SLOWER = "the evaluation alone", "evaluation + writer", "the slower of evaluation and writer"

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from sweep.config.spec import Allocation, Fixed, SweepSpec
     from sweep.config.statistic import Statistic
     from sweep.discovery import discover
-    from sweep.equations import load
     from sweep.indices import sensitivity
     from sweep.loop import Progress, run
     from sweep.manifest import StoreError
-    from sweep.model import Domain, Model, Output, Parameter, Stages
+    from sweep.models.model import Domain, Model, Output, Parameter, Stages
+    from sweep.models.registry import load
     from sweep.pareto import frontier
     from sweep.pooling import pooled
     from sweep.splits import optimise
@@ -85,20 +85,20 @@ _HOMES = {
     ),
     "config.statistic": ("Statistic",),
     "discovery": ("discover",),
-    "equations": ("load",),
     "indices": ("sensitivity",),
     "loop": (
         "Progress",
         "run",
     ),
     "manifest": ("StoreError",),
-    "model": (
+    "models.model": (
         "Domain",
         "Model",
         "Output",
         "Parameter",
         "Stages",
     ),
+    "models.registry": ("load",),
     "pareto": ("frontier",),
     "pooling": ("pooled",),
     "splits": ("optimise",),

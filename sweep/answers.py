@@ -10,10 +10,10 @@ import numpy as np
 from sweep.config.distribution import DRAWN
 from sweep.config.reference import RUNS
 from sweep.config.spec import SweepSpec
-from sweep.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
-from sweep.equations import MODELS
-from sweep.model import Model
-from sweep.tables import INVERSES
+from sweep.models.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
+from sweep.models.model import Model
+from sweep.models.registry import MODELS
+from sweep.models.tables import INVERSES
 
 SHOWN, ALL = 5, 7  # values of an axis, from the first to the last; all of one that has no more than so many
 ENDLESS = 1e6  # years after which compute that is bounded adds nothing in float64 any more

@@ -13,7 +13,7 @@ from sweep import local
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import device_kind
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.replicates import Sums
 from sweep.response import Grid, Response, axes_of, outputs_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.lazy import SweepBackend
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.robust import ALLOWED, Draw
 
 CHANCE = "chance_of_nondominance"

@@ -10,7 +10,7 @@ import xarray as xr
 from sweep import points
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import conditions_of
-from sweep.equations import MODELS
+from sweep.models.registry import MODELS
 
 MOST = 2**17  # points, enough for a smooth density
 SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

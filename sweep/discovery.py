@@ -21,9 +21,9 @@ from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition, conditions_of
-from sweep.equations import model_of
 from sweep.loop import Progress, run
-from sweep.model import Model, refuse_subnormal
+from sweep.models.model import Model, refuse_subnormal
+from sweep.models.registry import model_of
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
 
 MOST_DRAWS = 2**22

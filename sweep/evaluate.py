@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.blocks import BLOCK_BYTES, Block, Plan
 
 RANK = 3  # leading axes are flattened to this rank: XLA can crash on broadcasts of rank 7 and more

@@ -18,12 +18,12 @@ from sweep.config.distribution import REPLICATE
 from sweep.config.record import SpecError
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.culling import Piece, Scan
-from sweep.equations import load, model_of
 from sweep.evaluate import device_count, device_kind
 from sweep.grid import Grid
 from sweep.held import Held
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.model import Model
+from sweep.models.model import Model
+from sweep.models.registry import load, model_of
 from sweep.netcdf import OF_A_STORE
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
 from sweep.pooling import pooled

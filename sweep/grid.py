@@ -8,7 +8,7 @@ import numpy as np
 
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import Evaluator
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 
 Started = tuple[Sequence[Block], tuple[jax.Array, ...] | None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config import reference
 from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.passes import QUANTILE
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from sweep.indexing import LONG, Box, Lazy, RangeIndex, refuse_more_than_memory,
 
 if TYPE_CHECKING:
     from sweep.config.spec import SweepSpec
-    from sweep.model import Model
+    from sweep.models.model import Model
 
 
 class SweepBackend(BackendEntrypoint):
@@ -100,7 +100,7 @@ def _resolve(
     """Check a spec or a config against its model; the text begins every message about it."""
     from sweep.config.record import SpecError
     from sweep.config.spec import DType, SweepSpec, read
-    from sweep.equations import model_of
+    from sweep.models.registry import model_of
 
     if not isinstance(source, SweepSpec | str | os.PathLike):
         raise SpecError(f'engine "sweep" opens the path of a config or a SweepSpec, got {type(source).__name__}')

@@ -18,16 +18,16 @@ from sweep import manifest
 from sweep import store as stores
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
-from sweep.equations import model_of
 from sweep.evaluate import device_count, device_kind, is_out_of_memory
 from sweep.grid import Grid
 from sweep.labels import dataset_attributes, variable_attributes
-from sweep.model import Model
+from sweep.models.model import Model
+from sweep.models.registry import model_of
+from sweep.models.regret import with_regrets
 from sweep.partials import Partial, finished, merge, names_of, narrowed, round_of, sought_in
 from sweep.plan.blocks import Block, Plan, default_memory
 from sweep.plan.jobs import Job, make_jobs
 from sweep.plan.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
-from sweep.regret import with_regrets
 from sweep.rows import Rows
 from sweep.sinks import Disk, Memory
 from sweep.steps import Stepper

@@ -17,7 +17,7 @@ from sweep.culling import Front, Objective, Piece, Scan, room_of
 from sweep.evaluate import device_count
 from sweep.fields import Field, Offer, Source
 from sweep.loop import Progress
-from sweep.model import Model, refuse_subnormal
+from sweep.models.model import Model, refuse_subnormal
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.robust import reduced
 from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned

@@ -15,8 +15,8 @@ from sweep.config.distribution import DRAWN, Distribution
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import take
-from sweep.model import Model
-from sweep.sampler import quantiles
+from sweep.models.model import Model
+from sweep.models.sampling import quantiles
 
 
 @dataclass(frozen=True)

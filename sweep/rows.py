@@ -12,7 +12,7 @@ import numpy as np
 from kernels import statistics as running
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import Evaluator
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.partials import Box, Partial, assembled, cells_of, joined, merge, sought_in, sought_of
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes

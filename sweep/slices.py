@@ -11,7 +11,7 @@ import xarray as xr
 
 from sweep.config.distribution import REPLICATE
 from sweep.config.record import SpecError, unknown
-from sweep.equations import MODELS
+from sweep.models.registry import MODELS
 from sweep.plan.passes import QUANTILE
 from sweep.pooling import pooled
 

@@ -18,12 +18,12 @@ from kernels.split import solver
 from sweep.config.distribution import DRAWN
 from sweep.config.record import SpecError
 from sweep.config.spec import Allocation, SweepSpec
-from sweep.draws import sampler_of
-from sweep.equations import model_of
 from sweep.evaluate import device_kind
 from sweep.forks import refuse_to_hang
-from sweep.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.labels import dataset_attributes, variable_attributes
+from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
+from sweep.models.registry import model_of
+from sweep.models.uncertain import sampler_of
 from sweep.plan.blocks import default_memory
 from sweep.ranges import find_ends
 

@@ -37,7 +37,7 @@ from sweep.manifest import (
     refuse_damaged,
     shards_of,
 )
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.passes import QUANTILE, middles, result_axes, result_dtype
 

@@ -17,7 +17,7 @@ from sweep.config.spec import SweepSpec
 from sweep.corners import bests, boxes_at, points
 from sweep.culling import Scan, points_of
 from sweep.evaluate import RANK, Inputs, compiled
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 
 POINTS = 2**24  # of a block

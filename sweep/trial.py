@@ -6,7 +6,7 @@ from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import Evaluator
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.blocks import Plan
 
 MOST = 4  # points along an axis

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import sweep
 from sweep.answers import answers
 from sweep.cli.main import main
-from sweep.conventions import floor_share
+from sweep.models.conventions import floor_share
 
 mpmath.mp.dps = 40
 OUTPUTS = ("time_to_target", "fleet_for_target", "rate_for_target")
@@ -74,16 +74,16 @@ def spec_of(output, law, loss, **axes):
         "irreducible_share": law[1],
         **REFERENCE,
     }
-    needed = sweep.equations.RELATIVE_LOSS.output(output).parameters
+    needed = sweep.models.registry.RELATIVE_LOSS.output(output).parameters
     fixed = {name: value for name, value in fixed.items() if name in needed and name not in axes}
     made = {name: sweep.Axis(values=values) for name, values in axes.items()}
     spec = sweep.SweepSpec(loss=loss, outputs=[output], axes=made, fixed=fixed)
-    return sweep.equations.RELATIVE_LOSS.resolve(spec)
+    return sweep.models.registry.RELATIVE_LOSS.resolve(spec)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_answers_solve_the_equation_of_each_law(output):
-    needed = sweep.equations.RELATIVE_LOSS.output(output).parameters
+    needed = sweep.models.registry.RELATIVE_LOSS.output(output).parameters
     axes = {"target": np.linspace(0.5, 0.99, 50), "doubling_rate": [0.0, 0.85, 2.35], "time": [1.0, 3.0, 9.0]}
     spec = spec_of(output, TOTAL, "total", **{name: values for name, values in axes.items() if name in needed})
     laws, found = answers(spec)
@@ -129,7 +129,7 @@ def test_floor_beside_is_that_of_the_named_run(name, flop):
     given = {"fleet_size": 5e4, "doubling_rate": 0.85, "scaling_exponent": 0.05}
     axes = {"target": sweep.Axis(values=[0.7, 0.98])}
     spec = sweep.SweepSpec(loss="total", outputs=["time_to_target"], axes=axes, fixed=given, reference=name)
-    law = answers(sweep.equations.RELATIVE_LOSS.resolve(spec))[0][1]
+    law = answers(sweep.models.registry.RELATIVE_LOSS.resolve(spec))[0][1]
     assert law.irreducible_share == round(floor_share(flop), 5)
     assert f"E / L({flop:.3g} FLOP)" in law.source
 
@@ -137,7 +137,7 @@ def test_floor_beside_is_that_of_the_named_run(name, flop):
 def test_answers_are_none_where_no_target_is_asked_for():
     fixed = {"fleet_size": 1.0, "doubling_rate": 1.0, "scaling_exponent": 0.05, **REFERENCE}
     spec = sweep.SweepSpec(loss="total", outputs=["relative_loss"], axes={"time": {"values": [1.0]}}, fixed=fixed)
-    assert answers(sweep.equations.RELATIVE_LOSS.resolve(spec)) == ([], [])
+    assert answers(sweep.models.registry.RELATIVE_LOSS.resolve(spec)) == ([], [])
 
 
 def test_answers_of_uncertain_parameters_and_statistics_are_those_of_the_middle():

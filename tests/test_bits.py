@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import sweep
-from sweep.equations import MODELS
+from sweep.models.registry import MODELS
 
 # Ranges in which the outputs are numbers of all sizes, some of them infinite or NaN.
 RANGES = {

@@ -16,10 +16,10 @@ import xarray as xr
 from click.testing import CliRunner, Result
 
 import sweep as library
-from sweep import equations
 from sweep.cli.main import main
 from sweep.loop import Progress
-from sweep.model import Domain, Model, Output, Parameter
+from sweep.models import registry
+from sweep.models.model import Domain, Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +91,7 @@ import signal
 from time import sleep as pause
 from sweep import equations
 from sweep.cli.main import main
-from sweep.model import Model, Output, Parameter, Stages
+from sweep.models.model import Model, Output, Parameter, Stages
 
 def table(rate, time):
     pause(0.1)
@@ -126,7 +126,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         function=lambda rate, time: {"distance": rate * time, "speed": rate * 1},
         caveats=_caveats,
     )
-    monkeypatch.setitem(equations.MODELS, "toy", model)
+    monkeypatch.setitem(registry.MODELS, "toy", model)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy.toml").write_text(TOY)
     return Path("toy.toml")
@@ -370,7 +370,7 @@ def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.M
     def broken(path: Path, dtype: str | None) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(equations, "load", broken)
+    monkeypatch.setattr(registry, "load", broken)
     with pytest.raises(ValueError, match="a bug"):
         sweep("describe", good)
 
@@ -379,7 +379,7 @@ def test_main_names_the_file_of_an_error_of_the_system(good: Path, monkeypatch: 
     def full(path: Path, dtype: str | None) -> None:
         raise OSError(28, "No space left on device", "out.zarr")
 
-    monkeypatch.setattr(equations, "load", full)
+    monkeypatch.setattr(registry, "load", full)
     assert_refused(sweep("describe", good), "out.zarr: No space left on device")
 
 
@@ -390,7 +390,7 @@ def test_describe_lists_what_is_swept_and_what_comes_out(good: Path) -> None:
     out = told("describe", good)
     for part in (
         "How far does the loss fall?",
-        equations.RELATIVE_LOSS.equation[:40],
+        registry.RELATIVE_LOSS.equation[:40],
         "loss total",
         "constant fleet",
         "1000 to 1e+08, 101 log-spaced",
@@ -470,7 +470,7 @@ def test_run_counts_the_undefined(toy: Path, monkeypatch: pytest.MonkeyPatch) ->
     def function(rate: object, time: object) -> dict[str, object]:
         return {"distance": jnp.where(time > 0, jnp.nan, rate), "speed": rate * jnp.nan}
 
-    monkeypatch.setitem(equations.MODELS, "toy", replace(equations.MODELS["toy"], function=function))
+    monkeypatch.setitem(registry.MODELS, "toy", replace(registry.MODELS["toy"], function=function))
     out = sweep("run", toy).stdout
     assert "1 to 3 (119,997 of 120,000 undefined)" in out
     assert "(3 of 3 undefined)" in out
@@ -772,7 +772,7 @@ def test_main_stops_in_one_line_anywhere_else(good: Path, monkeypatch: pytest.Mo
     def interrupted(path: Path, dtype: str | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(equations, "load", interrupted)
+    monkeypatch.setattr(registry, "load", interrupted)
     result = sweep("describe", good)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "stopped\n")
 

@@ -11,7 +11,7 @@ import pytest
 
 import sweep
 from sweep.config.distribution import DRAWN, Correlation, Distribution
-from sweep.equations import model_of
+from sweep.models.registry import model_of
 
 FOLDER = Path(__file__).parent.parent / "configs"
 PRIORS = FOLDER / "priors.toml"  # what the others take by name

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
-from sweep.equations import MODELS, RELATIVE_LOSS, model_of
+from sweep.models.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
+from sweep.models.registry import MODELS, RELATIVE_LOSS, model_of
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 REFERENCE = {"reference_fleet": 16384.0, "reference_years": 0.244353}

@@ -24,7 +24,7 @@ from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.manifest import StoreError
-from sweep.model import Model, Output, Parameter
+from sweep.models.model import Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.slices import readable
 

@@ -118,7 +118,7 @@ def test_store_of_eight_devices_goes_on_on_one(name: str, made: Path, tmp_path: 
 
 
 def test_eight_devices_share_many_blocks() -> None:
-    from sweep.equations import RELATIVE_LOSS
+    from sweep.models.registry import RELATIVE_LOSS
     from sweep.plan.jobs import make_jobs
 
     spec = RELATIVE_LOSS.resolve(specs()["grid_float32"])

@@ -17,7 +17,7 @@ import xarray as xr
 
 import sweep
 from sweep import indexing, lazy
-from sweep.equations import RELATIVE_LOSS
+from sweep.models.registry import RELATIVE_LOSS
 from tests import cases, reference
 
 ROOT = Path(__file__).parents[1]

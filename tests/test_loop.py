@@ -18,7 +18,7 @@ import zarr
 import sweep
 from sweep import evaluate, manifest
 from sweep import store as stores
-from sweep.equations import RELATIVE_LOSS
+from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.jobs import make_jobs
 from tests import cases, reference
 

@@ -12,7 +12,7 @@ import sweep
 from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import Fixed, SweepSpec
-from sweep.model import Domain, Model, Output, Parameter, Stages
+from sweep.models.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan.blocks import FIXED_BYTES
 
 SPEED = Model(

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import sweep
 from sweep import culling, fields, held, pareto, thinning, tiles
 from sweep.cli.main import main
-from sweep.model import Domain, Model, Output, Parameter, Stages
+from sweep.models.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.tradeoffs import plot_frontier
 

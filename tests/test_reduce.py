@@ -24,8 +24,8 @@ from sweep import evaluate, loop, manifest, steps
 from sweep import store as stores
 from sweep.cli.main import main
 from sweep.config.statistic import Statistic
-from sweep.equations import RELATIVE_LOSS
-from sweep.model import Model, Output, Parameter
+from sweep.models.model import Model, Output, Parameter
+from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan import passes
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.plan.jobs import make_jobs

@@ -12,10 +12,10 @@ import sweep
 from sweep.causes import plot_sensitivity
 from sweep.cli.main import main
 from sweep.config.reference import PARAMETERS, RUNS
-from sweep.equations import MODELS, model_of
 from sweep.figures import plot
 from sweep.labels import dataset_attributes, reference_of
-from sweep.model import Model, Output, Parameter
+from sweep.models.model import Model, Output, Parameter
+from sweep.models.registry import MODELS, model_of
 from sweep.regions import plot_regions
 from sweep.tradeoffs import plot_frontier
 

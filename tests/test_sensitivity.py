@@ -17,7 +17,7 @@ from kernels.draws.sobol import scrambling, sobol_points
 from sweep import figures, indices, replicates
 from sweep.causes import plot_sensitivity
 from sweep.cli.main import main
-from sweep.sampler import seed_of
+from sweep.models.sampling import seed_of
 from sweep.sentences import describe_sensitivity
 
 PI = math.pi

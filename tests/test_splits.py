@@ -19,7 +19,7 @@ from kernels.split import solver
 from sweep import splits
 from sweep.cli.main import main
 from sweep.describe import _inward
-from sweep.front_loading import MOVED, STRATEGIES
+from sweep.models.front_loading import MOVED, STRATEGIES
 
 DATES = 3
 FIXED = {

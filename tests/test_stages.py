@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 
-import sweep.tables
+import sweep.models.tables
 from kernels.loss import stages
 
 POINTS = 20_000
@@ -187,12 +187,12 @@ def test_need_table_is_condition_limited():
 
 
 def test_equations_leave_exponents_out_only_where_the_tables_have_none():
-    assert sweep.tables.MODERATE_DOUBLINGS == stages.DIRECT
-    assert sweep.tables.MODERATE_NEED == stages.MODERATE_NEED
+    assert sweep.models.tables.MODERATE_DOUBLINGS == stages.DIRECT
+    assert sweep.models.tables.MODERATE_NEED == stages.MODERATE_NEED
 
 
 def test_equations_have_the_terms_that_a_power_takes():
-    assert (sweep.tables.TERMS, sweep.tables.SMALL_EXPONENT) == (stages.TERMS, stages.SMALL_EXPONENT)
+    assert (sweep.models.tables.TERMS, sweep.models.tables.SMALL_EXPONENT) == (stages.TERMS, stages.SMALL_EXPONENT)
 
 
 @pytest.mark.parametrize(

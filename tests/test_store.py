@@ -15,7 +15,7 @@ from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.manifest import StoreError
-from sweep.model import Model, Output, Parameter
+from sweep.models.model import Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES, make_plan
 
 # Values that no compressor makes smaller, and one output that does not depend on x.

@@ -11,7 +11,7 @@ import xarray as xr
 
 import sweep
 from kernels.split import allocation, strategies
-from sweep.equations import MODELS
+from sweep.models.registry import MODELS
 
 SHARES = ("front_load_share", "research_share", "later_date")
 SCENARIO = (

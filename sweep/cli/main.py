@@ -63,7 +63,7 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
     Example: sweep describe configs/baseline.toml --memory 2GB
     """
     from sweep.describe import describe_sweep
-    from sweep.equations import model_of
+    from sweep.models.registry import model_of
     from sweep.plan.blocks import default_memory
     from sweep.plan.jobs import make_jobs
 
@@ -108,14 +108,14 @@ def run(
     """
     from sweep.answers import answers
     from sweep.describe import describe_answers, describe_result, describe_run
-    from sweep.equations import MODELS
+    from sweep.models.registry import MODELS
 
     if replicates and file is None:
         raise Refusal("--replicates: belongs to --netcdf, give both; a store keeps each set of draws")
     spec = sweep.load(config, dtype)
     if file is not None:
         from sweep import netcdf
-        from sweep.equations import model_of
+        from sweep.models.registry import model_of
         from sweep.plan.jobs import make_jobs
 
         if store is not None and store.resolve() == file.resolve():
@@ -223,7 +223,7 @@ def plot(
 
 def _computed(spec: "SweepSpec") -> "xr.Dataset":
     """Evaluate or solve a sweep in memory."""
-    from sweep.equations import MODELS
+    from sweep.models.registry import MODELS
 
     if MODELS[spec.model].function is None:
         with stop().looked_at() as look:

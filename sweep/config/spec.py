@@ -1,7 +1,7 @@
 """What to sweep: a TOML file or keyword arguments become a frozen, validated :class:`SweepSpec`.
 
 This module knows the shape of a config, not the models: whether a parameter exists and which values it may take is
-checked by :meth:`sweep.model.Model.resolve`.
+checked by :meth:`sweep.models.model.Model.resolve`.
 """
 
 import hashlib

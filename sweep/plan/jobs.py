@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.config.spec import SweepSpec
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.blocks import Block, Plan, default_memory, make_plan
 from sweep.plan.passes import Pass, make_passes
 

@@ -15,7 +15,7 @@ from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
-from sweep.model import Model
+from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, boxes_of, rows
 
 TILE = 2**17  # cells evaluated side by side: their running statistics stay in the cache

@@ -4,7 +4,7 @@ import math
 
 from sweep.config.doubts import Doubt
 from sweep.config.reference import HOURS_PER_YEAR
-from sweep.model import Domain, Parameter
+from sweep.models.model import Domain, Parameter
 
 POSITIVE, NON_NEGATIVE = Domain(low=0.0, low_open=True), Domain(low=0.0)
 

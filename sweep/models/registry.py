@@ -10,13 +10,13 @@ from typing import get_args
 
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import DType, SweepSpec, read
-from sweep.conventions import law_caveats
-from sweep.draws import drawn
-from sweep.front_loading import FRONT_LOADING
-from sweep.model import Model, Output, Parameter
-from sweep.parameters import CALENDAR, DOUBLING_TIMES, FLEETS, LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
-from sweep.strategies import DELAYED_START, STRATEGIES
-from sweep.tables import INVERSES, forward_for, stages_for
+from sweep.models.conventions import law_caveats
+from sweep.models.front_loading import FRONT_LOADING
+from sweep.models.model import Model, Output, Parameter
+from sweep.models.parameters import CALENDAR, DOUBLING_TIMES, FLEETS, LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
+from sweep.models.strategies import DELAYED_START, STRATEGIES
+from sweep.models.tables import INVERSES, forward_for, stages_for
+from sweep.models.uncertain import drawn
 
 _RUN = ("fleet_size", "time", "doubling_rate", "reference_fleet", "reference_years")
 _TARGET = ("target", "scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")

@@ -1,7 +1,7 @@
 """Strategies as points of a sweep: what is spent when, what it reaches and what it costs, in two models.
 
 ``strategies`` splits a budget between accelerators now, accelerators at one later date and efficiency research, for
-given shares (:mod:`sweep.front_loading` finds the best ones); ``delayed_start`` runs one fleet from a later start on.
+given shares (:mod:`sweep.models.front_loading` finds the best ones); ``delayed_start`` runs one fleet from a later start on.
 Both are ordinary models, so that they are run, reduced and compared on a frontier like any other.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweep.config.reference import HOURS_PER_YEAR
-from sweep.front_loading import FAST, FRONT_LOADING, SHORT
-from sweep.model import Domain, Model, Output, Parameter
-from sweep.parameters import DATES, DOUBLING_TIMES, FLEETS, LAW, PERCENTAGE, POSITIVE, PRICES, TARGET
+from sweep.models.front_loading import FAST, FRONT_LOADING, SHORT
+from sweep.models.model import Domain, Model, Output, Parameter
+from sweep.models.parameters import DATES, DOUBLING_TIMES, FLEETS, LAW, PERCENTAGE, POSITIVE, PRICES, TARGET
 
 if TYPE_CHECKING:
     from jax import Array

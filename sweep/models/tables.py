@@ -12,8 +12,8 @@ import numpy as np
 
 from sweep.config.reference import HOURS_PER_YEAR
 from sweep.config.spec import SweepSpec
-from sweep.model import Stages
-from sweep.rounding import apart
+from sweep.models.model import Stages
+from sweep.models.rounding import apart
 
 if TYPE_CHECKING:
     from jax import Array

@@ -14,7 +14,7 @@ from sweep.config.record import SpecError, unknown
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition
 from sweep.forks import refuse_to_hang
-from sweep.rounding import apart
+from sweep.models.rounding import apart
 
 if TYPE_CHECKING:
     from jax import Array

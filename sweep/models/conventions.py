@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sweep.config.reference import RUNS
 from sweep.config.spec import Loss, SweepSpec
-from sweep.tables import INVERSES, range_of
+from sweep.models.tables import INVERSES, range_of
 
 LLAMA = RUNS["llama-3.1-405b"]
 

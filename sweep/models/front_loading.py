@@ -3,8 +3,8 @@
 import math
 
 from sweep.config.doubts import Doubt
-from sweep.model import Domain, Model, Output, Parameter
-from sweep.parameters import BUDGETS, DATES, DOUBLING_TIMES, LAW, NON_NEGATIVE, PERCENTAGE, POSITIVE
+from sweep.models.model import Domain, Model, Output, Parameter
+from sweep.models.parameters import BUDGETS, DATES, DOUBLING_TIMES, LAW, NON_NEGATIVE, PERCENTAGE, POSITIVE
 
 SHORT, FAST = 50.0, 10.0  # horizons and rates up to which the kernels are tested
 STRATEGIES = {

@@ -13,7 +13,7 @@ import xarray as xr
 from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
-from sweep.model import Model, Output, Stages
+from sweep.models.model import Model, Output, Stages
 
 if TYPE_CHECKING:
     from jax import Array

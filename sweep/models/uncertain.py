@@ -15,8 +15,8 @@ from sweep.config.axis import Axis
 from sweep.config.distribution import DRAW, DRAWN, REPLICATE, Distribution
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
-from sweep.model import Domain, Model, Output, Parameter, Stages
-from sweep.sampler import Sampler
+from sweep.models.model import Domain, Model, Output, Parameter, Stages
+from sweep.models.sampling import Sampler
 
 if TYPE_CHECKING:
     from jax import Array
