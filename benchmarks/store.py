@@ -20,11 +20,11 @@ import record
 import rivals
 
 import sweep
-from sweep import manifest
-from sweep import store as stores
 from sweep.evaluate import device_kind
 from sweep.grid import Grid
 from sweep.models.registry import RELATIVE_LOSS
+from sweep.results import manifest
+from sweep.results import zarr_store as stores
 
 RUN, WRITER, RAW = "sweep.run, into a store", "the writer alone", "raw write + fsync"
 EVALUATION, SUM, SLOWER = "the evaluation alone", "evaluation + writer", "the slower of evaluation and writer"

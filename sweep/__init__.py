@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from sweep.discovery import discover
     from sweep.indices import sensitivity
     from sweep.loop import Progress, run
-    from sweep.manifest import StoreError
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
     from sweep.models.registry import load
     from sweep.pareto import frontier
-    from sweep.pooling import pooled
+    from sweep.results.manifest import StoreError
+    from sweep.results.replicates import pooled
     from sweep.splits import optimise
 
 __all__ = [
@@ -90,7 +90,6 @@ _HOMES = {
         "Progress",
         "run",
     ),
-    "manifest": ("StoreError",),
     "models.model": (
         "Domain",
         "Model",
@@ -100,7 +99,8 @@ _HOMES = {
     ),
     "models.registry": ("load",),
     "pareto": ("frontier",),
-    "pooling": ("pooled",),
+    "results.manifest": ("StoreError",),
+    "results.replicates": ("pooled",),
     "splits": ("optimise",),
 }
 

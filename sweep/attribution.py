@@ -12,10 +12,10 @@ from kernels.sensitivity.indices import Estimate
 from sweep import local
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import device_kind
-from sweep.labels import dataset_attributes, variable_attributes
 from sweep.models.model import Model
 from sweep.replicates import Sums
 from sweep.response import Grid, Response, axes_of, outputs_of
+from sweep.results.metadata import dataset_attributes, variable_attributes
 
 PARAMETER, OTHER = "parameter", "parameter_2"
 LOW, HIGH = f"{100 * local.TAIL:g} %", f"{100 - 100 * local.TAIL:g} %"

@@ -13,11 +13,11 @@ import numpy as np
 from sweep.config.axis import Axis
 from sweep.config.distribution import DRAW, DRAWN
 from sweep.config.spec import SweepSpec
-from sweep.labels import named_reference, reference_of, statistic_of, variable_attributes
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.model import Model
 from sweep.plan.blocks import Plan
 from sweep.plan.jobs import Job
+from sweep.results.metadata import named_reference, reference_of, statistic_of, variable_attributes
 
 if TYPE_CHECKING:
     from pathlib import Path

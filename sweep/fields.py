@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep import loop, manifest
-from sweep import store as stores
+from sweep import loop
 from sweep.config.distribution import REPLICATE
 from sweep.config.record import SpecError
 from sweep.config.spec import Fixed, SweepSpec
@@ -21,12 +20,14 @@ from sweep.culling import Piece, Scan
 from sweep.evaluate import device_count, device_kind
 from sweep.grid import Grid
 from sweep.held import Held
-from sweep.labels import dataset_attributes, variable_attributes
 from sweep.models.model import Model
 from sweep.models.registry import load, model_of
-from sweep.netcdf import OF_A_STORE
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
-from sweep.pooling import pooled
+from sweep.results import manifest
+from sweep.results import zarr_store as stores
+from sweep.results.metadata import dataset_attributes, variable_attributes
+from sweep.results.netcdf import OF_A_STORE
+from sweep.results.replicates import pooled
 from sweep.tiles import Tiler, make_tile_plan
 from sweep.trial import try_model
 

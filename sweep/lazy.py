@@ -67,7 +67,7 @@ class SweepBackend(BackendEntrypoint):
         UserWarning
             For values that were probably meant otherwise, and targets that are out of reach.
         """
-        from sweep.labels import dataset_attributes, variable_attributes
+        from sweep.results.metadata import dataset_attributes, variable_attributes
 
         spec, model, where = _resolve(filename_or_obj, dtype, model)
         for caveat in model.all_caveats(spec):
@@ -125,8 +125,8 @@ def _resolve(
 
 
 def _variable(model: "Model", spec: "SweepSpec", name: str) -> xr.Variable:
-    from sweep.labels import variable_attributes
     from sweep.plan.blocks import make_plan
+    from sweep.results.metadata import variable_attributes
 
     values = _Values(model, spec, name)
     lengths = dict(zip(values.dims, values.shape, strict=True))

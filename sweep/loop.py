@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep import manifest
-from sweep import store as stores
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.evaluate import device_count, device_kind, is_out_of_memory
 from sweep.grid import Grid
-from sweep.labels import dataset_attributes, variable_attributes
 from sweep.models.model import Model
 from sweep.models.registry import model_of
 from sweep.models.regret import with_regrets
@@ -28,8 +25,11 @@ from sweep.partials import Partial, finished, merge, names_of, narrowed, round_o
 from sweep.plan.blocks import Block, Plan, default_memory
 from sweep.plan.jobs import Job, make_jobs
 from sweep.plan.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
+from sweep.results import manifest
+from sweep.results import zarr_store as stores
+from sweep.results.metadata import dataset_attributes, variable_attributes
+from sweep.results.sinks import Disk, Memory
 from sweep.rows import Rows
-from sweep.sinks import Disk, Memory
 from sweep.steps import Stepper
 from sweep.trial import try_model
 

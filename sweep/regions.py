@@ -10,7 +10,7 @@ import xarray as xr
 from sweep.config.record import SpecError
 from sweep.config.statistic import conditions_of
 from sweep.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
-from sweep.labels import named_reference
+from sweep.results.metadata import named_reference
 from sweep.slices import ORIGIN, fixed_note, numbers, quantities
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from sweep.loop import run
 from sweep.models.model import Model
 from sweep.models.registry import load, model_of
 from sweep.plan.passes import QUANTILE
-from sweep.pooling import pooled
+from sweep.results.replicates import pooled
 
 ALLOWED = "allowed_by_statistics"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.sensitivity.indices import STATUS
 from sweep.attribution import PARAMETER
-from sweep.labels import named_reference
+from sweep.results.metadata import named_reference
 
 if TYPE_CHECKING:
     import xarray as xr

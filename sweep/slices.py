@@ -13,7 +13,7 @@ from sweep.config.distribution import REPLICATE
 from sweep.config.record import SpecError, unknown
 from sweep.models.registry import MODELS
 from sweep.plan.passes import QUANTILE
-from sweep.pooling import pooled
+from sweep.results.replicates import pooled
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves
 LOG_AXIS_RATIO, LOG_OUTPUT_RATIO = 100.0, 1000.0

@@ -27,9 +27,9 @@ from typing import Any
 from click.testing import CliRunner
 
 import sweep
-from sweep import netcdf
 from sweep.cli.main import main
 from sweep.config.record import LONGEST, SpecError
+from sweep.results import netcdf
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = {"configs": 1000, "commands": 500, "corruptions": 300}

@@ -22,8 +22,8 @@ from sweep import cloud, figures, slices
 from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
-from sweep.labels import dataset_attributes, variable_attributes
 from sweep.models.registry import RELATIVE_LOSS
+from sweep.results.metadata import dataset_attributes, variable_attributes
 from sweep.tradeoffs import plot_frontier
 
 TIME = Axis(start=0.0, stop=20.0, num=41)

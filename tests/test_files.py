@@ -9,12 +9,12 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner
 
-from sweep import netcdf
 from sweep.cli.main import main
 from sweep.config import files, includes
 from sweep.config.record import LONGEST, SpecError, one_line
 from sweep.config.spec import read
 from sweep.config.statistic import MOST_CONDITIONS, conditions_of
+from sweep.results import netcdf
 
 CONFIG = """
 outputs = ["y"]

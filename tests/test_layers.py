@@ -20,7 +20,7 @@ FLOORS = [
         "sweep.boxes",
         "sweep.config.doubts",
         "sweep.config.files",
-        "sweep.lock",
+        "sweep.results.lock",
         "sweep.plan.machine",
         "sweep.neighbours",
         "sweep.ranges",
@@ -30,18 +30,18 @@ FLOORS = [
     {"sweep.config.axis", "sweep.forks", "sweep.plan.blocks", "sweep.config.reference"},
     {"sweep.comparison", "sweep.measure", "sweep.oracle"},
     {"sweep.ceilings", "sweep.work"},
-    {"sweep.config.distribution", "sweep.netcdf", "sweep.config.statistic"},
-    {"sweep.pooling", "sweep.config.includes", "sweep.models.sampling"},
+    {"sweep.config.distribution", "sweep.results.netcdf", "sweep.config.statistic"},
+    {"sweep.results.replicates", "sweep.config.includes", "sweep.models.sampling"},
     {"sweep.config.spec"},
     {"sweep.models.model"},
     {"sweep.models.uncertain", "sweep.models.parameters", "sweep.models.regret"},
     {"sweep.models.front_loading", "sweep.models.tables"},
     {"sweep.models.conventions"},
     {"sweep.models.strategies"},
-    {"sweep.models.registry", "sweep.evaluate", "sweep.manifest", "sweep.plan.passes"},
-    {"sweep.grid", "sweep.plan.jobs", "sweep.labels", "sweep.partials", "sweep.points", "sweep.trial"},
-    {"sweep.rows", "sweep.steps", "sweep.store"},
-    {"sweep.sinks"},
+    {"sweep.models.registry", "sweep.evaluate", "sweep.results.manifest", "sweep.plan.passes"},
+    {"sweep.grid", "sweep.plan.jobs", "sweep.results.metadata", "sweep.partials", "sweep.points", "sweep.trial"},
+    {"sweep.rows", "sweep.steps", "sweep.results.zarr_store"},
+    {"sweep.results.sinks"},
     {"sweep.answers", "sweep.indexing", "sweep.loop", "sweep.response", "sweep.splits"},
     {"sweep.local", "sweep.replicates", "sweep.schemes"},
     {"sweep.attribution"},
@@ -64,8 +64,8 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 OWNERS = {
     "click": {"sweep.cli", "sweep.cli.questions", "sweep.cli.terminal"},
-    "h5netcdf": {"sweep.netcdf"},
-    "h5py": {"sweep.netcdf"},
+    "h5netcdf": {"sweep.results.netcdf"},
+    "h5py": {"sweep.results.netcdf"},
     "matplotlib": {"sweep.causes", "sweep.figures", "sweep.regions", "sweep.scaling", "sweep.tradeoffs"},
     "moocore": {"sweep.thinning"},
     "pydantic": {
@@ -76,8 +76,8 @@ OWNERS = {
         "sweep.config.statistic",
     },
     "rich": {"sweep.cli.terminal"},
-    "tensorstore": {"sweep.store"},
-    "zarr": {"sweep.store"},
+    "tensorstore": {"sweep.results.zarr_store"},
+    "zarr": {"sweep.results.zarr_store"},
 }
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc"}
 
@@ -117,8 +117,8 @@ in_sweep = [name for name in FILES if name.partition(".")[0] == "sweep"]
     [
         ("import zarr.codecs", ["zarr.codecs"]),
         ("def f():\n    import zarr", ["zarr"]),
-        ("from sweep import store as stores, run", ["sweep.store", "sweep"]),
-        ("from sweep.store import StoreError", ["sweep.store"]),
+        ("from sweep import store as stores, run", ["sweep.results.zarr_store", "sweep"]),
+        ("from sweep.results.zarr_store import StoreError", ["sweep.results.zarr_store"]),
         ("if TYPE_CHECKING:\n    from jax import Array", ["jax"]),
     ],
 )

@@ -16,10 +16,11 @@ import xarray as xr
 import zarr
 
 import sweep
-from sweep import evaluate, manifest
-from sweep import store as stores
+from sweep import evaluate
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.jobs import make_jobs
+from sweep.results import manifest
+from sweep.results import zarr_store as stores
 from tests import cases, reference
 
 AXES = {

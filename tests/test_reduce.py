@@ -20,8 +20,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from sweep import evaluate, loop, manifest, steps
-from sweep import store as stores
+from sweep import evaluate, loop, steps
 from sweep.cli.main import main
 from sweep.config.statistic import Statistic
 from sweep.models.model import Model, Output, Parameter
@@ -29,6 +28,8 @@ from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan import passes
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.plan.jobs import make_jobs
+from sweep.results import manifest
+from sweep.results import zarr_store as stores
 from tests.test_statistics import assert_within_ulp, moments
 
 AXES = {

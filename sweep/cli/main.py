@@ -114,9 +114,9 @@ def run(
         raise Refusal("--replicates: belongs to --netcdf, give both; a store keeps each set of draws")
     spec = sweep.load(config, dtype)
     if file is not None:
-        from sweep import netcdf
         from sweep.models.registry import model_of
         from sweep.plan.jobs import make_jobs
+        from sweep.results import netcdf
 
         if store is not None and store.resolve() == file.resolve():
             raise Refusal(f"{file}: is given as --store and as --netcdf; use two paths")
@@ -143,15 +143,15 @@ def status(store: Path, check: bool) -> None:
 
     Example: sweep status out.zarr --check
     """
-    from sweep import manifest
     from sweep.describe import describe_faults, describe_store
+    from sweep.results import manifest
 
     found, plans = manifest.attributes(store), manifest.plans_of(store)
     missing = [manifest.pending(store, plan) for plan in plans]
     echo(describe_store(found, plans, missing, manifest.partials(store), manifest.bytes_on_disk(store)))
     if not check:
         return
-    from sweep import store as stores
+    from sweep.results import zarr_store as stores
 
     with stop().looked_at() as look:
         faults = list(stores.faults(store, look))
@@ -233,9 +233,9 @@ def _computed(spec: "SweepSpec") -> "xr.Dataset":
 
 def _open(path: Path) -> "xr.Dataset":
     """Open a store lazily, saying so when part of it is missing."""
-    from sweep import manifest
-    from sweep import store as stores
     from sweep.describe import count
+    from sweep.results import manifest
+    from sweep.results import zarr_store as stores
     from sweep.slices import readable
 
     with readable(str(path)):

@@ -30,7 +30,7 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
     is_mean = spec.allocation is None or spec.allocation.objective == "mean"
     more = {"sensitivities": few and is_mean and file is not None, "ranges": few}
     if file is not None:
-        from sweep import netcdf
+        from sweep.results import netcdf
         from sweep.splits import result_bytes
 
         netcdf.check(file, result_bytes(spec, **more), memory=memory, overwrite=overwrite)
@@ -94,7 +94,7 @@ def sensitivity(
 
         figures.check_path(path)
     if file is not None:
-        from sweep import netcdf
+        from sweep.results import netcdf
 
         netcdf.check(file, 0, memory=memory, overwrite=overwrite)
     asked = {"number": number, "replicates": replicates}
@@ -157,7 +157,7 @@ def frontier(
 
         figures.check_path(path)
     if file is not None:
-        from sweep import netcdf
+        from sweep.results import netcdf
 
         netcdf.check(file, 0, memory=memory, overwrite=overwrite)
     if source.exists() and not source.is_dir() and source.suffix != ".toml":
@@ -213,7 +213,7 @@ def discover(
 
         figures.check_path(path)
     if file is not None:
-        from sweep import netcdf
+        from sweep.results import netcdf
 
         netcdf.check(file, 0, memory=memory, overwrite=overwrite)
     spec, places = sweep.load(config, dtype), held(at)

@@ -253,7 +253,7 @@ def held(at: tuple[tuple[str, float], ...]) -> dict[str, float]:
 
 def read_netcdf(path: Path) -> "xr.Dataset":
     """Load a file that --netcdf wrote, which is whole."""
-    from sweep import netcdf
+    from sweep.results import netcdf
 
     return netcdf.read(path).assign_attrs(complete=True)
 

@@ -126,7 +126,7 @@ def _number(text: str, where: str) -> float:
 
 
 def _netcdf(path: Path, column: str) -> list[float]:
-    from sweep import netcdf
+    from sweep.results import netcdf
 
     values = [value for value in netcdf.column(path, column, MOST_VALUES).tolist() if not math.isnan(value)]
     if any(map(math.isinf, values)):

@@ -13,8 +13,8 @@ import xarray as xr
 
 from sweep.config.files import check_regular
 from sweep.config.record import SpecError, unknown
-from sweep.lock import LockError, beside, locked, remove
 from sweep.plan.blocks import default_memory
+from sweep.results.lock import LockError, beside, locked, remove
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes", "checksums")  # attributes that say how a store is laid out
 LIBRARIES = ("h5netcdf", "h5py")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep import store as stores
 from sweep.partials import Partial
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.jobs import Job
+from sweep.results import zarr_store as stores
 
 
 class Memory:

@@ -1,6 +1,6 @@
 """Results on disk: a Zarr v3 store whose shard files are its own manifest; the only module that writes one.
 
-TensorStore encodes a shard in memory. It is sealed (:mod:`sweep.manifest`), written to a temporary file, synced and
+TensorStore encodes a shard in memory. It is sealed (:mod:`sweep.results.manifest`), written to a temporary file, synced and
 renamed, so that a shard which exists is whole: a run killed anywhere goes on with the blocks whose shards are missing,
 and ends with the same bytes.
 """
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep import lock
 from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec, differences
-from sweep.labels import dataset_attributes, variable_attributes
-from sweep.lock import beside, remove
-from sweep.manifest import (
+from sweep.models.model import Model
+from sweep.plan.blocks import Block, Plan
+from sweep.plan.passes import QUANTILE, middles, result_axes, result_dtype
+from sweep.results import lock
+from sweep.results.lock import beside, remove
+from sweep.results.manifest import (
     CHECKSUMS,
     PARTIAL,
     Shards,
@@ -37,9 +39,7 @@ from sweep.manifest import (
     refuse_damaged,
     shards_of,
 )
-from sweep.models.model import Model
-from sweep.plan.blocks import Block, Plan
-from sweep.plan.passes import QUANTILE, middles, result_axes, result_dtype
+from sweep.results.metadata import dataset_attributes, variable_attributes
 
 if TYPE_CHECKING:
     import xarray as xr
