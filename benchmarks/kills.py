@@ -23,8 +23,9 @@ import h5netcdf  # noqa: F401
 import tensorstore  # noqa: F401
 import zarr  # noqa: F401
 
-from sweep import indices, loop, splits  # noqa: F401
+from sweep import indices, splits  # noqa: F401
 from sweep.cli.main import main
+from sweep.engine import loop
 
 GRID = """
 model = "relative_loss"

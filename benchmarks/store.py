@@ -20,8 +20,8 @@ import record
 import rivals
 
 import sweep
-from sweep.evaluate import device_kind
-from sweep.grid import Grid
+from sweep.engine.blocks import Grid
+from sweep.engine.evaluate import device_kind
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.results import manifest
 from sweep.results import zarr_store as stores

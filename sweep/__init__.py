@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sweep.config.spec import Allocation, Fixed, SweepSpec
     from sweep.config.statistic import Statistic
     from sweep.discovery import discover
+    from sweep.engine.loop import Progress, run
     from sweep.indices import sensitivity
-    from sweep.loop import Progress, run
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
     from sweep.models.registry import load
     from sweep.pareto import frontier
@@ -85,11 +85,11 @@ _HOMES = {
     ),
     "config.statistic": ("Statistic",),
     "discovery": ("discover",),
-    "indices": ("sensitivity",),
-    "loop": (
+    "engine.loop": (
         "Progress",
         "run",
     ),
+    "indices": ("sensitivity",),
     "models.model": (
         "Domain",
         "Model",

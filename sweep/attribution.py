@@ -11,7 +11,7 @@ from kernels.sensitivity import indices, screening, shapley
 from kernels.sensitivity.indices import Estimate
 from sweep import local
 from sweep.config.spec import SweepSpec
-from sweep.evaluate import device_kind
+from sweep.engine.evaluate import device_kind
 from sweep.models.model import Model
 from sweep.replicates import Sums
 from sweep.response import Grid, Response, axes_of, outputs_of

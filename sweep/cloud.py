@@ -7,9 +7,9 @@ import operator
 import numpy as np
 import xarray as xr
 
-from sweep import points
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import conditions_of
+from sweep.engine import points
 from sweep.models.registry import MODELS
 
 MOST = 2**17  # points, enough for a smooth density

@@ -1,7 +1,7 @@
 """The best of each objective in each tile of a block, found on the device, where the values are made.
 
 Neighbouring points are evaluated side by side and compared in registers, so no value is kept: but for the comparison,
-this is what a mean costs. For :func:`sweep.evaluate.compiled`.
+this is what a mean costs. For :func:`sweep.engine.evaluate.compiled`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from jax import lax
 from kernels.statistics import compare
 from sweep.config.statistic import Condition
 from sweep.culling import Objective
-from sweep.evaluate import RANK, take
+from sweep.engine.evaluate import RANK, take
 
 Finish = Callable[..., Mapping[str, jax.Array]]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from sweep.answers import Answers, Law
-    from sweep.loop import Progress
+    from sweep.engine.loop import Progress
 
 # Words for a target that is out of reach, and for one that is reached without compute.
 TARGET_WORDS = {

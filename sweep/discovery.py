@@ -21,7 +21,7 @@ from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition, conditions_of
-from sweep.loop import Progress, run
+from sweep.engine.loop import Progress, run
 from sweep.models.model import Model, refuse_subnormal
 from sweep.models.registry import model_of
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
@@ -75,7 +75,7 @@ def discover(
     memory : int, optional
         Budget in bytes; by default half of the memory that this process may take.
     progress : callable, optional
-        Called with a :class:`~sweep.loop.Progress` after every block of the evaluation.
+        Called with a :class:`~sweep.engine.loop.Progress` after every block of the evaluation.
 
     Returns
     -------

@@ -16,13 +16,13 @@ from sweep.attribution import METHODS, dataset_of, local_quantities, sampled_qua
 from sweep.config.distribution import DRAWN
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import SweepSpec, differences
+from sweep.engine.trial import try_model
 from sweep.models.model import Model
 from sweep.models.registry import model_of
 from sweep.plan.blocks import default_memory
 from sweep.replicates import Design, Scheme, Sums, add, block_of, nothing
 from sweep.response import Grid, Response, outputs_of, responses
 from sweep.schemes import Effects, PickFreeze, Subsets
-from sweep.trial import try_model
 
 SAMPLED = ("sobol", "shapley", "morris")
 NUMBER, REPLICATES, CONFIDENCE = 2**14, 4, 0.95

@@ -116,7 +116,7 @@ def _resolve(
         # Statistics are those of a run; here are the values that they are taken of.
         spec = model.resolve(spec).model_copy(update={"statistics": {}})
         if is_own:
-            from sweep.trial import try_model
+            from sweep.engine.trial import try_model
 
             try_model(model, spec)
         return spec, model, where
@@ -155,7 +155,7 @@ class _Values(BackendArray):
     def __getitem__(self, key: ExplicitIndexer) -> np.ndarray:
         shape, cut = requested(key, self.shape)
         refuse_more_than_memory(self._name, shape, self.dtype)
-        from sweep.points import at
+        from sweep.engine.points import at
 
         axes = [self._spec.axes[dim] for dim in self.dims]
         # Where there are more points than an axis has, its coordinate is computed once.

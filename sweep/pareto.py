@@ -14,9 +14,9 @@ from sweep.config.record import SpecError, unknown
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition, conditions_of
 from sweep.culling import Front, Objective, Piece, Scan, room_of
-from sweep.evaluate import device_count
+from sweep.engine.evaluate import device_count
+from sweep.engine.loop import Progress
 from sweep.fields import Field, Offer, Source
-from sweep.loop import Progress
 from sweep.models.model import Model, refuse_subnormal
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.robust import reduced
@@ -87,7 +87,7 @@ def frontier(
         Budget in bytes for blocks and frontiers; by default half of the memory that this process may take. The result
         does not depend on it, but frontiers that it does not hold are refused.
     progress : callable, optional
-        Called with a :class:`~sweep.loop.Progress` after every block.
+        Called with a :class:`~sweep.engine.loop.Progress` after every block.
 
     Returns
     -------

@@ -14,7 +14,7 @@ from jax import Array
 from sweep.config.distribution import DRAWN, Distribution
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
-from sweep.evaluate import take
+from sweep.engine.evaluate import take
 from sweep.models.model import Model
 from sweep.models.sampling import quantiles
 

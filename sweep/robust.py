@@ -14,7 +14,7 @@ from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition
-from sweep.loop import run
+from sweep.engine.loop import run
 from sweep.models.model import Model
 from sweep.models.registry import load, model_of
 from sweep.plan.passes import QUANTILE

@@ -18,7 +18,7 @@ from kernels.split import solver
 from sweep.config.distribution import DRAWN
 from sweep.config.record import SpecError
 from sweep.config.spec import Allocation, SweepSpec
-from sweep.evaluate import device_kind
+from sweep.engine.evaluate import device_kind
 from sweep.forks import refuse_to_hang
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.registry import model_of

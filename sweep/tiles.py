@@ -16,7 +16,7 @@ from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.corners import bests, boxes_at, points
 from sweep.culling import Scan, points_of
-from sweep.evaluate import RANK, Inputs, compiled
+from sweep.engine.evaluate import RANK, Inputs, compiled
 from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 

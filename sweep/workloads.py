@@ -21,9 +21,9 @@ from sweep.config.axis import Axis
 from sweep.config.distribution import Distribution
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
-from sweep.evaluate import Inputs, compiled, device_count, stage, together, zeros
+from sweep.engine.evaluate import Inputs, compiled, device_count, stage, together, zeros
+from sweep.engine.loop import run
 from sweep.indices import sensitivity
-from sweep.loop import run
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.blocks import Plan
 from sweep.work import Facts, Kernel, Work, compiled_ahead, error_of, operations_of

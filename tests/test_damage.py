@@ -195,7 +195,7 @@ def plan_number(plan, store, shard):
 @pytest.mark.parametrize("file", ["y/c/0/0", "k/c"])
 def test_run_refuses_to_repair_values_on_another_device(file, store, monkeypatch):
     flip(store / file, 70)
-    monkeypatch.setattr(sweep.loop, "device_kind", lambda: "abacus")
+    monkeypatch.setattr(sweep.engine.loop, "device_kind", lambda: "abacus")
     before = contents(store)
     with pytest.raises(StoreError, match="begun with device"):
         run(store)
@@ -204,7 +204,7 @@ def test_run_refuses_to_repair_values_on_another_device(file, store, monkeypatch
 
 def test_run_repairs_coordinates_on_any_device(whole, store, monkeypatch):
     flip(store / "x/c/0", 70)
-    monkeypatch.setattr(sweep.loop, "device_kind", lambda: "abacus")
+    monkeypatch.setattr(sweep.engine.loop, "device_kind", lambda: "abacus")
     run(store)
     assert contents(store) == contents(whole)
 

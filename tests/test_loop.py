@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 
 import sweep
-from sweep import evaluate
+from sweep.engine import evaluate
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.jobs import make_jobs
 from sweep.results import manifest

@@ -20,9 +20,9 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from sweep import evaluate, loop, steps
 from sweep.cli.main import main
 from sweep.config.statistic import Statistic
+from sweep.engine import evaluate, loop, running
 from sweep.models.model import Model, Output, Parameter
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan import passes
@@ -85,7 +85,7 @@ def make_spec(statistics, axes=AXES, fixed=None, **settings):
 
 def lay(monkeypatch, layout):
     if layout != "steps":
-        monkeypatch.setattr(steps, "GROUP", GROUP)
+        monkeypatch.setattr(running, "GROUP", GROUP)
     for name, value in (LAYOUTS[layout] if isinstance(layout, str) else layout).items():
         monkeypatch.setattr(passes, name, value)
 
@@ -530,7 +530,7 @@ def starve(monkeypatch, most):
 
         return call
 
-    for module in (evaluate, steps):
+    for module in (evaluate, running):
         monkeypatch.setattr(module, "compiled", limited)
     return refused
 
@@ -758,7 +758,7 @@ def interrupted(path, steps):
 
     def stop(step):
         seen.append(step)
-        if len(seen) == steps:
+        if len(seen) == running:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -777,7 +777,7 @@ def test_run_of_statistics_into_a_store_gives_the_same_as_in_memory(whole, monke
 @pytest.mark.parametrize("steps", [2, 5, 12, 20])
 def test_run_of_statistics_goes_on_after_an_interruption_with_the_same_bytes(steps, tmp_path, whole, many_parts):
     path = tmp_path / "out.zarr"
-    interrupted(path, steps)
+    interrupted(path, running)
     seen = []
     sweep.run(stored_spec(), store=path, memory=FIXED_BYTES * 2, progress=seen.append)
     assert contents(path) == contents(whole)
@@ -801,11 +801,11 @@ def test_run_of_quantiles_that_are_narrowed_down_goes_on_wherever_it_stopped(tmp
     lay(monkeypatch, {"ROW_POINTS": 50, "PART_POINTS": 30, "PIECE_POINTS": 20})
     spec = table_spec("float64", ("x", "z"))
     model = table_model(TABLES["opposite"](np.random.default_rng(4)))
-    steps = []
-    sweep.run(spec, model=model, store=tmp_path / "whole.zarr", progress=steps.append)
-    assert len(steps) > 3 * 2 * 2  # tiles, rounds and parts
+    running = []
+    sweep.run(spec, model=model, store=tmp_path / "whole.zarr", progress=running.append)
+    assert len(running) > 3 * 2 * 2  # tiles, rounds and parts
     rounds = set()
-    for last in range(1, len(steps)):
+    for last in range(1, len(running)):
         path, seen = tmp_path / f"{last}.zarr", []
 
         def stop(step, seen=seen, last=last):

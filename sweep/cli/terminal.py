@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from sweep.config.spec import SweepSpec
-    from sweep.loop import Progress
+    from sweep.engine.loop import Progress
 
 COMMANDS = ("cli", "questions", "terminal")  # modules in which the warnings of what they call appear
 DAMAGED, REFUSED = 1, 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep.partials import Partial
+from sweep.engine.partials import Partial
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.jobs import Job
 from sweep.results import zarr_store as stores

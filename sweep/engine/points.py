@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from sweep.config.spec import SweepSpec
-from sweep.evaluate import RANK, compiled, flattened, stage
+from sweep.engine.evaluate import RANK, compiled, flattened, stage
 from sweep.forks import refuse_to_hang
 from sweep.models.model import Model
 

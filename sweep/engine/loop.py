@@ -16,12 +16,15 @@ import xarray as xr
 
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
-from sweep.evaluate import device_count, device_kind, is_out_of_memory
-from sweep.grid import Grid
+from sweep.engine.blocks import Grid
+from sweep.engine.evaluate import device_count, device_kind, is_out_of_memory
+from sweep.engine.partials import Partial, finished, merge, names_of, narrowed, round_of, sought_in
+from sweep.engine.rows import Rows
+from sweep.engine.running import Stepper
+from sweep.engine.trial import try_model
 from sweep.models.model import Model
 from sweep.models.registry import model_of
 from sweep.models.regret import with_regrets
-from sweep.partials import Partial, finished, merge, names_of, narrowed, round_of, sought_in
 from sweep.plan.blocks import Block, Plan, default_memory
 from sweep.plan.jobs import Job, make_jobs
 from sweep.plan.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
@@ -29,9 +32,6 @@ from sweep.results import manifest
 from sweep.results import zarr_store as stores
 from sweep.results.metadata import dataset_attributes, variable_attributes
 from sweep.results.sinks import Disk, Memory
-from sweep.rows import Rows
-from sweep.steps import Stepper
-from sweep.trial import try_model
 
 BETWEEN = 2.0  # seconds between two times that a tile in progress is kept
 

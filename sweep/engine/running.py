@@ -13,9 +13,9 @@ from jax import lax
 
 from kernels import statistics as running
 from sweep.config.spec import SweepSpec
-from sweep.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
+from sweep.engine.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
+from sweep.engine.partials import MOMENTS, Box, Partial, Wanted, assembled, wanted
 from sweep.models.model import Model
-from sweep.partials import MOMENTS, Box, Partial, Wanted, assembled, wanted
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes
 

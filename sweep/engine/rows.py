@@ -11,9 +11,9 @@ import numpy as np
 
 from kernels import statistics as running
 from sweep.config.spec import SweepSpec
-from sweep.evaluate import Evaluator
+from sweep.engine.evaluate import Evaluator
+from sweep.engine.partials import Box, Partial, assembled, cells_of, joined, merge, sought_in, sought_of
 from sweep.models.model import Model
-from sweep.partials import Box, Partial, assembled, cells_of, joined, merge, sought_in, sought_of
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes
 
@@ -24,7 +24,7 @@ class Rows:
     Parameters
     ----------
     model, spec, found, box
-        As for :class:`sweep.steps.Stepper`; a pass of the kind "rows".
+        As for :class:`sweep.engine.running.Stepper`; a pass of the kind "rows".
     """
 
     def __init__(self, model: Model, spec: SweepSpec, found: Pass, box: tuple[int, ...]) -> None:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from sweep.config.spec import SweepSpec
-from sweep.evaluate import Evaluator
+from sweep.engine.evaluate import Evaluator
 from sweep.models.model import Model
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 

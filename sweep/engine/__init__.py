@@ -1,0 +1,1 @@
+"""Evaluation: the only room that compiles a sweep."""
