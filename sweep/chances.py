@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep.lazy import SweepBackend
+from sweep.lazy.backend import SweepBackend
 from sweep.models.model import Model
 from sweep.robust import ALLOWED, Draw
 

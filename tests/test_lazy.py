@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 
 import sweep
-from sweep import indexing, lazy
+from sweep.lazy import backend, indexing
 from sweep.models.registry import RELATIVE_LOSS
 from tests import cases, reference
 
@@ -477,7 +477,7 @@ def test_dropped_variables_are_left_out():
 
 def test_engine_is_guessed_for_configs_alone():
     assert xr.open_dataset(ROOT / "configs" / "billion.toml").relative_loss.size == 10**9
-    guess = lazy.SweepBackend().guess_can_open
+    guess = backend.SweepBackend().guess_can_open
     assert [guess(x) for x in ("a.toml", Path("a.toml"), "a.nc", b"a.toml", None)] == [True, True, False, False, False]
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core.indexing import ExplicitIndexer
 
-from sweep.indexing import LONG, Box, Lazy, RangeIndex, refuse_more_than_memory, requested
+from sweep.lazy.indexing import LONG, Box, Lazy, RangeIndex, refuse_more_than_memory, requested
 
 if TYPE_CHECKING:
     from sweep.config.spec import SweepSpec

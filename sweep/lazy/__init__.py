@@ -1,0 +1,1 @@
+"""A config opened as a dataset, evaluated where it is indexed."""
