@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sweep.indices import sensitivity
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
     from sweep.models.registry import load
-    from sweep.pareto import frontier
+    from sweep.questions.frontier.frontier import frontier
     from sweep.results.manifest import StoreError
     from sweep.results.replicates import pooled
     from sweep.splits import optimise
@@ -98,7 +98,7 @@ _HOMES = {
         "Stages",
     ),
     "models.registry": ("load",),
-    "pareto": ("frontier",),
+    "questions.frontier.frontier": ("frontier",),
     "results.manifest": ("StoreError",),
     "results.replicates": ("pooled",),
     "splits": ("optimise",),

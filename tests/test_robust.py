@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import chances
 from sweep.config.record import SpecError
+from sweep.questions.frontier import chances
 
 FLEETS = sweep.Axis(values=[1.0, 3.0, 10.0, 30.0, 100.0])
 TIMES = sweep.Axis(values=[0.5, 1.0, 2.0, 4.0, 8.0])

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep.chances import draws_of, with_chances
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition, conditions_of
-from sweep.culling import Front, Objective, Piece, Scan, room_of
 from sweep.engine.evaluate import device_count
 from sweep.engine.loop import Progress
-from sweep.fields import Field, Offer, Source
 from sweep.models.model import Model, refuse_subnormal
 from sweep.plan.blocks import FIXED_BYTES, default_memory
-from sweep.robust import reduced
-from sweep.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
+from sweep.questions.frontier.chances import draws_of, with_chances
+from sweep.questions.frontier.robust import reduced
+from sweep.questions.frontier.scan import Front, Objective, Piece, Scan, room_of
+from sweep.questions.frontier.sources import Field, Offer, Source
+from sweep.questions.frontier.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
 
 MOST_OBJECTIVES = 6
 MOST_FRONTIERS = 100_000

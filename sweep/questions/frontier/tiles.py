@@ -14,11 +14,11 @@ import numpy as np
 from kernels.statistics import compare
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
-from sweep.corners import bests, boxes_at, points
-from sweep.culling import Scan, points_of
 from sweep.engine.evaluate import RANK, Inputs, compiled
 from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
+from sweep.questions.frontier.bests import bests, boxes_at, points
+from sweep.questions.frontier.scan import Scan, points_of
 
 POINTS = 2**24  # of a block
 SIDES = (8, 8, 16)  # of a tile along the last three axes
@@ -174,7 +174,7 @@ class Tiler:
 
 
 class Made:
-    """A piece whose values stay on the device; the attributes are those of :class:`~sweep.culling.Piece`."""
+    """A piece whose values stay on the device; the attributes are those of :class:`~sweep.questions.frontier.scan.Piece`."""
 
     lasting = True
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from sweep.lazy.backend import SweepBackend
 from sweep.models.model import Model
-from sweep.robust import ALLOWED, Draw
+from sweep.questions.frontier.robust import ALLOWED, Draw
 
 CHANCE = "chance_of_nondominance"
 ULPS = 64  # by which two values may differ that count as equal: more than the outputs of the models here are wrong

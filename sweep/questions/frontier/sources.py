@@ -15,21 +15,21 @@ import xarray as xr
 from sweep.config.distribution import REPLICATE
 from sweep.config.record import SpecError
 from sweep.config.spec import Fixed, SweepSpec
-from sweep.culling import Piece, Scan
 from sweep.engine import loop
 from sweep.engine.blocks import Grid
 from sweep.engine.evaluate import device_count, device_kind
 from sweep.engine.trial import try_model
-from sweep.held import Held
 from sweep.models.model import Model
 from sweep.models.registry import load, model_of
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
+from sweep.questions.frontier.pieces import Held
+from sweep.questions.frontier.scan import Piece, Scan
+from sweep.questions.frontier.tiles import Tiler, make_tile_plan
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
 from sweep.results.metadata import dataset_attributes, variable_attributes
 from sweep.results.netcdf import OF_A_STORE
 from sweep.results.replicates import pooled
-from sweep.tiles import Tiler, make_tile_plan
 
 READ_POINTS = 2**21  # of a block that is read from a dataset
 FIRST = 8  # blocks, far apart, that are taken before the others

@@ -15,8 +15,8 @@ from jax import lax
 
 from kernels.statistics import compare
 from sweep.config.statistic import Condition
-from sweep.culling import Objective
 from sweep.engine.evaluate import RANK, take
+from sweep.questions.frontier.scan import Objective
 
 Finish = Callable[..., Mapping[str, jax.Array]]
 

@@ -1,0 +1,1 @@
+"""One question a folder, each answered by a dataset."""

@@ -1,0 +1,1 @@
+"""Which choices does no other one beat?"""
