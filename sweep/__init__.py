@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from sweep.config.statistic import Statistic
     from sweep.discovery import discover
     from sweep.engine.loop import Progress, run
-    from sweep.indices import sensitivity
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
     from sweep.models.registry import load
     from sweep.questions.frontier.frontier import frontier
+    from sweep.questions.sensitivity.sensitivity import sensitivity
     from sweep.results.manifest import StoreError
     from sweep.results.replicates import pooled
     from sweep.splits import optimise
@@ -89,7 +89,6 @@ _HOMES = {
         "Progress",
         "run",
     ),
-    "indices": ("sensitivity",),
     "models.model": (
         "Domain",
         "Model",
@@ -99,6 +98,7 @@ _HOMES = {
     ),
     "models.registry": ("load",),
     "questions.frontier.frontier": ("frontier",),
+    "questions.sensitivity.sensitivity": ("sensitivity",),
     "results.manifest": ("StoreError",),
     "results.replicates": ("pooled",),
     "splits": ("optimise",),

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from sweep.attribution import PARAMETER
 from sweep.config.record import SpecError
 from sweep.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
+from sweep.questions.sensitivity.estimates import PARAMETER
 from sweep.slices import ORIGIN, fixed_note, label, quantities
 
 if TYPE_CHECKING:

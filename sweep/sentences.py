@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernels.sensitivity.indices import STATUS
-from sweep.attribution import PARAMETER
+from sweep.questions.sensitivity.estimates import PARAMETER
 from sweep.results.metadata import named_reference
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
 from sweep.engine.evaluate import Inputs, compiled, device_count, stage, together, zeros
 from sweep.engine.loop import run
-from sweep.indices import sensitivity
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.blocks import Plan
+from sweep.questions.sensitivity.sensitivity import sensitivity
 from sweep.work import Facts, Kernel, Work, compiled_ahead, error_of, operations_of
 
 LAW = {"scaling_exponent": 0.0625, "reference_fleet": 16384.0, "reference_years": 0.25}

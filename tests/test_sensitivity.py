@@ -14,10 +14,11 @@ from click.testing import CliRunner
 
 import sweep
 from kernels.draws.sobol import scrambling, sobol_points
-from sweep import figures, indices, replicates
+from sweep import figures
 from sweep.causes import plot_sensitivity
 from sweep.cli.main import main
 from sweep.models.sampling import seed_of
+from sweep.questions.sensitivity import sensitivity, sums
 from sweep.sentences import describe_sensitivity
 
 PI = math.pi
@@ -161,8 +162,8 @@ def test_sensitivity_widens_intervals_with_confidence():
 
 @pytest.mark.parametrize("method", ["sobol", "morris", "shapley"])
 def test_sensitivity_extends_to_the_bits_of_one_run(method, monkeypatch):
-    monkeypatch.setattr(replicates, "BLOCK", 128)
-    monkeypatch.setattr(replicates, "TURN", 1000)
+    monkeypatch.setattr(sums, "BLOCK", 128)
+    monkeypatch.setattr(sums, "TURN", 1000)
     half = sweep.sensitivity(ishigami_spec(), method=method, number=2**10, model=ISHIGAMI)
     whole = sweep.sensitivity(ishigami_spec(), method=method, number=2**11, extend=half, model=ISHIGAMI)
     assert whole.identical(sweep.sensitivity(ishigami_spec(), method=method, number=2**11, model=ISHIGAMI))
@@ -182,8 +183,8 @@ def test_sensitivity_counts_progress():
 
 
 def test_sensitivity_stops_every_thread_after_an_interrupt(monkeypatch):
-    monkeypatch.setattr(replicates, "BLOCK", 64)
-    monkeypatch.setattr(replicates, "TURN", 1)
+    monkeypatch.setattr(sums, "BLOCK", 64)
+    monkeypatch.setattr(sums, "TURN", 1)
     seen = []
 
     def interrupt(*now):
@@ -475,7 +476,7 @@ def test_plot_sensitivity_draws_every_method(method, axes, tmp_path):
     model = model_of(lambda a, b, **rest: {"y": a + b * sum(rest.values(), 1.0), "z": a * b + sum(rest.values())},
                      ("a", "b"), ("y", "z"), axes)  # fmt: skip
     spec = spec_of(dict.fromkeys("ab", UNIFORM), ("y", "z"), axes={n: sweep.Axis(values=(1.0, 2.0)) for n in axes})
-    number = {"number": 2**8} if method in indices.SAMPLED else {}
+    number = {"number": 2**8} if method in sensitivity.SAMPLED else {}
     dataset = sweep.sensitivity(spec, method=method, model=model, **number)
     figure = plot_sensitivity(dataset)
     assert [panel.get_title() for panel in figure.axes] == ["y", "z"]

@@ -9,12 +9,12 @@ import xarray as xr
 
 from kernels.sensitivity import indices, screening, shapley
 from kernels.sensitivity.indices import Estimate
-from sweep import local
 from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import device_kind
 from sweep.models.model import Model
-from sweep.replicates import Sums
-from sweep.response import Grid, Response, axes_of, outputs_of
+from sweep.questions.sensitivity import local
+from sweep.questions.sensitivity.response import Grid, Response, axes_of, outputs_of
+from sweep.questions.sensitivity.sums import Sums
 from sweep.results.metadata import dataset_attributes, variable_attributes
 
 PARAMETER, OTHER = "parameter", "parameter_2"

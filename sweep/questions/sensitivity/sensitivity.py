@@ -12,7 +12,6 @@ import xarray as xr
 from kernels.draws.sobol import MAX_DIMENSIONS
 from kernels.sensitivity import shapley
 from kernels.sensitivity.indices import student_t
-from sweep.attribution import METHODS, dataset_of, local_quantities, sampled_quantities
 from sweep.config.distribution import DRAWN
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import SweepSpec, differences
@@ -20,9 +19,10 @@ from sweep.engine.trial import try_model
 from sweep.models.model import Model
 from sweep.models.registry import model_of
 from sweep.plan.blocks import default_memory
-from sweep.replicates import Design, Scheme, Sums, add, block_of, nothing
-from sweep.response import Grid, Response, outputs_of, responses
-from sweep.schemes import Effects, PickFreeze, Subsets
+from sweep.questions.sensitivity.designs import Effects, PickFreeze, Subsets
+from sweep.questions.sensitivity.estimates import METHODS, dataset_of, local_quantities, sampled_quantities
+from sweep.questions.sensitivity.response import Grid, Response, outputs_of, responses
+from sweep.questions.sensitivity.sums import Design, Scheme, Sums, add, block_of, nothing
 
 SAMPLED = ("sobol", "shapley", "morris")
 NUMBER, REPLICATES, CONFIDENCE = 2**14, 4, 0.95

@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from kernels.draws.sobol import scrambling, sobol_block
 from sweep.models.sampling import seed_of
-from sweep.response import Grid, Response, evaluate
+from sweep.questions.sensitivity.response import Grid, Response, evaluate
 
 BLOCK, DEVICE_BLOCK = 2**12, 2**16  # points that are taken together, on a CPU and on anything else
 CELLS, DEVICE_CELLS = 1, 2**4  # cells that are evaluated together

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, lax
 
 from kernels.sensitivity import indices, screening, shapley
-from sweep.response import Response
+from sweep.questions.sensitivity.response import Response
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from sweep.response import Grid, Response, evaluate
+from sweep.questions.sensitivity.response import Grid, Response, evaluate
 
 TAIL = 0.05  # probability beyond either end of what one parameter is moved over
 

@@ -1,0 +1,1 @@
+"""What drives an output?"""
