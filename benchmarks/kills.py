@@ -23,10 +23,10 @@ import h5netcdf  # noqa: F401
 import tensorstore  # noqa: F401
 import zarr  # noqa: F401
 
-from sweep import splits  # noqa: F401
 from sweep.cli.main import main
 from sweep.engine import loop
 from sweep.questions.sensitivity import sensitivity
+from sweep.questions.split import optimise  # noqa: F401
 
 GRID = """
 model = "relative_loss"

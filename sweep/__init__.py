@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from sweep.models.registry import load
     from sweep.questions.frontier.frontier import frontier
     from sweep.questions.sensitivity.sensitivity import sensitivity
+    from sweep.questions.split.optimise import optimise
     from sweep.results.manifest import StoreError
     from sweep.results.replicates import pooled
-    from sweep.splits import optimise
 
 __all__ = [
     "Allocation",
@@ -99,9 +99,9 @@ _HOMES = {
     "models.registry": ("load",),
     "questions.frontier.frontier": ("frontier",),
     "questions.sensitivity.sensitivity": ("sensitivity",),
+    "questions.split.optimise": ("optimise",),
     "results.manifest": ("StoreError",),
     "results.replicates": ("pooled",),
-    "splits": ("optimise",),
 }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sweep.ranges import PRECISION, find_ends
+from sweep.questions.split.ranges import PRECISION, find_ends
 
 LOW, HIGH = -10.0, 10.0
 

@@ -30,8 +30,8 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
     is_mean = spec.allocation is None or spec.allocation.objective == "mean"
     more = {"sensitivities": few and is_mean and file is not None, "ranges": few}
     if file is not None:
+        from sweep.questions.split.optimise import result_bytes
         from sweep.results import netcdf
-        from sweep.splits import result_bytes
 
         netcdf.check(file, result_bytes(spec, **more), memory=memory, overwrite=overwrite)
     with stop().looked_at() as look:

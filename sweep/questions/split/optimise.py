@@ -24,7 +24,7 @@ from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.registry import model_of
 from sweep.models.uncertain import sampler_of
 from sweep.plan.blocks import default_memory
-from sweep.ranges import find_ends
+from sweep.questions.split.ranges import find_ends
 from sweep.results.metadata import dataset_attributes, variable_attributes
 
 SHARD, LEAST_SHARD = 4096, 64  # scenarios that one thread solves at once, at most, and where the memory allows no more

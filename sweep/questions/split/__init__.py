@@ -1,0 +1,1 @@
+"""How should a budget be split?"""
