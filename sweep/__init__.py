@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from sweep.config.record import SpecError
     from sweep.config.spec import Allocation, Fixed, SweepSpec
     from sweep.config.statistic import Statistic
-    from sweep.discovery import discover
     from sweep.engine.loop import Progress, run
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
     from sweep.models.registry import load
+    from sweep.questions.discovery.discover import discover
     from sweep.questions.frontier.frontier import frontier
     from sweep.questions.sensitivity.sensitivity import sensitivity
     from sweep.questions.split.optimise import optimise
@@ -84,7 +84,6 @@ _HOMES = {
         "SweepSpec",
     ),
     "config.statistic": ("Statistic",),
-    "discovery": ("discover",),
     "engine.loop": (
         "Progress",
         "run",
@@ -97,6 +96,7 @@ _HOMES = {
         "Stages",
     ),
     "models.registry": ("load",),
+    "questions.discovery.discover": ("discover",),
     "questions.frontier.frontier": ("frontier",),
     "questions.sensitivity.sensitivity": ("sensitivity",),
     "questions.split.optimise": ("optimise",),

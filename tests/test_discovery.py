@@ -10,11 +10,12 @@ from click.testing import CliRunner
 from scipy import stats
 
 import sweep
-from sweep import boxes, regions
+from sweep import regions
 from sweep.cli.main import main
 from sweep.plan.blocks import FIXED_BYTES
+from sweep.questions.discovery import prim
 
-COST = boxes.COST
+COST = prim.COST
 
 # A box of a, b and c in the unit cube; d does nothing to it.
 CENTRES, REACHES = (0.25, 0.5, 0.9), (0.3, 0.2, 0.3)
@@ -61,15 +62,15 @@ def cube(*, names="abcd", outputs=("shifted",), number=4096, replicates=1, axes=
 
 def fitted(columns, hits, **floors):
     """The chosen box, as `discover` finds it."""
-    orders, cost = boxes.ordered(columns), COST * math.log(len(hits))
-    peeled, inside, found = boxes.peeled(columns, hits, orders)
-    score = boxes.evidence(hits, **floors)
-    return boxes.moved(columns, hits, orders, peeled[np.argmax(score(inside, found))], score, cost)
+    orders, cost = prim.ordered(columns), COST * math.log(len(hits))
+    peeled, inside, found = prim.peeled(columns, hits, orders)
+    score = prim.evidence(hits, **floors)
+    return prim.moved(columns, hits, orders, peeled[np.argmax(score(inside, found))], score, cost)
 
 
 def drawn_cube(seed, number=4096, parameters=5):
     columns = np.random.default_rng(seed).random((parameters, number))
-    return columns, boxes.within(columns[:4], BOX)
+    return columns, prim.within(columns[:4], BOX)
 
 
 # boxes of arrays
@@ -79,14 +80,14 @@ def naive_peel(columns, hits):
     """Peel by the definition, one draw at a time."""
     inside, found = set(range(len(hits))), []
     while sum(hits[i] for i in inside) < len(inside):
-        size, slabs = math.ceil(boxes.PEEL * len(inside)), []
+        size, slabs = math.ceil(prim.PEEL * len(inside)), []
         for column in columns:
             for sign in (1.0, -1.0):
                 values = sorted({sign * column[i] for i in inside})
                 ranked = sorted(sign * column[i] for i in inside)
                 gone = {i for i in inside if sign * column[i] < ranked[size]}
                 gone = gone or {i for i in inside if sign * column[i] <= ranked[size]}
-                if len(values) > 1 and len(inside) - len(gone) >= boxes.FEWEST:
+                if len(values) > 1 and len(inside) - len(gone) >= prim.FEWEST:
                     slabs.append(gone)
         if not slabs:
             break
@@ -101,8 +102,8 @@ def test_peeled_removes_the_poorest_slab(seed, values):
     rng = np.random.default_rng(seed)
     columns = rng.random((3, 300)) if values is None else rng.integers(0, values, (3, 300)).astype(float)
     hits = (columns[0] > np.median(columns[0])) ^ (rng.random(300) < 0.2)
-    peeled, inside, found = boxes.peeled(columns, hits, boxes.ordered(columns))
-    members = [np.flatnonzero(boxes.within(columns, box)).tolist() for box in peeled]
+    peeled, inside, found = prim.peeled(columns, hits, prim.ordered(columns))
+    members = [np.flatnonzero(prim.within(columns, box)).tolist() for box in peeled]
     assert members == [list(range(300)), *naive_peel(columns, hits)]
     assert [len(m) for m in members] == inside.tolist()
     assert [int(hits[m].sum()) for m in members] == found.tolist()
@@ -110,7 +111,7 @@ def test_peeled_removes_the_poorest_slab(seed, values):
 
 def test_peeled_stops_where_all_are_hits():
     columns = np.linspace(0.0, 1.0, 1000)[np.newaxis]
-    peeled, inside, found = boxes.peeled(columns, columns[0] > 0.5, boxes.ordered(columns))
+    peeled, inside, found = prim.peeled(columns, columns[0] > 0.5, prim.ordered(columns))
     assert inside[-1] == found[-1] > inside[-2] // 2
     assert np.all(found[:-1] < inside[:-1])
     assert len(peeled) == len(inside)
@@ -118,23 +119,23 @@ def test_peeled_stops_where_all_are_hits():
 
 def test_peeled_keeps_draws_that_do_not_differ():
     columns = np.ones((2, 100))
-    assert len(boxes.peeled(columns, np.arange(100) < 3, boxes.ordered(columns))[0]) == 1
+    assert len(prim.peeled(columns, np.arange(100) < 3, prim.ordered(columns))[0]) == 1
 
 
 @pytest.mark.parametrize(("inside", "found"), [(10, 9), (900, 120), (500, 120), (120, 119), (1, 1)])
 def test_evidence_is_the_log_likelihood_ratio_of_scipy(inside, found):
     table = [[found, inside - found], [120 - found, 880 - inside + found]]
     expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
-    assert boxes.evidence(np.arange(1000) < 120)(np.array(inside), np.array(found)) == pytest.approx(expected, rel=1e-9)
+    assert prim.evidence(np.arange(1000) < 120)(np.array(inside), np.array(found)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_evidence_is_zero_where_the_box_is_poorer_or_everything():
-    score = boxes.evidence(np.arange(1000) < 500)
+    score = prim.evidence(np.arange(1000) < 500)
     np.testing.assert_array_equal(score(np.array([1000, 400, 400]), np.array([500, 100, 200])), 0.0)
 
 
 def test_evidence_refuses_what_falls_short():
-    score = boxes.evidence(np.arange(1000) < 500, 0.5, 0.9)
+    score = prim.evidence(np.arange(1000) < 500, 0.5, 0.9)
     found = score(np.array([260, 300, 200, 270]), np.array([260, 260, 200, 250]))
     np.testing.assert_array_equal(np.isfinite(found), [True, False, False, True])
 
@@ -146,7 +147,7 @@ def test_moved_finds_the_best_interval_of_one_parameter(seed):
     low = 0.7 * rng.random()
     high = low + 0.3
     hits = ((column >= low) & (column <= high)) ^ (rng.random(120) < 0.03)
-    score, cost, ranked = boxes.evidence(hits), COST * math.log(120), np.sort(column)
+    score, cost, ranked = prim.evidence(hits), COST * math.log(120), np.sort(column)
 
     def worth(box):
         inside = (column >= box[0]) & (column <= box[1])
@@ -165,7 +166,7 @@ def test_moved_recovers_a_known_box(seed):
     limited = np.isfinite(box)
     # Some 600 draws are inside: the outermost lies some 1 / 600 of the box from its border, e^-10 of the time 10 / 600.
     np.testing.assert_allclose(box[limited], BOX[limited[:4]], atol=0.01)
-    inside = boxes.within(columns, box)
+    inside = prim.within(columns, box)
     assert hits[inside].all()
     assert inside[hits].all()
 
@@ -211,12 +212,12 @@ def test_binomial_tail_is_that_of_scipy(draws, share):
     for hits in {round(middle + k * width) for k in (-30, -6, -1, 0, 1, 3, 10, 30)} | {0, 1, draws}:
         if 0 <= hits <= draws:
             expected = stats.binom.sf(hits - 1, draws, share)
-            assert boxes.binomial_tail(hits, draws, share) == pytest.approx(expected, rel=1e-8, abs=1e-300)
+            assert prim.binomial_tail(hits, draws, share) == pytest.approx(expected, rel=1e-8, abs=1e-300)
 
 
 @pytest.mark.parametrize(("hits", "share", "expected"), [(0, 0.0, 1.0), (1, 0.0, 0.0), (5, 1.0, 1.0)])
 def test_binomial_tail_takes_shares_of_0_and_1(hits, share, expected):
-    assert boxes.binomial_tail(hits, 5, share) == expected
+    assert prim.binomial_tail(hits, 5, share) == expected
 
 
 # discover

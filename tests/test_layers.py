@@ -17,7 +17,7 @@ FILES = {
 # A module imports only from the floors below its own. The package `sweep` is its facade, which imports when asked.
 FLOORS = [
     {
-        "sweep.boxes",
+        "sweep.questions.discovery.prim",
         "sweep.config.doubts",
         "sweep.config.files",
         "sweep.results.lock",
@@ -62,7 +62,7 @@ FLOORS = [
     {"sweep.workloads"},
     {"sweep.bench"},
     {
-        "sweep.discovery",
+        "sweep.questions.discovery.discover",
         "sweep.lazy.backend",
         "sweep.questions.frontier.robust",
         "sweep.slices",

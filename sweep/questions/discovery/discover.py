@@ -1,7 +1,7 @@
 """Scenario discovery: which region of what is uncertain leads to an outcome of interest, as limits of its parameters.
 
 B. P. Bryant and R. J. Lempert, Thinking inside the box, Technological Forecasting and Social Change 77, 34-49 (2010):
-the boxes of :mod:`sweep.boxes`, judged by their coverage, density and support, and their limits by quasi-p-values. Here
+the boxes of :mod:`sweep.questions.discovery.prim`, judged by their coverage, density and support, and their limits by quasi-p-values. Here
 these are taken on draws that the boxes have not seen.
 """
 
@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 
 from kernels.statistics import compare
-from sweep import boxes
 from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import Fixed, SweepSpec
@@ -25,14 +24,15 @@ from sweep.engine.loop import Progress, run
 from sweep.models.model import Model, refuse_subnormal
 from sweep.models.registry import model_of
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
+from sweep.questions.discovery import prim
 
 MOST_DRAWS = 2**22
 # Bytes that are taken for each draw to peel boxes, and for each parameter of it: a bound on what was measured.
 DRAW_BYTES, PARAMETER_BYTES = 40, 48
 METHOD = (
-    f"patient rule induction (Friedman and Fisher 1999): slabs of {boxes.PEEL:g} of the draws are peeled off; the "
+    f"patient rule induction (Friedman and Fisher 1999): slabs of {prim.PEEL:g} of the draws are peeled off; the "
     "limits of the box chosen are then moved to where lying inside says most of the outcome, and dropped where they "
-    f"say less than {boxes.COST:g} ln(draws) in twice the log-likelihood"
+    f"say less than {prim.COST:g} ln(draws) in twice the log-likelihood"
 )
 QUASI_P = (
     "probability of as many interesting fresh draws in the chosen box if the parameter's limits told nothing: if each "
@@ -241,9 +241,9 @@ def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions
 def _fitted(draws: _Draws, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
     """Peel; choose a box and move its limits."""
     columns, hits = draws.columns, draws.hits
-    orders = boxes.ordered(columns)
-    peeled, inside, found = boxes.peeled(columns, hits, orders)
-    score, cost = boxes.evidence(hits, coverage, density), boxes.COST * math.log(len(hits))
+    orders = prim.ordered(columns)
+    peeled, inside, found = prim.peeled(columns, hits, orders)
+    score, cost = prim.evidence(hits, coverage, density), prim.COST * math.log(len(hits))
     scores = score(inside, found)
     number = int(np.argmax(scores))
     if scores[number] == -np.inf:
@@ -252,7 +252,7 @@ def _fitted(draws: _Draws, coverage: float, density: float) -> tuple[np.ndarray,
             f"density: no box has a density of {density:g} and a coverage of {coverage:g}; with that coverage the "
             f"densest has {densest:.4g}"
         )
-    return peeled, boxes.moved(columns, hits, orders, peeled[number], score, cost)
+    return peeled, prim.moved(columns, hits, orders, peeled[number], score, cost)
 
 
 def _dataset(
@@ -295,7 +295,7 @@ def _dataset(
 
 def _shares(limits: np.ndarray, draws: _Draws, prefix: str, noun: str) -> dict[str, tuple[str, np.ndarray, dict]]:
     """Coverage, density and support of nested boxes and of one more."""
-    counts = [boxes.counted(draws.columns, draws.hits, part) for part in (limits[:-1], limits[-1:])]
+    counts = [prim.counted(draws.columns, draws.hits, part) for part in (limits[:-1], limits[-1:])]
     inside, found = (np.concatenate(part).astype(float) for part in zip(*counts, strict=True))
     with np.errstate(invalid="ignore"):
         shares = {
@@ -307,10 +307,10 @@ def _shares(limits: np.ndarray, draws: _Draws, prefix: str, noun: str) -> dict[s
 
 
 def _quasi_p_values(box: np.ndarray, draws: _Draws) -> np.ndarray:
-    inside = boxes.within(draws.columns, box)
+    inside = prim.within(draws.columns, box)
     number, interesting = int(inside.sum()), int(draws.hits[inside].sum())
     found = np.full(len(box), np.nan)
     for j in np.flatnonzero(np.isfinite(box).any(axis=1)):
-        without = draws.hits[boxes.within(draws.columns, box, but=int(j))]
-        found[j] = boxes.binomial_tail(interesting, number, float(without.mean()) if without.size else 0.0)
+        without = draws.hits[prim.within(draws.columns, box, but=int(j))]
+        found[j] = prim.binomial_tail(interesting, number, float(without.mean()) if without.size else 0.0)
     return found

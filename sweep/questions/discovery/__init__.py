@@ -1,0 +1,1 @@
+"""Within which limits of what is uncertain does an outcome come about?"""
