@@ -17,8 +17,8 @@ import jax
 import numpy as np
 
 from sweep import measure
-from sweep.figures import drawing, load_matplotlib, page, settle
 from sweep.plan.blocks import default_memory
+from sweep.report.figures import drawing, load_matplotlib, page, settle
 from sweep.workloads import DATES, KERNELS, Work, solve
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def plot_scaling(lines: Sequence[dict[str, Any]]) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; write it with :func:`sweep.figures.save`.
+        Not known to pyplot; write it with :func:`sweep.report.figures.save`.
 
     Raises
     ------

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 import sweep
-from sweep.answers import answers
 from sweep.cli.main import main
 from sweep.models.conventions import floor_share
+from sweep.report.answers import answers
 
 mpmath.mp.dps = 40
 OUTPUTS = ("time_to_target", "fleet_for_target", "rate_for_target")

@@ -12,8 +12,9 @@ import reference
 from click.testing import CliRunner
 
 import sweep
-from sweep import bench, ceilings, comparison, figures, measure, oracle, scaling, workloads
+from sweep import bench, ceilings, comparison, measure, oracle, scaling, workloads
 from sweep.cli.main import main
+from sweep.report import figures
 
 DTYPES = bench.DTYPES
 CHEAP = [name for name in workloads.KERNELS if name != "front-loading"]  # that one takes seconds to compile

@@ -888,7 +888,7 @@ def test_plot_draws_a_config_or_a_store(source: str, toy: Path) -> None:
 
 
 def test_plot_hands_over_what_was_asked_for(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sweep import figures
+    from sweep.report import figures
 
     calls = []
     monkeypatch.setattr(figures, "plot", lambda dataset, **asked: calls.append(asked))

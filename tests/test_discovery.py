@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from scipy import stats
 
 import sweep
-from sweep import regions
 from sweep.cli.main import main
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.questions.discovery import prim
+from sweep.report import discovery_figure
 
 COST = prim.COST
 
@@ -357,7 +357,7 @@ def test_discover_counts_nan_as_of_no_interest():
 def test_discover_says_when_nothing_can_be_told():
     spec = cube(outputs=("root",), names="a", number=16)
     found = sweep.discover(spec, "root >= 0", model=CUBE)
-    assert "little can be said" in "\n".join(regions.describe_regions(found))
+    assert "little can be said" in "\n".join(discovery_figure.describe_regions(found))
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_discover_warns_once_of_a_caveat():
 
 
 def test_describe_regions_tells_limits_and_shares(found):
-    lines = list(regions.describe_regions(found))
+    lines = list(discovery_figure.describe_regions(found))
     assert lines[0].startswith("shifted <= 1: ")
     assert [line.split()[0] for line in lines[1:4]] == ["a", "b", "c"]
     assert " s  quantiles" in lines[2]
@@ -467,7 +467,7 @@ def test_describe_regions_tells_limits_and_shares(found):
 
 
 def test_describe_regions_says_that_no_limit_helps(found):
-    lines = list(regions.describe_regions(found.isel(box=[0, 0])))
+    lines = list(discovery_figure.describe_regions(found.isel(box=[0, 0])))
     assert lines[1] == "  no limit tells the interesting draws from the others"
 
 
@@ -482,11 +482,11 @@ def test_describe_regions_says_that_no_limit_helps(found):
 )
 def test_limits_of_says_each_kind(low, high, text):
     one = xr.Dataset({"limits": ("limit", [low, high])}, {"unit": "1/year"})
-    assert regions.limits_of(one) == text
+    assert discovery_figure.limits_of(one) == text
 
 
 def test_plot_regions_draws_bars_between_quantiles(found):
-    figure = regions.plot_regions(found)
+    figure = discovery_figure.plot_regions(found)
     bars, curve = figure.axes
     drawn = [(p.get_x(), p.get_x() + p.get_width()) for p in bars.patches][1::2]
     np.testing.assert_allclose(drawn, found["quantile"][-1], atol=1e-12)
@@ -496,7 +496,7 @@ def test_plot_regions_draws_bars_between_quantiles(found):
 
 def test_plot_regions_refuses_another_dataset():
     with pytest.raises(sweep.SpecError, match="has no boxes"):
-        regions.plot_regions(xr.Dataset({"relative_loss": 1.0}))
+        discovery_figure.plot_regions(xr.Dataset({"relative_loss": 1.0}))
 
 
 CONFIG = """

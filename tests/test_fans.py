@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import figures
+from sweep.report import figures
 
 TIMES = np.array([1.0, 2.0, 5.0, 10.0])
 

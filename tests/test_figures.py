@@ -18,13 +18,13 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 import sweep
-from sweep import cloud, figures, slices
 from sweep.config.axis import Axis
 from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.models.registry import RELATIVE_LOSS
+from sweep.report import density, figures, slices
+from sweep.report.frontier_figure import plot_frontier
 from sweep.results.metadata import dataset_attributes, variable_attributes
-from sweep.tradeoffs import plot_frontier
 
 TIME = Axis(start=0.0, stop=20.0, num=41)
 FLEET = Axis(start=1.0, stop=1e6, num=31, spacing="log")
@@ -559,7 +559,7 @@ def test_plot_names_the_extra_where_matplotlib_is_missing(losses, monkeypatch):
 
 
 def test_import_does_not_import_matplotlib():
-    code = "import sys, sweep.figures; assert 'matplotlib' not in sys.modules"
+    code = "import sys, sweep.report.figures; assert 'matplotlib' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -676,14 +676,14 @@ def frontier_of(names: list[str], **changes: object) -> xr.Dataset:
 
 @pytest.mark.parametrize(("most", "all_of_them"), [(2**17, True), (500, False)])
 def test_points_behind_a_frontier_are_points_of_its_sweep(most, all_of_them, monkeypatch):
-    monkeypatch.setattr(cloud, "MOST", most)
+    monkeypatch.setattr(density, "MOST", most)
     names = ["relative_loss", "total_cost"]
     spec = SweepSpec(**json.loads(frontier_of(names).attrs["spec"]))
     whole = sweep.run(spec)
     whole = whole.where((whole.time > 2) & (whole.relative_loss < 0.8))
     columns = [whole[name].broadcast_like(whole.relative_loss).values.ravel() for name in names]
     right = {point for point in zip(*columns, strict=True) if np.isfinite(point).all()}
-    found = cloud.behind(frontier_of(names), names)
+    found = density.behind(frontier_of(names), names)
     ours = set(zip(*(found[name].values for name in names), strict=True))
     assert ours == right if all_of_them else (ours < right and len(ours) > 0.5 * most * len(right) / 3813)
 
@@ -691,7 +691,7 @@ def test_points_behind_a_frontier_are_points_of_its_sweep(most, all_of_them, mon
 def test_points_behind_a_frontier_are_none_where_they_cannot_be_evaluated():
     found = frontier_of(["relative_loss", "total_cost"])
     for changes in ({"model": "mine"}, {"equation": "another"}, {"points_considered": 5}):
-        assert cloud.behind(found.assign_attrs(changes), ["relative_loss", "total_cost"]) is None
+        assert density.behind(found.assign_attrs(changes), ["relative_loss", "total_cost"]) is None
 
 
 @pytest.mark.parametrize("names", [["relative_loss", "total_cost"], ["relative_loss", "time", "total_cost"]])
@@ -700,7 +700,7 @@ def test_plot_frontier_draws_the_density_behind_it(names):
     for axes in figure.axes:
         (mesh,) = axes.collections
         assert mesh.get_zorder() < min(line.get_zorder() for line in axes.lines)
-        assert np.nansum(np.ma.filled(mesh.get_array(), 0)) == cloud.behind(frontier_of(names), names).sizes["point"]
+        assert np.nansum(np.ma.filled(mesh.get_array(), 0)) == density.behind(frontier_of(names), names).sizes["point"]
     assert "other points" in [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
     assert "Grey: " in "".join(text.get_text() for text in figure.texts)
 

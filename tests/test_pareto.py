@@ -17,7 +17,7 @@ from sweep.cli.main import main
 from sweep.models.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.questions.frontier import frontier, pieces, scan, sources, thinning, tiles
-from sweep.tradeoffs import plot_frontier
+from sweep.report.frontier_figure import plot_frontier
 
 LITTLE = FIXED_BYTES + 10**6  # a budget that cuts a sweep into many blocks
 

@@ -9,15 +9,15 @@ import xarray as xr
 from click.testing import CliRunner
 
 import sweep
-from sweep.causes import plot_sensitivity
 from sweep.cli.main import main
 from sweep.config.reference import PARAMETERS, RUNS
-from sweep.figures import plot
 from sweep.models.model import Model, Output, Parameter
 from sweep.models.registry import MODELS, model_of
-from sweep.regions import plot_regions
+from sweep.report.discovery_figure import plot_regions
+from sweep.report.figures import plot
+from sweep.report.frontier_figure import plot_frontier
+from sweep.report.sensitivity_figure import plot_sensitivity
 from sweep.results.metadata import dataset_attributes, reference_of
-from sweep.tradeoffs import plot_frontier
 
 VALUES = {"horizon": 5.0, "scaling_exponent": 0.1, "front_load_share": 0.5, "later_date": 1.0, "target": 0.8}
 NUMBERS = {"reference_fleet": 50_000.0, "reference_years": 1.0}

@@ -17,9 +17,9 @@ from scipy.optimize import minimize
 import sweep
 from kernels.split import solver
 from sweep.cli.main import main
-from sweep.describe import _inward
 from sweep.models.front_loading import MOVED, STRATEGIES
 from sweep.questions.split import optimise
+from sweep.report.describe import _inward
 
 DATES = 3
 FIXED = {

@@ -62,10 +62,10 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 
     Example: sweep describe configs/baseline.toml --memory 2GB
     """
-    from sweep.describe import describe_sweep
     from sweep.models.registry import model_of
     from sweep.plan.blocks import default_memory
     from sweep.plan.jobs import make_jobs
+    from sweep.report.describe import describe_sweep
 
     spec = sweep.load(config, dtype)
     model, budget = model_of(spec), default_memory() if memory is None else memory
@@ -106,9 +106,9 @@ def run(
 
     Example: sweep run configs/baseline.toml --store out.zarr --memory 2GB
     """
-    from sweep.answers import answers
-    from sweep.describe import describe_answers, describe_result, describe_run
     from sweep.models.registry import MODELS
+    from sweep.report.answers import answers
+    from sweep.report.describe import describe_answers, describe_result, describe_run
 
     if replicates and file is None:
         raise Refusal("--replicates: belongs to --netcdf, give both; a store keeps each set of draws")
@@ -143,7 +143,7 @@ def status(store: Path, check: bool) -> None:
 
     Example: sweep status out.zarr --check
     """
-    from sweep.describe import describe_faults, describe_store
+    from sweep.report.describe import describe_faults, describe_store
     from sweep.results import manifest
 
     found, plans = manifest.attributes(store), manifest.plans_of(store)
@@ -184,7 +184,7 @@ def plot(
 
     Example: sweep plot out.zarr --x time --lines fleet_size --at doubling_rate=0.5 -o loss.png
     """
-    from sweep import figures
+    from sweep.report import figures
 
     places = held(at)
     path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
@@ -198,19 +198,19 @@ def plot(
     asked = {"--output": output, "--x": x, "--lines": lines, "--y": y, "--at": places}
     given = next((option for option, value in asked.items() if value), None)
     if "sensitivity" in dataset.attrs:
-        from sweep.causes import plot_sensitivity
+        from sweep.report.sensitivity_figure import plot_sensitivity
 
         if given:
             raise Refusal(f"{given}: {source} is of sweep sensitivity, whose figure has no choices; drop it")
         figure = plot_sensitivity(dataset)
     elif "least_coverage" in dataset.attrs:
-        from sweep.regions import plot_regions
+        from sweep.report.discovery_figure import plot_regions
 
         if given:
             raise Refusal(f"{given}: {source} is of sweep discover, whose figure has no choices; drop it")
         figure = plot_regions(dataset)
     elif "minimised" in dataset.attrs:
-        from sweep.tradeoffs import plot_frontier
+        from sweep.report.frontier_figure import plot_frontier
 
         if given:
             raise Refusal(f"{given}: {source} is a frontier, whose objectives are its axes; drop it")
@@ -233,10 +233,10 @@ def _computed(spec: "SweepSpec") -> "xr.Dataset":
 
 def _open(path: Path) -> "xr.Dataset":
     """Open a store lazily, saying so when part of it is missing."""
-    from sweep.describe import count
+    from sweep.report.describe import count
+    from sweep.report.slices import readable
     from sweep.results import manifest
     from sweep.results import zarr_store as stores
-    from sweep.slices import readable
 
     with readable(str(path)):
         dataset = stores.dataset(path)
@@ -294,7 +294,7 @@ def bench(
     if path is not None and not scaling:
         raise Refusal("-o: only the curves of --scaling are drawn; give both")
     if path is not None:
-        from sweep import figures
+        from sweep.report import figures
 
         figures.check_path(path)
     from sweep import bench as benches

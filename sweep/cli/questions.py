@@ -23,7 +23,7 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
 
     Example: sweep optimise configs/front_loading.toml
     """
-    from sweep.describe import describe_splits
+    from sweep.report.describe import describe_splits
 
     spec = sweep.load(config)
     few = math.prod(spec.shape.values()) <= 8
@@ -86,11 +86,11 @@ def sensitivity(
 
     Example: sweep sensitivity configs/sensitivity.toml -o causes.png
     """
-    from sweep.sentences import describe_sensitivity
+    from sweep.report.sentences import describe_sensitivity
 
     spec = sweep.load(config, dtype)
     if path is not None:
-        from sweep import figures
+        from sweep.report import figures
 
         figures.check_path(path)
     if file is not None:
@@ -107,7 +107,7 @@ def sensitivity(
         netcdf.write(dataset, file)
     echo(describe_sensitivity(dataset))
     if path is not None:
-        from sweep.causes import plot_sensitivity
+        from sweep.report.sensitivity_figure import plot_sensitivity
 
         figures.save(plot_sensitivity(dataset), path)
     for made in (one for one in (file, path) if one is not None):
@@ -149,11 +149,11 @@ def frontier(
 
     Example: sweep frontier configs/frontier.toml --minimise finish_date --minimise total_cost
     """
-    from sweep.describe import describe_frontier
-    from sweep.slices import readable
+    from sweep.report.describe import describe_frontier
+    from sweep.report.slices import readable
 
     if path is not None:
-        from sweep import figures
+        from sweep.report import figures
 
         figures.check_path(path)
     if file is not None:
@@ -167,7 +167,7 @@ def frontier(
         dataset = sweep.frontier(source, **asked, memory=memory, progress=show)
     echo(describe_frontier(dataset))
     if path is not None:
-        from sweep.tradeoffs import plot_frontier
+        from sweep.report.frontier_figure import plot_frontier
 
         figures.save(plot_frontier(dataset), path)
         click.echo(path)
@@ -206,10 +206,10 @@ def discover(
 
     Example: sweep discover configs/sensitivity.toml --where "relative_loss < 0.6" --at time=5 -o region.png
     """
-    from sweep.regions import describe_regions, plot_regions
+    from sweep.report.discovery_figure import describe_regions, plot_regions
 
     if path is not None:
-        from sweep import figures
+        from sweep.report import figures
 
         figures.check_path(path)
     if file is not None:

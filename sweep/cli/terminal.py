@@ -262,7 +262,7 @@ def evaluate(
     spec: "SweepSpec", store: Path | None, memory: int | None, overwrite: bool
 ) -> "tuple[xr.Dataset, Progress]":
     """Run a sweep, showing how far it is; an interrupt says what is left of it."""
-    from sweep.describe import count
+    from sweep.report.describe import count
 
     last: list[Progress] = []
     try:
@@ -305,7 +305,7 @@ def _drawn() -> "Iterator[Callable[[Progress], None]]":
     from rich import progress as rich
     from rich.console import Console
 
-    from sweep.describe import describe_step
+    from sweep.report.describe import describe_step
 
     columns = (rich.BarColumn(), rich.TextColumn("{task.description}"))
     with rich.Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bars:

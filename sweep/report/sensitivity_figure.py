@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.record import SpecError
-from sweep.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.questions.sensitivity.estimates import PARAMETER
-from sweep.slices import ORIGIN, fixed_note, label, quantities
+from sweep.report.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
+from sweep.report.slices import ORIGIN, fixed_note, label, quantities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def plot_sensitivity(dataset: xr.Dataset) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; write it with :func:`sweep.figures.save`.
+        Not known to pyplot; write it with :func:`sweep.report.figures.save`.
 
     Raises
     ------

@@ -9,9 +9,9 @@ import xarray as xr
 
 from sweep.config.record import SpecError
 from sweep.config.statistic import conditions_of
-from sweep.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
+from sweep.report.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
+from sweep.report.slices import ORIGIN, fixed_note, numbers, quantities
 from sweep.results.metadata import named_reference
-from sweep.slices import ORIGIN, fixed_note, numbers, quantities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def plot_regions(dataset: xr.Dataset) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; write it with :func:`sweep.figures.save`.
+        Not known to pyplot; write it with :func:`sweep.report.figures.save`.
 
     Raises
     ------

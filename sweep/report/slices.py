@@ -36,7 +36,7 @@ def take(
     Parameters
     ----------
     dataset, output, x, lines, y, at
-        As :func:`sweep.figures.plot` takes them.
+        As :func:`sweep.report.figures.plot` takes them.
 
     Returns
     -------

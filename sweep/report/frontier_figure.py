@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from sweep.cloud import behind
 from sweep.config.record import SpecError
-from sweep.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
-from sweep.slices import MOST_LINES, ORIGIN, fixed_note, quantities
+from sweep.report.density import behind
+from sweep.report.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
+from sweep.report.slices import MOST_LINES, ORIGIN, fixed_note, quantities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; write it with :func:`sweep.figures.save`.
+        Not known to pyplot; write it with :func:`sweep.report.figures.save`.
 
     Raises
     ------

@@ -13,7 +13,7 @@ import xarray as xr
 
 from sweep.config.record import SpecError, one_line
 from sweep.plan.passes import QUANTILE
-from sweep.slices import is_log, label, linear_part, numbers, quantities, take
+from sweep.report.slices import is_log, label, linear_part, numbers, quantities, take
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

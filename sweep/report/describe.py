@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from sweep.answers import Answers, Law
     from sweep.engine.loop import Progress
+    from sweep.report.answers import Answers, Law
 
 # Words for a target that is out of reach, and for one that is reached without compute.
 TARGET_WORDS = {
@@ -220,7 +220,7 @@ def describe_answers(laws: "Sequence[Law]", found: "Sequence[Answers]", model: M
     Parameters
     ----------
     laws, found : sequences
-        From :func:`sweep.answers.answers`.
+        From :func:`sweep.report.answers.answers`.
     model : Model
         Of the sweep.
     """
@@ -340,7 +340,7 @@ def _range(values: np.ndarray) -> str:
 
 def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[str]:
     """Points of a frontier, one a line: objectives and what else was asked for, then the axes, then the knee."""
-    from sweep.slices import numbers
+    from sweep.report.slices import numbers
 
     by = [name for name in dataset.attrs["by"].split(", ") if name in dataset.coords]
     shown = [name for name in dataset.data_vars if f"{name}_index" not in dataset or name not in by]
