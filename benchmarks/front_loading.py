@@ -19,7 +19,7 @@ import scipy.optimize
 
 from kernels.split.allocation import FEW_DATES
 from kernels.split.solver import COARSE, CONVERGED, Split, optimal_split
-from sweep import workloads
+from sweep.bench import workloads
 
 LN2 = np.log(2.0)
 DATES = 8

@@ -17,7 +17,7 @@ import rivals
 import scipy.optimize.elementwise
 import scipy.special
 
-from sweep import workloads
+from sweep.bench import workloads
 
 OURS, BROADCAST, LAMBERT, BRACKET = "ours", "NumPy, closed form", "SciPy, Lambert W", "SciPy, elementwise.find_root"
 AXES = {

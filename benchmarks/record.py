@@ -1,11 +1,11 @@
-"""The command line of every benchmark; how results are timed and recorded is the business of :mod:`sweep.measure`."""
+"""The command line of every benchmark; how results are timed and recorded is the business of :mod:`sweep.bench.measure`."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.measure import Timing, append, common, compared, describe, judged, race, spread, timed
+from sweep.bench.measure import Timing, append, common, compared, describe, judged, race, spread, timed
 
 __all__ = ["ROOT", "Timing", "compared", "describe", "judged", "main", "race", "spread", "timed"]
 

@@ -12,11 +12,11 @@ import reference
 from click.testing import CliRunner
 
 import sweep
-from sweep import bench, ceilings, comparison, measure, oracle, scaling, workloads
+from sweep.bench import ceilings, comparison, kernels, measure, oracle, scaling, workloads
 from sweep.cli.main import main
 from sweep.report import figures
 
-DTYPES = bench.DTYPES
+DTYPES = kernels.DTYPES
 CHEAP = [name for name in workloads.KERNELS if name != "front-loading"]  # that one takes seconds to compile
 RATES = {"fill": 8e9, "copy": 10e9, "multiply-add": 100e9, "exp2": 4e9, "log2": 2e9}
 SCENARIO = {name: float(value[3]) for name, value in workloads.scenarios(8).items()}
@@ -264,7 +264,7 @@ def test_full_grid_counts_the_operations_of_the_compiled_program():
 
 def test_measure_kernel_sets_rates_against_ceilings(one_second):
     made = work(points=10**9, moved=4 * 10**9, operations=25e9, powers=10**9, writes_only=True)
-    found = bench.measure_kernel(kernel(made), "float32", 1, ceilings.Ceilings(RATES), quick=True)
+    found = kernels.measure_kernel(kernel(made), "float32", 1, ceilings.Ceilings(RATES), quick=True)
     assert (found["seconds"]["median"], found["points_per_second"], found["gigabytes_per_second"]) == (1.0, 1e9, 4.0)
     assert found["operations_per_second"] == 25e9
     assert (found["share_of_fill"], found["share_of_multiply_add"]) == (0.5, 0.25)
@@ -272,13 +272,13 @@ def test_measure_kernel_sets_rates_against_ceilings(one_second):
 
 
 def test_measure_kernel_takes_fewer_turns_of_what_is_long(one_second):
-    found = bench.measure_kernel(kernel(work()), "float32", 1, ceilings.Ceilings(RATES), quick=False)
-    assert found["repeats"] == int(bench.MOST_SECONDS)
+    found = kernels.measure_kernel(kernel(work()), "float32", 1, ceilings.Ceilings(RATES), quick=False)
+    assert found["repeats"] == int(kernels.MOST_SECONDS)
 
 
 def test_measure_kernel_gives_the_error_of_what_it_timed(one_second):
     made = work(call=lambda: 7, judge=lambda made: {"max_error_ulp": made})
-    found = bench.measure_kernel(kernel(made), "float32", 1, ceilings.Ceilings(RATES), quick=True)
+    found = kernels.measure_kernel(kernel(made), "float32", 1, ceilings.Ceilings(RATES), quick=True)
     assert found["max_error_ulp"] == 7
 
 
@@ -288,13 +288,13 @@ def test_measure_kernel_gives_the_error_of_what_it_timed(one_second):
     ids=["quick", "normal", "1e3", "12"],
 )
 def test_size_of_is_a_name_or_a_number(size, points):
-    assert bench.size_of(size, kernel(work())) == points
+    assert kernels.size_of(size, kernel(work())) == points
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "1.5", "many", "nan", "1e13"])
 def test_size_of_refuses_what_is_neither(size):
     with pytest.raises(sweep.SpecError, match=r'size: must be quick, normal or a whole number .* got "'):
-        bench.size_of(size, kernel(work()))
+        kernels.size_of(size, kernel(work()))
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_bench_writes_one_json_line_a_result_and_a_row_for_people(tmp_path):
 
 def test_kernel_is_added_by_an_entry(monkeypatch):
     monkeypatch.setitem(workloads.KERNELS, "toy", kernel(work()))
-    found = [given["case"] for given in bench.bench(["toy"], ["float32"], "quick") if "kernel" in given]
+    found = [given["case"] for given in kernels.bench(["toy"], ["float32"], "quick") if "kernel" in given]
     assert found == ["toy, float32, 4 x 5"]
 
 

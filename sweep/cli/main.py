@@ -287,7 +287,7 @@ def bench(
     if scaling and (kernels or len(dtypes) > 1 or size not in ("quick", "normal")):
         raise Refusal("--scaling: takes no --kernel, one --dtype, and a --size of quick or normal")
     if files is not None:
-        from sweep.comparison import compare
+        from sweep.bench.comparison import compare
 
         echo(compare(*files))
         return
@@ -297,14 +297,14 @@ def bench(
         from sweep.report import figures
 
         figures.check_path(path)
-    from sweep import bench as benches
-    from sweep import measure
+    from sweep.bench import kernels as benches
+    from sweep.bench import measure
 
     benches.check(kernels, size, device)
     if file is not None:
         file.open("a").close()
     if scaling:
-        from sweep.scaling import measure_scaling, plot_scaling
+        from sweep.bench.scaling import measure_scaling, plot_scaling
 
         lines = measure_scaling((dtypes or ("float32",))[0], quick=size == "quick")
     else:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from sweep import measure
+from sweep.bench import measure
+from sweep.bench.workloads import DATES, KERNELS, Work, solve
 from sweep.plan.blocks import default_memory
 from sweep.report.figures import drawing, load_matplotlib, page, settle
-from sweep.workloads import DATES, KERNELS, Work, solve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ import json, sys
 import jax
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
-from sweep.scaling import seconds_of
+from sweep.bench.scaling import seconds_of
 print(json.dumps(seconds_of(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))))
 """
 TITLES = {

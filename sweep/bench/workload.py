@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep import oracle
+from sweep.bench import oracle
 
 Facts = dict[str, Any]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from sweep import measure
-from sweep.ceilings import Ceilings, measure_ceilings
+from sweep.bench import measure
+from sweep.bench.ceilings import Ceilings, measure_ceilings
+from sweep.bench.workloads import KERNELS, Kernel, Work
 from sweep.config.record import SpecError
-from sweep.workloads import KERNELS, Kernel, Work
 
 OURS = "ours"
 DTYPES = ("float32", "float64")

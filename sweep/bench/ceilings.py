@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sweep import measure
+from sweep.bench import measure
 
 LANES, STEPS = 8, 64  # independent chains of multiply-adds for each element, and the length of each
 KINDS = {"fill": "B/s", "copy": "B/s", "multiply-add": "FLOP/s", "exp2": "values/s", "log2": "values/s"}

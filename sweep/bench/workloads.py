@@ -16,7 +16,8 @@ import xarray as xr
 from kernels import statistics
 from kernels.pareto import nondominated
 from kernels.split.solver import CONVERGED, Split, optimal_split
-from sweep import oracle
+from sweep.bench import oracle
+from sweep.bench.workload import Facts, Kernel, Work, compiled_ahead, error_of, operations_of
 from sweep.config.axis import Axis
 from sweep.config.distribution import Distribution
 from sweep.config.spec import SweepSpec
@@ -26,7 +27,6 @@ from sweep.engine.loop import run
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.blocks import Plan
 from sweep.questions.sensitivity.sensitivity import sensitivity
-from sweep.work import Facts, Kernel, Work, compiled_ahead, error_of, operations_of
 
 LAW = {"scaling_exponent": 0.0625, "reference_fleet": 16384.0, "reference_years": 0.25}
 RANGES = {"fleet_size": (1e3, 1e8), "time": (0.25, 20.0), "doubling_rate": (0.0, 1.6), "target": (0.3, 0.95)}

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]  # of the checkout, or where the package is installed
+ROOT = Path(__file__).parents[2]  # of the checkout, or where the package is installed
 LIBRARIES = ("jax", "jaxlib", "numba", "numexpr", "numpy", "scipy", "moocore", "tensorstore", "xarray", "zarr")
 PAUSE = 0.005  # seconds before every turn: the threads of a pool that has just finished spin for a while
 

@@ -1,0 +1,1 @@
+"""How close each kernel comes to what the device can do."""
