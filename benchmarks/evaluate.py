@@ -1,10 +1,10 @@
 """Question: how fast is a block of relative losses evaluated in memory, against NumPy, XLA's functions and memset.
 
 128 fleets x 500 times x 512 rates, the exponent fixed, on JAX's device, into a buffer that is used again. Ours is the
-compiled stage 2 of the project (`sweep.engine.evaluate.Evaluator` on a plan of one block), once with the tables of stage 1
-kept from the call before, as between blocks that differ in the fleet, and once with them made anew. Rivals are given
-their tables; on a GPU, CuPy and PyTorch take part where they are installed. "moderate" is 2^(γt) up to 2^32, "wide" up
-to 2^300, where float32 needs powers of two kept apart.
+compiled stage 2 of the project (`sweep.engine.evaluate.Evaluator` on a plan of one block), once with the tables of
+stage 1 kept from the call before, as between blocks that differ in the fleet, and once with them made anew. Rivals are
+given their tables; on a GPU, CuPy and PyTorch take part where they are installed. "moderate" is 2^(γt) up to 2^32,
+"wide" up to 2^300, where float32 needs powers of two kept apart.
 """
 
 import importlib.util

@@ -25,7 +25,7 @@ import zarr  # noqa: F401
 
 from sweep.cli.main import main
 from sweep.engine import loop
-from sweep.questions.sensitivity import sensitivity
+from sweep.questions.sensitivity import sensitivity  # noqa: F401
 from sweep.questions.split import optimise  # noqa: F401
 
 GRID = """

@@ -1,4 +1,4 @@
-"""The command line of every benchmark; how results are timed and recorded is the business of :mod:`sweep.bench.measure`."""
+"""The command line of every benchmark; :mod:`sweep.bench.measure` times and records."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence

@@ -1,30 +1,24 @@
 """Sweeps of the relative-loss equation into labelled datasets; see README.md.
 
-Names are imported when first used, so that ``import sweep`` costs nothing. Where what is, the main path first:
+Names are imported when first used, so that ``import sweep`` costs nothing. A room imports only from those above it:
 
-- a config: ``spec`` of ``schema``, ``axis``, ``statistic``, ``distribution``; ``priors`` reads what it includes,
-  ``reference`` has the runs that it may name, ``files`` reads what people name
-- the equations: ``model``, ``parameters``, ``equations``, ``tables``, ``front_loading``, ``strategies``; ``draws`` and
-  ``sampler`` for what is uncertain, ``regret``
-- a run: ``plan`` cuts it into blocks, for which ``machine`` says how much memory there is, ``passes`` its statistics,
-  ``jobs``; ``evaluate`` compiles, ``trial`` tries; ``grid``, ``steps``, ``rows`` work on a block; ``loop`` drives them; ``sinks``,
-  ``store`` and ``manifest`` keep, ``labels`` names, ``pooling`` joins replicates
-- the lazy dataset: ``lazy``, ``indexing``, ``points``
-- questions: ``splits`` with ``ranges`` (:func:`optimise`); ``pareto`` with ``fields``, ``tiles``, ``corners``,
-  ``held``, ``culling``, ``thinning``, ``robust`` (:func:`frontier`); ``indices`` with ``replicates``, ``response``,
-  ``schemes``, ``local``, ``attribution`` (:func:`sensitivity`); ``discovery`` with ``boxes`` (:func:`discover`)
-- words and figures: ``describe``, ``sentences``; ``slices``, ``figures``, ``tradeoffs``, ``cloud``, ``causes``,
-  ``regions``
-- benchmarks: ``bench`` with ``workloads``, ``work``, ``ceilings``, ``oracle``, ``measure``, ``comparison``, ``scaling``
-- the command line: ``cli``, ``questions``, ``terminal``
-- what surrounds it: ``forks`` and ``neighbours``, which refuse a process and a package that do not work
+- ``errors``, ``surroundings``: one line for what is wrong, with what is asked or with what is around it
+- ``config``: TOML in, frozen records out
+- ``models``: the equations, and what is uncertain in them
+- ``plan``: how work is cut
+- ``results``: what is kept, and how it is labelled
+- ``engine``: evaluation
+- ``lazy``: a config as a dataset
+- ``questions``: frontier, sensitivity, split, discovery
+- ``report``: words and figures
+- ``bench``: benchmarks of kernels
+- ``cli``: the command line
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sweep import forks as forks  # before anything can be forked
-from sweep.neighbours import refuse_other_kernels
+from sweep.surroundings import refuse_other_kernels  # its hook is set before anything can be forked
 
 refuse_other_kernels()
 

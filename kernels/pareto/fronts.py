@@ -1,4 +1,4 @@
-"""Which points are on the Pareto front, in NumPy: the path of :mod:`kernels.pareto.nondominated` for points on the host.
+"""Which points are on the Pareto front, in NumPy: :mod:`kernels.pareto.nondominated` for points on the host.
 
 A cull drops what a sample of the points dominates, in one pass of a few nanoseconds a point; an exact pass works on
 the ranks of what is left. That a sample of s points leaves about F(s)/s of the others undominated, F(s) of s points

@@ -17,7 +17,8 @@ mirror descent (exponentiated gradient) 98 % after 3000 steps, 3.3 ms; projected
 them move the research share and the purchases by a gradient that differs in size by orders. This method: all of them
 in 4 steps, some 0.03 ms with scan and certification (jax 0.10, optax 0.2.8, 2 cores).
 
-The problem is that of :mod:`kernels.split.allocation`. Arrays have scenarios along the last axis, of N or, in a chunk, B.
+The problem is that of :mod:`kernels.split.allocation`. Arrays have scenarios along the last axis, of N or, in
+a chunk, B.
 """
 
 from collections.abc import Callable, Mapping
@@ -91,8 +92,8 @@ def optimal_split(
     Parameters
     ----------
     scenario : mapping of str to jax.Array, shape (N,)
-        Every name of `PARAMETERS`, with units and meanings as in :func:`kernels.split.allocation.mean_loss`, float64 (the
-        caller enables 64-bit); the terminal objective takes no notice of the discount rate.
+        Every name of `PARAMETERS`, with units and meanings as in :func:`kernels.split.allocation.mean_loss`,
+        float64 (the caller enables 64-bit); the terminal objective takes no notice of the discount rate.
     dates : int
         Dates of purchase K, 1 to 64.
     objective : {"mean", "terminal"}

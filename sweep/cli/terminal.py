@@ -1,7 +1,7 @@
 """The terminal: options and values of commands, errors as one line, progress, and text that is printed.
 
-With :mod:`sweep.cli` and :mod:`sweep.cli.questions`, which use it, all that prints, exits or reads arguments. Libraries are
-imported inside what needs them.
+With :mod:`sweep.cli.main` and :mod:`sweep.cli.questions`, which use it, all that prints, exits or reads arguments.
+Libraries are imported inside what needs them.
 """
 
 import contextlib

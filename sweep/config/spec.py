@@ -65,9 +65,9 @@ class SweepSpec(Frozen):
     loss : {"total", "excess"}
         Which loss the power law is on, so which kind of exponent belongs in it (model.md section 1).
     reference : str
-        The run from which fleets, times and losses count: the name of one in :data:`sweep.config.reference.RUNS`, which gives
-        ``reference_fleet`` and ``reference_years`` with their sources, or "own", as if it were not said: the two are
-        parameters like others, and required wherever an output depends on them.
+        The run from which fleets, times and losses count: the name of one in :data:`sweep.config.reference.RUNS`, which
+        gives ``reference_fleet`` and ``reference_years`` with their sources, or "own", as if it were not said: the two
+        are parameters like others, and required wherever an output depends on them.
     outputs : tuple of str
         Names of the outputs to evaluate; those of the statistics if not given.
     axes : dict of str to Axis

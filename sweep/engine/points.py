@@ -11,8 +11,8 @@ import numpy as np
 
 from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import RANK, compiled, flattened, stage
-from sweep.forks import refuse_to_hang
 from sweep.models.model import Model
+from sweep.surroundings import refuse_to_hang
 
 SHORTEST, LONGEST = 2**4, 2**14  # of the rows of points of which small requests of all shapes share a few compilations
 MOST = 2**20  # points of a block of a larger request

@@ -1,4 +1,4 @@
-"""The front-loading problem as a model: its parameters, units and domains; :mod:`sweep.questions.split.optimise` solves it."""
+"""The front-loading problem as a model, which :mod:`sweep.questions.split.optimise` solves."""
 
 import math
 

@@ -13,8 +13,8 @@ from sweep.config.doubts import Doubt, hint
 from sweep.config.record import SpecError, unknown
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition
-from sweep.forks import refuse_to_hang
 from sweep.models.rounding import apart
+from sweep.surroundings import refuse_to_hang
 
 if TYPE_CHECKING:
     from jax import Array

@@ -1,8 +1,8 @@
 """Strategies as points of a sweep: what is spent when, what it reaches and what it costs, in two models.
 
 ``strategies`` splits a budget between accelerators now, accelerators at one later date and efficiency research, for
-given shares (:mod:`sweep.models.front_loading` finds the best ones); ``delayed_start`` runs one fleet from a later start on.
-Both are ordinary models, so that they are run, reduced and compared on a frontier like any other.
+given shares (:mod:`sweep.models.front_loading` finds the best ones); ``delayed_start`` runs one fleet from a later
+start on. Both are ordinary models, so that they are run, reduced and compared on a frontier like any other.
 """
 
 from dataclasses import replace

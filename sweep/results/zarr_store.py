@@ -1,8 +1,8 @@
 """Results on disk: a Zarr v3 store whose shard files are its own manifest; the only module that writes one.
 
-TensorStore encodes a shard in memory. It is sealed (:mod:`sweep.results.manifest`), written to a temporary file, synced and
-renamed, so that a shard which exists is whole: a run killed anywhere goes on with the blocks whose shards are missing,
-and ends with the same bytes.
+TensorStore encodes a shard in memory. It is sealed (:mod:`sweep.results.manifest`), written to a temporary file, synced
+and renamed, so that a shard which exists is whole: a run killed anywhere goes on with the blocks whose shards are
+missing, and ends with the same bytes.
 """
 
 import contextlib

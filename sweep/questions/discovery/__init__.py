@@ -1,1 +1,1 @@
-"""Within which limits of what is uncertain does an outcome come about?"""
+"""Within which limits of what is uncertain an outcome comes about."""

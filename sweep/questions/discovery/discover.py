@@ -1,8 +1,8 @@
 """Scenario discovery: which region of what is uncertain leads to an outcome of interest, as limits of its parameters.
 
 B. P. Bryant and R. J. Lempert, Thinking inside the box, Technological Forecasting and Social Change 77, 34-49 (2010):
-the boxes of :mod:`sweep.questions.discovery.prim`, judged by their coverage, density and support, and their limits by quasi-p-values. Here
-these are taken on draws that the boxes have not seen.
+the boxes of :mod:`sweep.questions.discovery.prim`, judged by their coverage, density and support, and their limits by
+quasi-p-values. Here these are taken on draws that the boxes have not seen.
 """
 
 import math

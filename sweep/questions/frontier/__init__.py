@@ -1,1 +1,1 @@
-"""Which choices does no other one beat?"""
+"""Which choices no other one beats."""

@@ -2,9 +2,9 @@
 
 A block is looked at in tiles of neighbouring points. The best value of each objective in a tile makes a point that is
 nowhere worse than the tile's: where a point of the front dominates that, it dominates the tile. Of the tiles that are
-left the same is asked of each run along the last axis, and then, by :class:`kernels.pareto.fronts.Cull`, of each point; now
-and then what is left goes through the exact filter. The front of the union of the fronts of some parts is that of the
-whole, so how a sweep is cut, and what is looked at first, changes nothing.
+left the same is asked of each run along the last axis, and then, by :class:`kernels.pareto.fronts.Cull`, of each point;
+now and then what is left goes through the exact filter. The front of the union of the fronts of some parts is that of
+the whole, so how a sweep is cut, and what is looked at first, changes nothing.
 """
 
 import functools

@@ -174,7 +174,7 @@ class Tiler:
 
 
 class Made:
-    """A piece whose values stay on the device; the attributes are those of :class:`~sweep.questions.frontier.scan.Piece`."""
+    """A :class:`~sweep.questions.frontier.scan.Piece` whose values stay on the device."""
 
     lasting = True
 

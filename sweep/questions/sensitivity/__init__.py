@@ -1,1 +1,1 @@
-"""What drives an output?"""
+"""What drives an output."""

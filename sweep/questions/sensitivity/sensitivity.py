@@ -88,12 +88,10 @@ def sensitivity(
         One line, before any work starts: no distributions, an unknown method, a number that does not fit, correlated
         parameters where they have no meaning, an output without uncertain parameters, another sweep to extend.
 
-    Notes
-    -----
-    Estimators and sources: :mod:`kernels.sensitivity.indices`, :mod:`kernels.sensitivity.shapley`, :mod:`kernels.sensitivity.screening`. Of 200 nominal
-    95 % intervals of each index of the Ishigami function at least 180 hold it (tests/test_sensitivity.py). Few
-    replicates of many points are nearer to the truth than many of few, as the error of a Sobol' sequence falls faster
-    than that of independent ones.
+    Notes ----- Estimators and sources: :mod:`kernels.sensitivity.indices`, :mod:`kernels.sensitivity.shapley`,
+    :mod:`kernels.sensitivity.screening`. Of 200 nominal 95 % intervals of each index of the Ishigami function at least
+    180 hold it (tests/test_sensitivity.py). Few replicates of many points are nearer to the truth than many of few, as
+    the error of a Sobol' sequence falls faster than that of independent ones.
     """
     asked = {"number": number, "replicates": replicates, "confidence": confidence, "extend": extend}
     if method in METHODS and method not in SAMPLED:

@@ -1,1 +1,1 @@
-"""How should a budget be split?"""
+"""How a budget is best split."""

@@ -19,13 +19,13 @@ from sweep.config.distribution import DRAWN
 from sweep.config.record import SpecError
 from sweep.config.spec import Allocation, SweepSpec
 from sweep.engine.evaluate import device_kind
-from sweep.forks import refuse_to_hang
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.registry import model_of
 from sweep.models.uncertain import sampler_of
 from sweep.plan.blocks import default_memory
 from sweep.questions.split.ranges import find_ends
 from sweep.results.metadata import dataset_attributes, variable_attributes
+from sweep.surroundings import refuse_to_hang
 
 SHARD, LEAST_SHARD = 4096, 64  # scenarios that one thread solves at once, at most, and where the memory allows no more
 # What a solution takes beyond Python with its libraries (300 MB) whatever its size, measured: it is compiled.
