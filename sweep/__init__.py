@@ -25,17 +25,16 @@ refuse_other_kernels()
 if TYPE_CHECKING:
     from sweep.config.axis import Axis
     from sweep.config.distribution import Correlation, Distribution, Draws
-    from sweep.config.record import SpecError
     from sweep.config.spec import Allocation, Fixed, SweepSpec
     from sweep.config.statistic import Statistic
     from sweep.engine.loop import Progress, run
+    from sweep.errors import SpecError, StoreError
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
     from sweep.models.registry import load
     from sweep.questions.discovery.discover import discover
     from sweep.questions.frontier.frontier import frontier
     from sweep.questions.sensitivity.sensitivity import sensitivity
     from sweep.questions.split.optimise import optimise
-    from sweep.results.manifest import StoreError
     from sweep.results.replicates import pooled
 
 __all__ = [

@@ -32,7 +32,7 @@ def refuse_to_hang() -> None:
         One line, saying how to start the process instead.
     """
     if os.getpid() in _FORKED:
-        from sweep.config.record import SpecError
+        from sweep.errors import SpecError
 
         raise SpecError(
             "this process was forked after JAX had started, and would hang: start it by multiprocessing.get_context"

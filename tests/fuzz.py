@@ -1,7 +1,7 @@
 """Seeded nonsense for the command line: configs, command lines, and damaged stores and files.
 
 Every case must end within `SECONDS` in success or in one line, and nothing that was damaged may be taken for what was
-written. ``tests/test_fuzz.py`` runs a slice; all of it is ``python tests/fuzz.py``.
+written. ``tests/cli/test_fuzz.py`` runs a slice; all of it is ``python tests/fuzz.py``.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from click.testing import CliRunner
 
 import sweep
 from sweep.cli.main import main
-from sweep.config.record import LONGEST, SpecError
+from sweep.config import samples
+from sweep.errors import LONGEST, SpecError
 from sweep.results import netcdf
 
 ROOT = Path(__file__).parents[1]
@@ -517,7 +518,7 @@ def run_corruption(rng: random.Random, folder: Path) -> None:
     if path.suffix == ".nc":
         right = netcdf.read(whole)
         sealed = rng.random() < 0.5  # without, what others have written: damage may be seen or not, but is one line
-        path.write_bytes(whole.read_bytes() if sealed else whole.read_bytes()[: -len(netcdf.SEAL) - 64])
+        path.write_bytes(whole.read_bytes() if sealed else whole.read_bytes()[: -len(samples.SEAL) - 64])
         right = right if sealed else None
         told = damage(path, path, rng)
         work = lambda: netcdf.read(path)  # noqa: E731

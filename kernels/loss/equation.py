@@ -52,7 +52,7 @@ def effective_years(time: ArrayLike, doubling_rate: ArrayLike) -> Array:
     Notes
     -----
     Error at most 4 ulp beyond what half an ulp in each argument causes, for times 0 to 1e4 and rates −5 to 100
-    (tests/test_relative_loss.py); so are its first derivatives. Source: arXiv 2501.02156.
+    (tests/kernels/loss/test_relative_loss.py); so are its first derivatives. Source: arXiv 2501.02156.
     """
     t, rate = as_arrays(time, doubling_rate)
     return jnp.where((t >= 0.0) & ~jnp.isnan(rate), _effective_years(t, rate), jnp.nan)

@@ -51,7 +51,7 @@ def time_to_target(
     Notes
     -----
     Error at most 4 ulp beyond what half an ulp in each argument causes, for targets 1e-30 to 1 and the domain of
-    :func:`kernels.relative_loss` (tests/test_inverse.py).
+    :func:`kernels.relative_loss` (tests/kernels/loss/test_inverse.py).
     """
     target, fleet, rate, kappa, share, *reference = as_arrays(
         target, fleet_size, doubling_rate, scaling_exponent, irreducible_share, reference_fleet, reference_years

@@ -14,7 +14,7 @@ def gauss_legendre(number: int) -> tuple[np.ndarray, np.ndarray]:
 
     They are sums, products and quotients alone: ``numpy.polynomial.legendre.leggauss`` has the last bits of LAPACK's
     eigenvalues, which differ from processor to processor. Error at most 1e-14 in the integral of a power of x for which
-    the rule is exact (tests/test_quadrature.py).
+    the rule is exact (tests/kernels/loss/test_quadrature.py).
     """
     guess = np.cos(np.pi * (np.arange(number // 2) + 0.75) / (number + 0.5))
     x = np.append(np.rint(guess * 2.0**30) / 2.0**30, np.zeros(number % 2))

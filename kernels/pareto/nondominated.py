@@ -7,7 +7,7 @@ Point a dominates b where a is nowhere worse and somewhere better. Two paths, ch
 - Under jit, and on an accelerator, in JAX: a cull by a few good points, then a sort and an exact pass in blocks.
 
 Both only compare: ranks, bins and keys are monotone, so no rounding can change an answer, and subnormal numbers count.
-tests/test_nondominated.py holds both to brute force, to moocore and to paretoset, on 1 to 6 objectives.
+tests/kernels/pareto/test_nondominated.py holds both to brute force, to moocore and to paretoset, on 1 to 6 objectives.
 
 Sources: the sort for 2 objectives and divide and conquer for 3 are Kung, Luccio and Preparata's (J. ACM 22, 1975); the
 greedy ranks for 2 are Jensen's (IEEE Trans. Evol. Comput. 7, 2003); what counts as dominated, and `keep_weakly`, are

@@ -118,7 +118,7 @@ def log_compute_ratio(
     Notes
     -----
     Error at most 8 ulp beyond four times what half an ulp in each argument causes, and of each first derivative at most
-    16 ulp beyond as much, for horizons to 50 years and rates to 10, K to 12 (tests/test_allocation.py).
+    16 ulp beyond as much, for horizons to 50 years and rates to 10, K to 12 (tests/kernels/split/test_allocation.py).
     """
     if software not in SOFTWARE:
         raise ValueError(f'software: must be "live" or "locked", got "{software}"')
@@ -257,7 +257,7 @@ def mean_loss(
     -----
     Gauss–Legendre between dates, where c is smooth. The nodes are graded towards the date of purchase, as a loss falls
     fastest there. The quadrature's relative error is at most 1e-8, and 1e-10 in 99 % of scenarios, for budgets 0.01 to
-    1000, horizons 0.25 to 20 and rates −0.5 to 4 (tests/test_allocation.py); rounding is as above.
+    1000, horizons 0.25 to 20 and rates −0.5 to 4 (tests/kernels/split/test_allocation.py); rounding is as above.
     """
     dates = np.shape(shares)[-1]
     nodes = default_nodes(dates) if nodes is None else nodes

@@ -5,7 +5,7 @@ that an active set cycles. An interior-point method does not care: a step change
 then changes by no more than its own, and so the model of the loss holds. Every quantity is a ratio to c or to the loss,
 whose logarithm is what is descended, so that none overflows. A scenario takes milliseconds, some hundred times what
 :mod:`kernels.split.solver` takes, so it is for those that need it: with horizons to 50 years and rates to 10 a tenth.
-The loss is right to 1e-7 there (tests/test_front_loading.py).
+The loss is right to 1e-7 there (tests/kernels/split/test_front_loading.py).
 
 Scenarios are along the last axis, of B; shares are (K+1, B), the research share last.
 """

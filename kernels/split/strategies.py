@@ -98,7 +98,7 @@ def log_compute_ratio(
     Notes
     -----
     Error at most 8 ulp beyond four times what half an ulp in each argument causes, for budgets 1e-9 to 1e12, rates −10
-    to 10 and times to 50 years, where c − 1 is a normal number (tests/test_strategies.py).
+    to 10 and times to 50 years, where c − 1 is a normal number (tests/models/test_strategies.py).
     """
     time, *given = as_arrays(time, *_scenario(front_load_share, research_share, later_date, **scenario))
     return _log_ratio_at(time, *given)
@@ -132,7 +132,7 @@ def mean_loss(
     Notes
     -----
     Gauss–Legendre before and after the later date, graded towards the purchases. The quadrature's relative error is at
-    most 1e-6 for budgets 0.01 to 1000, horizons 0.25 to 20 and rates −0.5 to 4 (tests/test_strategies.py).
+    most 1e-6 for budgets 0.01 to 1000, horizons 0.25 to 20 and rates −0.5 to 4 (tests/models/test_strategies.py).
     """
     kappa, horizon, *given = as_arrays(
         scaling_exponent, horizon, *_scenario(front_load_share, research_share, later_date, **scenario)
@@ -197,7 +197,7 @@ def time_to_target(
     Notes
     -----
     Error at most 8 ulp beyond four times what half an ulp in each argument causes, on the domain of
-    :func:`log_compute_ratio`, for exponents 1e-3 to 1 (tests/test_strategies.py).
+    :func:`log_compute_ratio`, for exponents 1e-3 to 1 (tests/models/test_strategies.py).
     """
     given = _scenario(front_load_share, research_share, later_date, **scenario)
     return _time_to_target(*as_arrays(target, scaling_exponent, irreducible_share, *given))

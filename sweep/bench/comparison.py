@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.files import MOST_LINES, read_bytes
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 
 BUSY = 0.1  # cores that others kept busy, above which a time is in doubt
 SAME = ("device", "cpu")  # of the environment, that two files should share

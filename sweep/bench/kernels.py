@@ -10,7 +10,7 @@ import jax
 from sweep.bench import measure
 from sweep.bench.ceilings import Ceilings, measure_ceilings
 from sweep.bench.workloads import KERNELS, Kernel, Work
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 
 OURS = "ours"
 DTYPES = ("float32", "float64")

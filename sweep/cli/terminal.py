@@ -42,7 +42,7 @@ class Refusal(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the line."""
-        from sweep.config.record import one_line
+        from sweep.errors import one_line
 
         click.echo(f"error: {one_line(self.message)}", err=True)
 
@@ -330,7 +330,7 @@ def _caveats_once() -> Iterator[None]:
                 others(message, category, filename, lineno, file, line)
             # load names the file before what run says again.
             elif not any(earlier.endswith(str(message)) for earlier in seen):
-                from sweep.config.record import one_line
+                from sweep.errors import one_line
 
                 seen.append(str(message))
                 click.echo(f"warning: {one_line(str(message))}", err=True)

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from sweep.config.record import Float, Frozen, listed, plain, short
+from sweep.config.record import Float, Frozen, listed, plain
+from sweep.errors import short
 
 
 class Axis(Frozen):

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from sweep.config.record import Float, Frozen, listed, plain, short, unknown
+from sweep.config.record import Float, Frozen, listed, plain
+from sweep.errors import short, unknown
 
 DRAWN = REPLICATE, DRAW = "replicate", "draw"  # the axes that draws make, in their order
 MOST_DRAWS = 2**30  # what 30 bits of a Sobol' sequence number

@@ -5,17 +5,13 @@ priors.toml beside the config, and ``correlations = ["priors.exponent_and_floor"
 [correlations.exponent_and_floor].
 """
 
-import csv
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from sweep.config.files import MOST_CSV, check_regular, read_toml
-from sweep.config.record import SpecError, short, unknown
-
-MOST_VALUES = 1_000_000
-LONGEST_LINE = 2**20  # characters
+from sweep.config import samples
+from sweep.config.files import read_toml
+from sweep.errors import SpecError, short, unknown
 
 
 def included(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -80,55 +76,9 @@ def _sampled(name: str, table: Any, folder: Path) -> Any:
         raise SpecError(f"{key}: file and column must both be strings, got file={file!r}, column={column!r}")
     path = folder / file
     try:
-        values = _netcdf(path, column) if path.suffix in (".nc", ".nc4", ".h5") else _csv(path, column)
+        values = samples.column(path, column)
     except OSError as error:
         raise SpecError(f"{key}.file: {path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         raise SpecError(f"{key}: {path}: {error}") from None
     return {**rest, "values": values, "source": rest.get("source") or f"{file}, {column}"}
-
-
-def _csv(path: Path, column: str) -> list[float]:
-    check_regular(path, MOST_CSV)
-    found: list[float] = []
-    with open(path, newline="", encoding="utf-8") as opened:
-        rows = csv.DictReader(_lines(opened))
-        try:
-            if column not in (rows.fieldnames or ()):
-                raise ValueError(unknown("column", column, rows.fieldnames or ()))
-            for row in rows:
-                text = (row[column] or "").strip()
-                if text:
-                    found.append(_number(text, f"line {rows.line_num}: {column}"))
-                if len(found) > MOST_VALUES:
-                    raise ValueError(f"has more than {MOST_VALUES:,} values of {column}, as many are taken")
-        except csv.Error as error:
-            raise ValueError(f"line {rows.line_num + 1}: is not CSV: {error}") from None
-    return found
-
-
-def _lines(opened: TextIO) -> Iterator[str]:
-    """Lines of a file, none of which fills the memory."""
-    while line := opened.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise ValueError(f"is not CSV: it has a line of more than {LONGEST_LINE:,} characters")
-        yield line
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(f"{where} must be a number, got {short(text)}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{where} must be finite, got {short(text)}")
-    return number
-
-
-def _netcdf(path: Path, column: str) -> list[float]:
-    from sweep.results import netcdf
-
-    values = [value for value in netcdf.column(path, column, MOST_VALUES).tolist() if not math.isnan(value)]
-    if any(map(math.isinf, values)):
-        raise ValueError(f"{column} must be finite")
-    return values

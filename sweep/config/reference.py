@@ -7,7 +7,7 @@ Fleets are counted in accelerators of the kind that the run had.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sweep.config.record import unknown
+from sweep.errors import unknown
 
 PARAMETERS = ("reference_fleet", "reference_years")
 OWN = "own"  # the numbers are those of the config

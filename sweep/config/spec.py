@@ -18,9 +18,10 @@ from sweep.config.axis import Axis
 from sweep.config.distribution import DRAW, REPLICATE, Distribution, Draws
 from sweep.config.files import read_toml
 from sweep.config.includes import included
-from sweep.config.record import Float, Frozen, ReadOnly, SpecError, listed, plain, short, unknown
+from sweep.config.record import Float, Frozen, ReadOnly, listed, plain
 from sweep.config.reference import run_of
 from sweep.config.statistic import Statistic
+from sweep.errors import SpecError, short, unknown
 
 Loss = Literal["total", "excess"]
 DType = Literal["float32", "float64"]

@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from sweep.config.axis import Axis
-from sweep.config.record import Frozen, listed, short
+from sweep.config.record import Frozen, listed
+from sweep.errors import short
 
 MOST_EDGES = 10_001
 MOST_CONDITIONS = 100  # each is compiled into every point

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.plan.blocks import BLOCK_BYTES, Block, Plan
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.engine.blocks import Grid
 from sweep.engine.evaluate import device_count, device_kind, is_out_of_memory
@@ -22,6 +21,7 @@ from sweep.engine.partials import Partial, finished, merge, names_of, narrowed, 
 from sweep.engine.rows import Rows
 from sweep.engine.running import Stepper
 from sweep.engine.trial import try_model
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.registry import model_of
 from sweep.models.regret import with_regrets

@@ -15,8 +15,8 @@ from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition
 from sweep.plan.blocks import Block
 from sweep.plan.passes import ROWS, Pass, result_dims, result_dtype
+from sweep.results.sinks import Partial
 
-Partial = dict[str, np.ndarray]
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 
 MOMENTS = ("count", "mean", "excess", "squares")

@@ -3,9 +3,9 @@
 import numpy as np
 
 from sweep.config.axis import Axis
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import Evaluator
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.plan.blocks import Plan
 

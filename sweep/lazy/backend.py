@@ -98,8 +98,8 @@ def _resolve(
     source: "str | os.PathLike[Any] | SweepSpec", dtype: str | None, model: "Model | None"
 ) -> "tuple[SweepSpec, Model, str]":
     """Check a spec or a config against its model; the text begins every message about it."""
-    from sweep.config.record import SpecError
     from sweep.config.spec import DType, SweepSpec, read
+    from sweep.errors import SpecError
     from sweep.models.registry import model_of
 
     if not isinstance(source, SweepSpec | str | os.PathLike):

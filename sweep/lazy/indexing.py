@@ -75,7 +75,7 @@ def refuse_more_than_memory(name: Hashable, shape: tuple[int, ...], dtype: np.dt
     SpecError
         One line with the size and what to do instead.
     """
-    from sweep.config.record import SpecError
+    from sweep.errors import SpecError
     from sweep.plan.blocks import default_memory
 
     nbytes, most = math.prod(shape) * dtype.itemsize, default_memory()

@@ -10,9 +10,9 @@ import numpy as np
 
 from sweep.config import reference
 from sweep.config.doubts import Doubt, hint
-from sweep.config.record import SpecError, unknown
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition
+from sweep.errors import SpecError, unknown
 from sweep.models.rounding import apart
 from sweep.surroundings import refuse_to_hang
 

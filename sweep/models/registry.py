@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from sweep.config.record import SpecError, unknown
 from sweep.config.spec import DType, SweepSpec, read
+from sweep.errors import SpecError, unknown
 from sweep.models.conventions import law_caveats
 from sweep.models.front_loading import FRONT_LOADING
 from sweep.models.model import Model, Output, Parameter

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sweep.config.distribution import DRAW, MOST_DRAWS, REPLICATE, Distribution, Draws
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 
 if TYPE_CHECKING:
     from jax import Array

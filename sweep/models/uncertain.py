@@ -13,8 +13,8 @@ import numpy as np
 
 from sweep.config.axis import Axis
 from sweep.config.distribution import DRAW, DRAWN, REPLICATE, Distribution
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
+from sweep.errors import SpecError
 from sweep.models.model import Domain, Model, Output, Parameter, Stages
 from sweep.models.sampling import Sampler
 

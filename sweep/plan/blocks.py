@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 from sweep.plan.machine import available_memory
 
 BLOCK_BYTES = 32 * 2**20

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.config.axis import Axis
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, boxes_of, rows
 

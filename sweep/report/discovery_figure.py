@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from sweep.config.record import SpecError
 from sweep.config.statistic import conditions_of
+from sweep.errors import SpecError
 from sweep.report.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
 from sweep.report.slices import ORIGIN, fixed_note, numbers, quantities
 from sweep.results.metadata import named_reference

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from sweep.config.record import SpecError, one_line
+from sweep.errors import SpecError, one_line
 from sweep.plan.passes import QUANTILE
 from sweep.report.slices import is_log, label, linear_part, numbers, quantities, take
 

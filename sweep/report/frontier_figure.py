@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 from sweep.report.density import behind
 from sweep.report.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.slices import MOST_LINES, ORIGIN, fixed_note, quantities

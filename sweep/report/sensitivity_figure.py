@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 from sweep.questions.sensitivity.estimates import PARAMETER
 from sweep.report.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.slices import ORIGIN, fixed_note, label, quantities

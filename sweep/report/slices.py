@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.distribution import REPLICATE
-from sweep.config.record import SpecError, unknown
+from sweep.errors import SpecError, unknown
 from sweep.models.registry import MODELS
 from sweep.plan.passes import QUANTILE
 from sweep.results.replicates import pooled

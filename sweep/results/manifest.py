@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from sweep.config.files import open_regular, read_bytes
-from sweep.config.record import one_line
+from sweep.errors import StoreError
 from sweep.plan.blocks import Block, Plan
 
 NEEDED = dict.fromkeys(
@@ -33,13 +33,6 @@ CHECKSUMS = "checksums"  # attribute of a store whose chunks have checksums and 
 UNSIGNED = ("complete", CHECKSUMS)  # attributes of which it is no digest
 SEAL = 16
 NO_CHUNK = 2**64 - 1  # in the index of a shard, by the Zarr v3 specification
-
-
-class StoreError(OSError):
-    """A store that cannot be used; the message is one line naming the path, what is wrong and what to do."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
 
 
 def attributes(path: Path) -> dict[str, Any]:

@@ -1,25 +1,21 @@
-"""Dataset to one NetCDF file, from memory; the only module that imports h5netcdf (extra ``netcdf``)."""
+"""Dataset to one NetCDF file, from memory, and back."""
 
 import hashlib
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from sweep.config.files import check_regular
-from sweep.config.record import SpecError, unknown
+from sweep.config.samples import SEAL, attempt, check_libraries, is_sound
+from sweep.errors import SpecError
 from sweep.plan.blocks import default_memory
 from sweep.results.lock import LockError, beside, locked, remove
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes", "checksums")  # attributes that say how a store is laid out
-LIBRARIES = ("h5netcdf", "h5py")
-T = TypeVar("T")
-SEAL = b"\nsweep sha256 "
 
 
 def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool = False) -> None:
@@ -46,7 +42,7 @@ def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool
     ImportError
         Without h5netcdf or h5py.
     """
-    _check_libraries()
+    check_libraries()
     if path.suffix != ".nc" and not os.path.isdir(path):
         raise SpecError(f"{path}: is not the name of a NetCDF file; let it end in .nc")
     if not os.path.isdir(path.parent):
@@ -77,7 +73,7 @@ def write(dataset: xr.Dataset, path: Path) -> None:
     ImportError
         Without h5netcdf or h5py.
     """
-    _check_libraries()
+    check_libraries()
     plain = dataset.load().drop_encoding()
     plain.attrs = {key: _attribute(value) for key, value in plain.attrs.items() if key not in OF_A_STORE}
     # CF allows no missing values in a coordinate, and xarray would declare one.
@@ -98,12 +94,12 @@ def read(path: Path) -> xr.Dataset:
     ImportError
         Without h5netcdf or h5py.
     """
-    _check_libraries()
+    check_libraries()
     try:
         check_regular(path)
-        if not _is_sound(path):
+        if not is_sound(path):
             raise SpecError(f"{path}: is damaged: its bytes are not those that were written; write it again")
-        return _attempt(lambda: xr.load_dataset(path, engine="h5netcdf", decode_times=False))
+        return attempt(lambda: xr.load_dataset(path, engine="h5netcdf", decode_times=False))
     except FileNotFoundError:
         raise SpecError(f"{path}: does not exist") from None
     except SpecError:
@@ -113,56 +109,6 @@ def read(path: Path) -> xr.Dataset:
         raise SpecError(f"{path}: cannot be read as NetCDF: {reason}") from None
 
 
-def column(path: Path, name: str, most: int) -> np.ndarray:
-    """Values of one variable of a file, flat, in float64.
-
-    Raises
-    ------
-    OSError
-        When it cannot be read.
-    ValueError
-        When it has no such variable of at most `most` numbers.
-    ImportError
-        Without h5netcdf or h5py.
-    """
-    _check_libraries()
-    check_regular(path)
-    if not _is_sound(path):
-        raise OSError("it is damaged: its bytes are not those that were written")
-    return _attempt(lambda: _column(path, name, most))
-
-
-def _column(path: Path, name: str, most: int) -> np.ndarray:
-    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
-        numbers = [str(key) for key, variable in dataset.variables.items() if variable.dtype.kind in "fiu"]
-        if name not in numbers:
-            raise ValueError(unknown("variable", name, numbers))
-        if dataset[name].size > most:
-            raise ValueError(f"{name} has {dataset[name].size:,} values, at most {most:,} are taken")
-        return np.asarray(dataset[name].values, np.float64).ravel()
-
-
-def _attempt(work: Callable[[], T]) -> T:
-    """Call what reads a file; HDF5 and h5netcdf raise whatever they like for bytes that are not theirs.
-
-    Raises
-    ------
-    OSError, ValueError
-        One line.
-    """
-    # What h5netcdf could not open it tidies up with a traceback of its own.
-    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        try:
-            return work()
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-            kind = ValueError if isinstance(error, ValueError) else OSError
-        raise kind(reason)
-    finally:
-        sys.unraisablehook = before
-
-
 def _seal(path: Path) -> None:
     """Put the hash of a file behind its end, where HDF5 does not look, and wait until all of it is on disk."""
     with open(path, "r+b") as file:
@@ -170,25 +116,6 @@ def _seal(path: Path) -> None:
         file.write(SEAL + digest.encode())
         file.flush()
         os.fsync(file.fileno())
-
-
-def _is_sound(path: Path) -> bool:
-    """Whether a file has the hash that stands behind its end; one that others wrote has none, and is as it is."""
-    length = len(SEAL) + 64
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size - length
-        if size < 0:
-            return True
-        file.seek(size)
-        end = file.read(length)
-        if not end.startswith(SEAL):
-            return True
-        file.seek(0)
-        found = hashlib.sha256()
-        while size and (part := file.read(min(size, 2**20))):
-            found.update(part)
-            size -= len(part)
-    return end[len(SEAL) :] == found.hexdigest().encode()
 
 
 @contextmanager
@@ -209,17 +136,6 @@ def _temporary(path: Path) -> Iterator[Path]:
         raise SpecError(str(error)) from None
     except OSError as error:
         raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _check_libraries() -> None:
-    try:
-        import h5netcdf  # noqa: F401 (xarray imports it by name)
-        import h5py  # noqa: F401 (h5netcdf imports it when it writes)
-    except ModuleNotFoundError as error:
-        if error.name not in LIBRARIES:
-            raise
-        advice = 'pip install "relative-loss-sweep[netcdf]"'
-        raise ImportError(f"NetCDF needs {error.name}: {advice}", name=error.name) from None
 
 
 def _attribute(value: Any) -> Any:

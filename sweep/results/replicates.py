@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.distribution import DRAW, REPLICATE
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 
 _COMBINED = {"minimum": "min", "maximum": "max", "histogram": "sum"}
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep.engine.partials import Partial
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.jobs import Job
 from sweep.results import zarr_store as stores
+
+Partial = dict[str, np.ndarray]  # what part of a tile has been reduced to
 
 
 class Memory:

@@ -21,6 +21,7 @@ import numpy as np
 
 from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec, differences
+from sweep.errors import StoreError
 from sweep.models.model import Model
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.passes import QUANTILE, middles, result_axes, result_dtype
@@ -30,7 +31,6 @@ from sweep.results.manifest import (
     CHECKSUMS,
     PARTIAL,
     Shards,
-    StoreError,
     attributes,
     digest,
     intact,

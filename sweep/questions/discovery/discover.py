@@ -17,10 +17,10 @@ import xarray as xr
 
 from kernels.statistics import compare
 from sweep.config.distribution import DRAWN, REPLICATE
-from sweep.config.record import SpecError, unknown
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.loop import Progress, run
+from sweep.errors import SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
 from sweep.models.registry import model_of
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep.config.record import SpecError, unknown
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.evaluate import device_count
 from sweep.engine.loop import Progress
+from sweep.errors import SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances

@@ -11,10 +11,10 @@ import xarray as xr
 
 from kernels.statistics import compare
 from sweep.config.distribution import DRAWN, REPLICATE
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition
 from sweep.engine.loop import run
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.registry import load, model_of
 from sweep.plan.passes import QUANTILE

@@ -19,8 +19,8 @@ import numpy as np
 
 from kernels.pareto import fronts
 from kernels.statistics import compare
-from sweep.config.record import SpecError
 from sweep.config.statistic import Condition
+from sweep.errors import SpecError
 from sweep.plan.blocks import in_words
 
 PROBES, ROUNDS, SAMPLE = 256, 6, 2**14  # tiles looked at before others; how often; points by which these are culled

@@ -13,12 +13,12 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.distribution import REPLICATE
-from sweep.config.record import SpecError
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.engine import loop
 from sweep.engine.blocks import Grid
 from sweep.engine.evaluate import device_count, device_kind
 from sweep.engine.trial import try_model
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.registry import load, model_of
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from kernels.statistics import compare
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import RANK, Inputs, compiled
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 from sweep.questions.frontier.bests import bests, boxes_at, points

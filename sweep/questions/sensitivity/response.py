@@ -12,9 +12,9 @@ import numpy as np
 from jax import Array
 
 from sweep.config.distribution import DRAWN, Distribution
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import take
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.sampling import quantiles
 

@@ -13,9 +13,9 @@ from kernels.draws.sobol import MAX_DIMENSIONS
 from kernels.sensitivity import shapley
 from kernels.sensitivity.indices import student_t
 from sweep.config.distribution import DRAWN
-from sweep.config.record import SpecError, unknown
 from sweep.config.spec import SweepSpec, differences
 from sweep.engine.trial import try_model
+from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
 from sweep.models.registry import model_of
 from sweep.plan.blocks import default_memory
@@ -90,8 +90,8 @@ def sensitivity(
 
     Notes ----- Estimators and sources: :mod:`kernels.sensitivity.indices`, :mod:`kernels.sensitivity.shapley`,
     :mod:`kernels.sensitivity.screening`. Of 200 nominal 95 % intervals of each index of the Ishigami function at least
-    180 hold it (tests/test_sensitivity.py). Few replicates of many points are nearer to the truth than many of few, as
-    the error of a Sobol' sequence falls faster than that of independent ones.
+    180 hold it (tests/questions/sensitivity/test_sensitivity.py). Few replicates of many points are nearer to the truth
+    than many of few, as the error of a Sobol' sequence falls faster than that of independent ones.
     """
     asked = {"number": number, "replicates": replicates, "confidence": confidence, "extend": extend}
     if method in METHODS and method not in SAMPLED:

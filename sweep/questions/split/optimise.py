@@ -16,9 +16,9 @@ import xarray as xr
 from kernels.split import allocation as kernel
 from kernels.split import solver
 from sweep.config.distribution import DRAWN
-from sweep.config.record import SpecError
 from sweep.config.spec import Allocation, SweepSpec
 from sweep.engine.evaluate import device_kind
+from sweep.errors import SpecError
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.registry import model_of
 from sweep.models.uncertain import sampler_of

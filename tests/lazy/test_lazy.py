@@ -20,7 +20,7 @@ from sweep.lazy import backend, indexing
 from sweep.models.registry import RELATIVE_LOSS
 from tests import cases, reference
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OUTPUTS = tuple(output.name for output in RELATIVE_LOSS.outputs)
 FORWARD = ("relative_loss", "relative_excess_loss", "log_relative_excess_loss", "compute_ratio", "effective_years")
 REFERENCE = {"reference_fleet": 16384.0, "reference_years": 0.2443}

@@ -10,10 +10,10 @@ import xarray as xr
 from click.testing import CliRunner
 
 from sweep.cli.main import main
-from sweep.config import files, includes
-from sweep.config.record import LONGEST, SpecError, one_line
+from sweep.config import files, samples
 from sweep.config.spec import read
 from sweep.config.statistic import MOST_CONDITIONS, conditions_of
+from sweep.errors import LONGEST, SpecError, one_line
 from sweep.results import netcdf
 
 CONFIG = """
@@ -136,7 +136,7 @@ def test_read_refuses_a_sample_that_is_no_column_of_numbers(content, line, tmp_p
 
 
 def test_read_counts_the_values_of_a_sample_while_it_reads(tmp_path, monkeypatch):
-    monkeypatch.setattr(includes, "MOST_VALUES", 10)
+    monkeypatch.setattr(samples, "MOST_VALUES", 10)
     (tmp_path / "a.toml").write_text(CONFIG)
     (tmp_path / "sample.csv").write_text("b\n" + "".join(f"{i}\n" for i in range(11)) + "no number\n")
     with pytest.raises(SpecError, match=r"sample\.csv: has more than 10 values of b"):
@@ -146,7 +146,7 @@ def test_read_counts_the_values_of_a_sample_while_it_reads(tmp_path, monkeypatch
 def test_read_looks_at_the_size_of_a_variable_before_it_reads_it(tmp_path, monkeypatch):
     (tmp_path / "a.toml").write_text(CONFIG.replace("sample.csv", "sample.nc"))
     xr.Dataset({"b": ("x", np.arange(11.0))}).to_netcdf(tmp_path / "sample.nc", engine="h5netcdf")
-    monkeypatch.setattr(includes, "MOST_VALUES", 10)
+    monkeypatch.setattr(samples, "MOST_VALUES", 10)
     with pytest.raises(SpecError, match=r"sample\.nc: b has 11 values, at most 10 are taken"):
         read(tmp_path / "a.toml")
 
@@ -273,7 +273,7 @@ def test_netcdf_read_takes_no_flipped_bit_for_a_value(written, tmp_path):
 
 def test_netcdf_read_takes_no_part_of_a_file_for_the_whole(written, tmp_path):
     whole, path = written.read_bytes(), tmp_path / "b.nc"
-    seal = len(netcdf.SEAL) + 64
+    seal = len(samples.SEAL) + 64
     for length in [0, 1, 100, len(whole) // 2, len(whole) - seal - 1]:
         path.write_bytes(whole[:length])
         with pytest.raises(SpecError, match=r"b\.nc: cannot be read as NetCDF"):

@@ -14,7 +14,7 @@ import sweep
 from sweep.models.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
 from sweep.models.registry import MODELS, RELATIVE_LOSS, model_of
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 REFERENCE = {"reference_fleet": 16384.0, "reference_years": 0.244353}
 ORDINARY = {
     "fleet_size": 16384.0,

@@ -10,8 +10,8 @@ from jax import lax
 
 import sweep
 from sweep.config.axis import Axis
-from sweep.config.record import SpecError
 from sweep.config.spec import Fixed, SweepSpec
+from sweep.errors import SpecError
 from sweep.models.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan.blocks import FIXED_BYTES
 

@@ -167,7 +167,7 @@ def test_answers_of_a_declining_efficiency_name_the_least_loss():
 
 
 def test_strategies_answer_beside_the_other_law():
-    spec = sweep.load(Path(__file__).parent.parent / "configs" / "strategies.toml")
+    spec = sweep.load(Path(__file__).parents[2] / "configs" / "strategies.toml")
     laws, found = answers(spec)
     assert [law.loss for law in laws] == ["excess", "total", "excess"]
     assert {each.output for each in found} == {"time_to_target"}

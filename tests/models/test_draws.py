@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import sweep
 from sweep.cli.main import main
 from sweep.config.distribution import Correlation, Distribution, Draws
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 from sweep.models.registry import RELATIVE_LOSS, model_of
 
 FIXED = {"fleet_size": 1e5, "scaling_exponent": 0.05, "reference_fleet": 16384.0, "reference_years": 0.25}

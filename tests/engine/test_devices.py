@@ -12,7 +12,7 @@ import xarray as xr
 
 import sweep
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEVICES = 8
 NARROWED = (50, 20, 15)  # points that are held together for quantiles, of a part and of a piece
 BUDGET = 8 * 70_000_000  # for grids: each device has its share, so that there are many blocks

@@ -22,7 +22,7 @@ from sweep.models import registry
 from sweep.models.model import Domain, Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LITTLE = FIXED_BYTES + 10**6  # a budget that cuts the toy sweep into several blocks
 
 GOOD = """

@@ -19,14 +19,13 @@ import zarr
 
 import sweep
 from sweep.config.axis import Axis
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
+from sweep.errors import SpecError, StoreError
 from sweep.models.model import Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.report.slices import readable
 from sweep.results import lock, manifest, netcdf
 from sweep.results import zarr_store as stores
-from sweep.results.manifest import StoreError
 
 # Axes of one length and values that do not compress, so that each file is as good as another to whoever only looks at
 # sizes; `k` has no axes and is one number.

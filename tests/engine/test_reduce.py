@@ -30,7 +30,7 @@ from sweep.plan.blocks import FIXED_BYTES
 from sweep.plan.jobs import make_jobs
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
-from tests.test_statistics import assert_within_ulp, moments
+from tests.kernels.test_statistics import assert_within_ulp, moments
 
 AXES = {
     "scaling_exponent": {"values": (0.05,)},
@@ -934,7 +934,7 @@ sweep.run(test_reduce.stored_spec(), store=sys.argv[2], progress=lambda step: ti
 
 
 def test_run_of_statistics_killed_in_the_middle_of_a_tile_loses_nothing(tmp_path, whole, many_parts):
-    path, root_folder = tmp_path / "out.zarr", str(Path(__file__).parents[1])
+    path, root_folder = tmp_path / "out.zarr", str(Path(__file__).parents[2])
     command = [sys.executable, "-c", KILLED, json.dumps(CUT), str(path), root_folder, str(GROUP)]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": root_folder})
     while process.poll() is None and len(manifest.partials(path)) == 0:

@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 import sweep
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 
 REPLICATES, NUMBER = 8, 256
 KINDS = {

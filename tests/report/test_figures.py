@@ -19,8 +19,8 @@ from xarray.core import indexing
 
 import sweep
 from sweep.config.axis import Axis
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
+from sweep.errors import SpecError
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.report import density, figures, slices
 from sweep.report.frontier_figure import plot_frontier

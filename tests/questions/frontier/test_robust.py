@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 from sweep.questions.frontier import chances
 
 FLEETS = sweep.Axis(values=[1.0, 3.0, 10.0, 30.0, 100.0])

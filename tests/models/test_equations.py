@@ -3,7 +3,7 @@
 import pytest
 
 import sweep
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 
 CONFIG = """
 loss = "total"

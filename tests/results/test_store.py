@@ -10,13 +10,12 @@ import pytest
 
 import sweep
 from sweep.config.axis import Axis
-from sweep.config.record import SpecError
 from sweep.config.spec import SweepSpec
+from sweep.errors import SpecError, StoreError
 from sweep.models.model import Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES, make_plan
 from sweep.results import manifest, netcdf
 from sweep.results import zarr_store as stores
-from sweep.results.manifest import StoreError
 
 # Values that no compressor makes smaller, and one output that does not depend on x.
 NOISE = Model(

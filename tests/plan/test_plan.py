@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sweep.config.record import SpecError
+from sweep.errors import SpecError
 from sweep.plan.blocks import COPIES, FIXED_BYTES, TABLE_BYTES, VECTOR, Plan, default_memory, make_plan
 
 Dims = tuple[str, ...]
