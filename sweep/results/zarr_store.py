@@ -6,6 +6,7 @@ missing, and ends with the same bytes.
 """
 
 import contextlib
+import glob
 import io
 import json
 import math
@@ -153,6 +154,8 @@ def replace(path: Path) -> None:
 def _end_replacing(path: Path) -> None:
     """Go on where a replacement was stopped: the old store is moved away only when the new one is complete."""
     fresh, old = _replacement(path), _replaced(path)
+    for leftover in path.parent.glob(glob.escape(beside(fresh, "").name) + "*"):
+        remove(leftover)
     if os.path.lexists(old):
         if not os.path.lexists(path):
             (fresh if fresh.exists() else old).rename(path)

@@ -358,6 +358,26 @@ def test_overwrite_that_ends_between_its_renames_is_ended_by_the_next_run(rename
     assert os.listdir(tmp_path) == ["out.zarr"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_run_that_dies_before_its_new_store_is_there_leaves_nothing_to_the_next(
+    overwrite, store, tmp_path, monkeypatch
+):
+    other = make_spec(c=0.7)
+    if not overwrite:
+        shutil.rmtree(store)
+
+    def die(path, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", die)
+        patch.setattr(stores, "remove", lambda path: None)
+        run(store, other, overwrite=overwrite)
+    assert len(os.listdir(tmp_path)) == 1 + overwrite
+    run(store, other, overwrite=overwrite)
+    assert os.listdir(tmp_path) == ["out.zarr"]
+
+
 def test_replacement_of_a_store_that_is_gone_takes_its_place(store, tmp_path):
     other = make_spec(c=0.7)
 
