@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sweep.config.spec import SweepSpec
     from sweep.engine.loop import Progress
 
-COMMANDS = ("cli", "questions", "terminal")  # modules in which the warnings of what they call appear
 DAMAGED, REFUSED = 1, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OF_AN_EXTRA = ("matplotlib", "h5netcdf", "h5py", "moocore")
@@ -321,7 +320,7 @@ def _drawn() -> "Iterator[Callable[[Progress], None]]":
 def _caveats_once() -> Iterator[None]:
     """Print each warning that this project raises at a command, once, as one line; leave those of others alone."""
     seen: list[str] = []
-    ours = {str(Path(__file__).with_name(f"{name}.py")) for name in COMMANDS}
+    ours = set(map(str, Path(__file__).parent.glob("*.py")))  # the warnings of what they call appear there
     with warnings.catch_warnings():
         others = warnings.showwarning
 
@@ -335,7 +334,7 @@ def _caveats_once() -> Iterator[None]:
                 seen.append(str(message))
                 click.echo(f"warning: {one_line(str(message))}", err=True)
 
-        warnings.filterwarnings("always", category=UserWarning, module=rf"sweep\.({'|'.join(COMMANDS)})$")
+        warnings.filterwarnings("always", category=UserWarning, module=r"sweep\.cli\.")
         warnings.showwarning = show
         yield
 
