@@ -25,7 +25,7 @@ import rivals
 from kernels.loss import stages
 from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import Evaluator
-from sweep.models.registry import RELATIVE_LOSS
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Plan
 
 OURS, WHOLE = "ours, stage 2", "ours, stages 1 and 2"
@@ -50,7 +50,7 @@ def measure_case(path: str, top_rate: float, dtype: str, quick: bool) -> Iterato
     """Yield the result lines of one grid."""
     shape = (8, 20, 32) if quick else (128, 500, 512)
     case = f"{path}, {dtype}, {' x '.join(map(str, shape))}"
-    spec = RELATIVE_LOSS.resolve(rivals.make_spec(*shape, top_rate=top_rate, dtype=dtype))
+    spec = rivals.make_spec(*shape, top_rate=top_rate, dtype=dtype)
     points = int(np.prod(shape))
     facts: dict[str, dict[str, Any]] = {}
     with jax.enable_x64(dtype == "float64"):
@@ -114,12 +114,12 @@ def _contenders(
 
 def _one_block(spec: SweepSpec) -> Plan:
     shape = tuple(spec.shape.values())
-    return Plan(spec.shape, shape, shape, RELATIVE_LOSS.variables(spec), np.dtype(spec.dtype).itemsize)
+    return Plan(spec.shape, shape, shape, Problem.of(spec).variables, np.dtype(spec.dtype).itemsize)
 
 
 def _ours(spec: SweepSpec) -> Work:
     plan = _one_block(spec)
-    evaluator = Evaluator(RELATIVE_LOSS, spec, plan)
+    evaluator = Evaluator(Problem.of(spec), plan)
 
     def work() -> jax.Array:
         arrays = jax.block_until_ready(evaluator([plan.block(0)]))
@@ -131,11 +131,11 @@ def _ours(spec: SweepSpec) -> Work:
 
 def _ours_whole(spec: SweepSpec) -> Work:
     """A new evaluator, which has no tables, is handed the buffers of the one before."""
-    plan = _one_block(spec)
+    plan, problem = _one_block(spec), Problem.of(spec)
     held: list[tuple[jax.Array, ...]] = []
 
     def work() -> jax.Array:
-        evaluator = Evaluator(RELATIVE_LOSS, spec, plan)
+        evaluator = Evaluator(problem, plan)
         if held:
             evaluator.reuse(held.pop())
         held.append(jax.block_until_ready(evaluator([plan.block(0)])))

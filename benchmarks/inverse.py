@@ -44,7 +44,7 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
 def _measure_case(output: str, dtype: str, points: int, quick: bool) -> Iterator[dict[str, Any]]:
     sides = workloads.sides_of(points)
     case = f"{output}, {dtype}, {' x '.join(map(str, sides))}"
-    spec = workloads.make_spec(dict(zip(AXES[output], sides, strict=True)), output, dtype)
+    spec = workloads.make_problem(dict(zip(AXES[output], sides, strict=True)), output, dtype).spec
     grid: Grid = dict(
         zip(AXES[output], np.ix_(*(a.coordinates().astype(dtype) for a in spec.axes.values())), strict=True)
     )

@@ -241,9 +241,9 @@ def _config(quick: bool) -> Iterator[dict[str, Any]]:
     yield record.judged("configs/trillion.toml, 1e12 points, into a store", "rate", [rate / 1e9], unit)
     yield record.judged("configs/trillion.toml, 1e12 points, into a store", "whole", [1e12 / rate / 60], "minutes")
     if not quick:
-        spec = sweep.load(record.ROOT / "configs/loss_bands.toml")
-        timing = record.race({"sweep.run": lambda: sweep.run(spec)}, repeats=3, warm_up=1)["sweep.run"]
-        yield record.timed("configs/loss_bands.toml", "sweep.run", timing, points=int(np.prod([*spec.shape.values()])))
+        problem = sweep.load(record.ROOT / "configs/loss_bands.toml")
+        timing = record.race({"sweep.run": lambda: sweep.run(problem)}, repeats=3, warm_up=1)["sweep.run"]
+        yield record.timed("configs/loss_bands.toml", "sweep.run", timing, points=problem.spec.points)
 
 
 def _child(code: str, *arguments: str) -> str:

@@ -22,7 +22,7 @@ import rivals
 import sweep
 from sweep.engine.blocks import Grid
 from sweep.engine.evaluate import device_kind
-from sweep.models.registry import RELATIVE_LOSS
+from sweep.models.problem import Problem
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
 
@@ -33,15 +33,15 @@ EVALUATION, SUM, SLOWER = "the evaluation alone", "evaluation + writer", "the sl
 def measure(quick: bool) -> Iterator[dict[str, Any]]:
     """Yield result lines."""
     shape = (8, 20, 32) if quick else (256, 1024, 512)
-    spec = RELATIVE_LOSS.resolve(rivals.make_spec(*shape))
+    problem = Problem.of(rivals.make_spec(*shape))
     case = f"moderate, float32, {' x '.join(map(str, shape))}"
-    values = sweep.run(spec)["relative_loss"].values
+    values = sweep.run(problem)["relative_loss"].values
     with tempfile.TemporaryDirectory(prefix="sweep-benchmark-") as name:
         folder = Path(name)
         store, raw, alone = folder / "run.zarr", folder / "raw", folder / "alone.zarr"
-        sweep.run(spec, store=store).close()
+        sweep.run(problem, store=store).close()
         (plan,), stored = manifest.plans_of(store), manifest.bytes_on_disk(store)
-        if not np.array_equal(sweep.run(spec, store=store)["relative_loss"].values, values):
+        if not np.array_equal(sweep.run(problem, store=store)["relative_loss"].values, values):
             raise ValueError("the store does not hold the values that were computed in memory")
         blocks = [
             (block, {"relative_loss": np.ascontiguousarray(values[plan.region("relative_loss", block)])})
@@ -52,7 +52,7 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
             shutil.rmtree(store, ignore_errors=True)
             shutil.rmtree(alone, ignore_errors=True)
             raw.unlink(missing_ok=True)
-            stores.create(alone, RELATIVE_LOSS, spec, [plan], device_kind())
+            stores.create(alone, problem, [plan], device_kind())
             os.sync()
 
         def write_alone() -> None:
@@ -62,7 +62,7 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
             writer.finish()
 
         def evaluate_alone() -> None:
-            grid = Grid(RELATIVE_LOSS, spec, plan)
+            grid = Grid(problem, plan)
             ahead = grid.start([plan.block(0)])
             for block in [*list(plan.blocks())[1:], None]:
                 now = grid.start([block]) if block else None
@@ -71,7 +71,7 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
                 ahead = now
 
         contenders = {
-            RUN: lambda: sweep.run(spec, store=store).close(),
+            RUN: lambda: sweep.run(problem, store=store).close(),
             WRITER: write_alone,
             EVALUATION: evaluate_alone,
             RAW: lambda: _write_raw(raw, values),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sweep.engine.loop import Progress, run
     from sweep.errors import SpecError, StoreError
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
-    from sweep.models.registry import load
+    from sweep.models.problem import Problem, load
     from sweep.questions.discovery.discover import discover
     from sweep.questions.frontier.frontier import frontier
     from sweep.questions.sensitivity.sensitivity import sensitivity
@@ -48,6 +48,7 @@ __all__ = [
     "Model",
     "Output",
     "Parameter",
+    "Problem",
     "Progress",
     "SpecError",
     "Stages",
@@ -88,7 +89,7 @@ _HOMES = {
         "Parameter",
         "Stages",
     ),
-    "models.registry": ("load",),
+    "models.problem": ("Problem", "load"),
     "questions.discovery.discover": ("discover",),
     "questions.frontier.frontier": ("frontier",),
     "questions.sensitivity.sensitivity": ("sensitivity",),

@@ -302,7 +302,7 @@ def run_config(rng: random.Random, folder: Path) -> None:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        spec = sweep.load(path)
+        spec = sweep.load(path).spec
     if math.prod(spec.shape.values()) > MOST_POINTS or len(spec.shape) > 5:
         return
     if spec.model == "front_loading":

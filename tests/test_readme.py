@@ -91,7 +91,7 @@ def test_readme_distributions_are_a_config():
 def test_readme_statistics_are_a_config():
     written, _ = re.findall(r"```toml\n(.*?)```", README, re.S)
     statistics = tomllib.loads(written)["statistics"]
-    trillion = sweep.load(ROOT / "configs" / "trillion.toml")
+    trillion = sweep.load(ROOT / "configs" / "trillion.toml").spec
     spec = trillion.model_copy(update={"statistics": {k: sweep.Statistic(**v) for k, v in statistics.items()}})
     spec = sweep.SweepSpec(**{**dict(spec), "outputs": ("relative_loss", "total_cost")})
     assert set(spec.statistics) == {"expected", "band", "chance"}

@@ -24,7 +24,7 @@ from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
 from sweep.engine.evaluate import Inputs, compiled, device_count, stage, together, zeros
 from sweep.engine.loop import run
-from sweep.models.registry import RELATIVE_LOSS
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Plan
 from sweep.questions.sensitivity.sensitivity import sensitivity
 
@@ -45,27 +45,27 @@ def sides_of(points: int, devices: int = 1) -> tuple[int, int, int]:
     return devices * -(-max(1, points // (last * middle)) // devices), middle, last
 
 
-def make_spec(axes: Mapping[str, int], output: str, dtype: str) -> SweepSpec:
-    """Spec of a grid over some of `RANGES`, with coordinates that float32 holds."""
+def make_problem(axes: Mapping[str, int], output: str, dtype: str) -> Problem:
+    """Problem of a grid over some of `RANGES`, with coordinates that float32 holds."""
     made = {}
     for name, size in axes.items():
         space = np.geomspace if name == "fleet_size" else np.linspace
         made[name] = Axis(values=tuple(space(*RANGES[name], size).astype(np.float32).astype(float)))
     spec = SweepSpec(loss="total", outputs=(output,), axes=made, fixed=LAW, dtype=dtype)
-    return RELATIVE_LOSS.resolve(spec)
+    return Problem.of(spec)
 
 
 def _grid(names: tuple[str, str, str], output: str, points: int, dtype: str) -> Work:
     """Stage 2 of one block on each device, into a buffer that is used again."""
     devices = device_count()
     shape = sides_of(points, devices)
-    spec = make_spec(dict(zip(names, shape, strict=True)), output, dtype)
+    problem = make_problem(dict(zip(names, shape, strict=True)), output, dtype)
     block = (shape[0] // devices, *shape[1:])
-    plan = Plan(spec.shape, block, block, RELATIVE_LOSS.variables(spec), np.dtype(dtype).itemsize)
+    plan = Plan(problem.spec.shape, block, block, problem.variables, np.dtype(dtype).itemsize)
     places = zip(jax.local_devices(), plan.blocks(), strict=True)
-    inputs = together([Inputs(RELATIVE_LOSS, spec, plan, device)(block) for device, block in places])
+    inputs = together([Inputs(problem, plan, device)(block) for device, block in places])
     held = [(zeros(block, dtype, devices),)]
-    static = {"finish": RELATIVE_LOSS.staged(spec).finish, "names": (output,), "model": spec.model}
+    static = {"finish": problem.stages.finish, "names": (output,), "model": problem.model.name}
     function = compiled(stage, tuple(static), jax.default_backend(), devices)
     program, seconds = compiled_ahead(function.lower(held[0], inputs, **static))
     counted = operations_of(program)  # of one device
@@ -79,7 +79,7 @@ def _grid(names: tuple[str, str, str], output: str, points: int, dtype: str) -> 
         points=math.prod(shape),
         moved=plan.nbytes,
         call=call,
-        judge=lambda made: _grid_error(np.asarray(made).reshape(shape), spec, getattr(oracle, output)),
+        judge=lambda made: _grid_error(np.asarray(made).reshape(shape), problem.spec, getattr(oracle, output)),
         operations=None if counted is None else counted * devices,
         powers=math.prod(shape) if output == "relative_loss" else 0,
         compile_seconds=seconds,
@@ -112,7 +112,7 @@ def _mean(points: int, dtype: str) -> Work:
     shape = (first, middle, last)
     axes = dict(zip(("fleet_size", "time", "doubling_rate"), shape, strict=True))
     wanted = Statistic(statistic="mean", output="relative_loss", over=("fleet_size",))
-    spec = make_spec(axes, "relative_loss", dtype).model_copy(update={"statistics": {"mean": wanted}})
+    spec = make_problem(axes, "relative_loss", dtype).derived(statistics={"mean": wanted}).spec
     small = _grid(tuple(axes), "relative_loss", 2**12, dtype)
     total = math.prod(shape)
 

@@ -30,7 +30,7 @@ from sweep.cli.terminal import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sweep.config.spec import SweepSpec
+    from sweep.models.problem import Problem
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,14 +62,12 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 
     Example: sweep describe configs/baseline.toml --memory 2GB
     """
-    from sweep.models.registry import model_of
     from sweep.plan.blocks import default_memory
     from sweep.plan.jobs import make_jobs
     from sweep.report.describe import describe_sweep
 
-    spec = sweep.load(config, dtype)
-    model, budget = model_of(spec), default_memory() if memory is None else memory
-    echo(describe_sweep(spec, model, make_jobs(model, spec, memory), budget))
+    problem, budget = sweep.load(config, dtype), default_memory() if memory is None else memory
+    echo(describe_sweep(problem, make_jobs(problem, memory), budget))
 
 
 @main.command()
@@ -106,33 +104,36 @@ def run(
 
     Example: sweep run configs/baseline.toml --store out.zarr --memory 2GB
     """
-    from sweep.models.registry import MODELS
     from sweep.report.answers import answers
     from sweep.report.describe import describe_answers, describe_result, describe_run
 
     if replicates and file is None:
         raise Refusal("--replicates: belongs to --netcdf, give both; a store keeps each set of draws")
-    spec = sweep.load(config, dtype)
+    problem = sweep.load(config, dtype)
     if file is not None:
-        from sweep.models.registry import model_of
         from sweep.plan.jobs import make_jobs
         from sweep.results import netcdf
 
         if store is not None and store.resolve() == file.resolve():
             raise Refusal(f"{file}: is given as --store and as --netcdf; use two paths")
-        result = sum(job.plan.result_bytes for job in make_jobs(model_of(spec), spec, None))
+        result = sum(job.plan.result_bytes for job in make_jobs(problem, None))
         netcdf.check(file, result, memory=memory, overwrite=overwrite)
-    dataset, last = evaluate(spec, store, memory, overwrite)
-    if spec.statistics and "replicate" in dataset.dims and not replicates and (file is not None or store is None):
+    dataset, last = evaluate(problem, store, memory, overwrite)
+    if (
+        problem.spec.statistics
+        and "replicate" in dataset.dims
+        and not replicates
+        and (file is not None or store is None)
+    ):
         dataset = sweep.pooled(dataset)
     if file is not None:
         netcdf.write(dataset, file)
     if store is None and file is None:
         echo(describe_result(dataset))
-    echo(describe_answers(*answers(spec), MODELS[spec.model]))
+    echo(describe_answers(*answers(problem), problem.source))
     nbytes = sum(variable.nbytes for variable in dataset.data_vars.values())
     paths = [str(path) for path in (store, file) if path is not None]
-    click.echo(describe_run(last, len(spec.outputs), nbytes, paths, dataset.attrs.get("reference", "")))
+    click.echo(describe_run(last, len(problem.spec.outputs), nbytes, paths, dataset.attrs.get("reference", "")))
 
 
 @main.command()
@@ -221,14 +222,12 @@ def plot(
     click.echo(path)
 
 
-def _computed(spec: "SweepSpec") -> "xr.Dataset":
+def _computed(problem: "Problem") -> "xr.Dataset":
     """Evaluate or solve a sweep in memory."""
-    from sweep.models.registry import MODELS
-
-    if MODELS[spec.model].function is None:
+    if problem.model.function is None:
         with stop().looked_at() as look:
-            return sweep.optimise(spec, progress=look)
-    return evaluate(spec, None, None, False)[0]
+            return sweep.optimise(problem, progress=look)
+    return evaluate(problem, None, None, False)[0]
 
 
 def _open(path: Path) -> "xr.Dataset":

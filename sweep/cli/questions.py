@@ -25,7 +25,8 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
     """
     from sweep.report.describe import describe_splits
 
-    spec = sweep.load(config)
+    problem = sweep.load(config)
+    spec = problem.spec
     few = math.prod(spec.shape.values()) <= 8
     is_mean = spec.allocation is None or spec.allocation.objective == "mean"
     more = {"sensitivities": few and is_mean and file is not None, "ranges": few}
@@ -35,7 +36,7 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
 
         netcdf.check(file, result_bytes(spec, **more), memory=memory, overwrite=overwrite)
     with stop().looked_at() as look:
-        dataset = sweep.optimise(spec, **more, memory=memory, progress=look)
+        dataset = sweep.optimise(problem, **more, memory=memory, progress=look)
     if file is not None:
         netcdf.write(dataset, file)
     echo(describe_splits(dataset))
@@ -88,7 +89,7 @@ def sensitivity(
     """
     from sweep.report.sentences import describe_sensitivity
 
-    spec = sweep.load(config, dtype)
+    problem = sweep.load(config, dtype)
     if path is not None:
         from sweep.report import figures
 
@@ -102,7 +103,7 @@ def sensitivity(
     extend = None if earlier is None else read_netcdf(earlier)
     asked |= {"method": method, "second_order": second_order, "extend": extend, "memory": memory}
     with stop().looked_at() as look:
-        dataset = sweep.sensitivity(spec, **asked, progress=look)
+        dataset = sweep.sensitivity(problem, **asked, progress=look)
     if file is not None:
         netcdf.write(dataset, file)
     echo(describe_sensitivity(dataset))
@@ -216,10 +217,10 @@ def discover(
         from sweep.results import netcdf
 
         netcdf.check(file, 0, memory=memory, overwrite=overwrite)
-    spec, places = sweep.load(config, dtype), held(at)
+    problem, places = sweep.load(config, dtype), held(at)
     with bar() as show:
         dataset = sweep.discover(
-            spec, where, at=places, coverage=coverage, density=density, memory=memory, progress=show
+            problem, where, at=places, coverage=coverage, density=density, memory=memory, progress=show
         )
     echo(describe_regions(dataset))
     if path is not None:

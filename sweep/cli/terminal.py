@@ -24,8 +24,8 @@ import sweep
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sweep.config.spec import SweepSpec
     from sweep.engine.loop import Progress
+    from sweep.models.problem import Problem
 
 DAMAGED, REFUSED = 1, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -258,7 +258,7 @@ def read_netcdf(path: Path) -> "xr.Dataset":
 
 
 def evaluate(
-    spec: "SweepSpec", store: Path | None, memory: int | None, overwrite: bool
+    problem: "Problem", store: Path | None, memory: int | None, overwrite: bool
 ) -> "tuple[xr.Dataset, Progress]":
     """Run a sweep, showing how far it is; an interrupt says what is left of it."""
     from sweep.report.describe import count
@@ -271,7 +271,7 @@ def evaluate(
                 last[:] = [now]
                 show(now)
 
-            dataset = sweep.run(spec, store=store, memory=memory, overwrite=overwrite, progress=progress)
+            dataset = sweep.run(problem, store=store, memory=memory, overwrite=overwrite, progress=progress)
     except KeyboardInterrupt:
         if store is None:
             click.echo("stopped; nothing was stored", err=True)

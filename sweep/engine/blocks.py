@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 import jax
 import numpy as np
 
-from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import Evaluator
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 
 Started = tuple[Sequence[Block], tuple[jax.Array, ...] | None]
@@ -20,18 +19,15 @@ class Grid:
 
     Attributes
     ----------
-    model : Model
+    problem : Problem
         What to evaluate.
-    spec : SweepSpec
-        Resolved against the model.
     plan : Plan
         Made for the spec.
     piece : tuple of int
         Sides of the pieces that are evaluated at once; those of a block at first.
     """
 
-    model: Model
-    spec: SweepSpec
+    problem: Problem
     plan: Plan
     piece: tuple[int, ...] = ()
     _evaluator: Evaluator = field(init=False, repr=False)
@@ -39,7 +35,7 @@ class Grid:
     def __post_init__(self) -> None:
         """Make the evaluator of the pieces."""
         self.piece = self.piece or self.plan.block_shape
-        self._evaluator = Evaluator(self.model, self.spec, replace(self.plan, block_shape=self.piece))
+        self._evaluator = Evaluator(self.problem, replace(self.plan, block_shape=self.piece))
 
     def halved(self) -> "Grid | None":
         """Give a grid whose pieces are half as large; None where they are single points."""

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import BLOCK_BYTES, Block, Plan
 
 RANK = 3  # leading axes are flattened to this rank: XLA can crash on broadcasts of rank 7 and more
@@ -154,10 +153,8 @@ class Inputs:
 
     Parameters
     ----------
-    model : Model
+    problem : Problem
         What to evaluate.
-    spec : SweepSpec
-        Resolved against the model.
     plan : Plan
         Over the axes of the spec; every block is padded to its block shape by repeating the last values.
     device : jax.Device
@@ -166,14 +163,12 @@ class Inputs:
         Leading axes of the plan that are kept as they are; those after them are flattened to `RANK` axes.
     """
 
-    def __init__(self, model: Model, spec: SweepSpec, plan: Plan, device: Any, *, apart: int = 0) -> None:
-        self._spec, self._plan, self._apart = spec, plan, apart
+    def __init__(self, problem: Problem, plan: Plan, device: Any, *, apart: int = 0) -> None:
+        self._spec, self._plan, self._apart = problem.spec, plan, apart
         self._device = device if device_count() > 1 else None
-        stages = model.staged(spec)
+        stages = problem.stages
         self._tables = [(table, tuple(signature(table).parameters)) for table in stages.tables]
-        self._constants = {
-            p.name: np.asarray(spec.fixed[p.name].value if p.name in spec.fixed else math.nan) for p in model.parameters
-        }
+        self._constants = problem.constants
         self._held = {name: self._to_device(value) for name, value in self._constants.items()}
         self._starts: dict[str, int] = {}
         self._points: dict[str, np.ndarray] = {}
@@ -246,20 +241,18 @@ class Evaluator:
 
     Parameters
     ----------
-    model : Model
+    problem : Problem
         What to evaluate.
-    spec : SweepSpec
-        Resolved against the model.
     plan : Plan
         Made for the spec.
     """
 
-    def __init__(self, model: Model, spec: SweepSpec, plan: Plan) -> None:
-        self._spec, self._plan, self._model = spec, plan, model.name
-        self._finish = model.staged(spec).finish
+    def __init__(self, problem: Problem, plan: Plan) -> None:
+        self._spec, self._plan, self._model = problem.spec, plan, problem.model.name
+        self._finish = problem.stages.finish
         self.devices = device_count()
-        with jax.enable_x64(spec.dtype == "float64"):
-            self._inputs = [Inputs(model, spec, plan, device) for device in jax.local_devices()]
+        with jax.enable_x64(problem.spec.dtype == "float64"):
+            self._inputs = [Inputs(problem, plan, device) for device in jax.local_devices()]
         self._free: list[tuple[jax.Array, ...]] = []
 
     def __call__(self, blocks: Sequence[Block]) -> tuple[jax.Array, ...]:

@@ -23,7 +23,7 @@ from sweep.engine.running import Stepper
 from sweep.engine.trial import try_model
 from sweep.errors import SpecError
 from sweep.models.model import Model
-from sweep.models.registry import model_of
+from sweep.models.problem import Problem
 from sweep.models.regret import with_regrets
 from sweep.plan.blocks import Block, Plan, default_memory
 from sweep.plan.jobs import Job, make_jobs
@@ -63,7 +63,7 @@ class Progress:
 
 
 def run(
-    spec: SweepSpec,
+    spec: SweepSpec | Problem,
     *,
     store: str | os.PathLike[str] | None = None,
     model: Model | None = None,
@@ -75,8 +75,8 @@ def run(
 
     Parameters
     ----------
-    spec : SweepSpec
-        From :func:`sweep.load` or made in Python.
+    spec : SweepSpec or Problem
+        Made in Python, or from :func:`sweep.load`.
     store : path, optional
         A Zarr v3 store to write. If it holds part of the same sweep the run goes on where that one stopped; if it
         holds all of it nothing is computed. Without a store the result is held in memory.
@@ -114,50 +114,50 @@ def run(
         For values that were probably meant in another unit or convention, for targets that are out of reach, and for a
         store to go on with whose blocks need more than `memory`.
     """
-    is_own, model = model is not None, model_of(spec, model)
-    model.refuse_to_evaluate()
-    spec = model.resolve(spec)
-    if is_own:
-        try_model(model, spec)
-    model, spec = with_regrets(model, spec, lambda *least: _run_in_memory(*least, memory, lambda _: None))
-    for caveat in model.all_caveats(spec):
+    problem = Problem.of(spec, model)
+    problem.model.refuse_to_evaluate()
+    if problem.is_own:
+        try_model(problem)
+    problem = with_regrets(problem, lambda least: _run_in_memory(least, memory, lambda _: None))
+    for caveat in problem.caveats:
         warnings.warn(caveat, UserWarning, stacklevel=2)
     report = progress or (lambda _: None)
     if store is None:
-        return _run_in_memory(model, spec, memory, report)
+        return _run_in_memory(problem, memory, report)
     # The store itself, not a link to it, is what is locked and replaced; other paths stay as they were given.
     path = Path(os.path.realpath(store) if os.path.islink(store) else store)
-    return _run_into_store(model, spec, path, memory, overwrite, report)
+    return _run_into_store(problem, path, memory, overwrite, report)
 
 
-def _run_in_memory(model: Model, spec: SweepSpec, memory: int | None, report: Callable[[Progress], None]) -> xr.Dataset:
+def _run_in_memory(problem: Problem, memory: int | None, report: Callable[[Progress], None]) -> xr.Dataset:
     budget = default_memory() if memory is None else memory
-    result = sum(job.plan.result_bytes for job in make_jobs(model, spec, None))
+    result = sum(job.plan.result_bytes for job in make_jobs(problem, None))
     if result > budget // 2:
         raise SpecError(
             f"memory: the result takes {result:,} bytes, more than half of the budget of {budget:,}; "
             "give a store, a larger budget or shorter axes"
         )
-    jobs = make_jobs(model, spec, budget, reserved=result, devices=device_count())
+    jobs = make_jobs(problem, budget, reserved=result, devices=device_count())
     arrays = {
-        name: np.empty(job.plan.lengths(name), result_dtype(spec, name)) for job in jobs for name in job.plan.variables
+        name: np.empty(job.plan.lengths(name), result_dtype(problem.spec, name))
+        for job in jobs
+        for name in job.plan.variables
     }
-    for step in _steps(model, spec, jobs, [range(len(job.plan)) for job in jobs], lambda job: Memory(job.plan, arrays)):
+    for step in _steps(problem, jobs, [range(len(job.plan)) for job in jobs], lambda job: Memory(job.plan, arrays)):
         report(step)
     dims = {name: dims for job in jobs for name, dims in job.plan.variables.items()}
     return xr.Dataset(
-        {name: (dims[name], arrays[name], variable_attributes(model, spec, name)) for name in result_names(spec)},
+        {name: (dims[name], arrays[name], variable_attributes(problem, name)) for name in result_names(problem.spec)},
         {
-            name: (name, axis.coordinates(), variable_attributes(model, spec, name))
-            for name, axis in result_axes(model, spec).items()
+            name: (name, axis.coordinates(), variable_attributes(problem, name))
+            for name, axis in result_axes(problem).items()
         },
-        dataset_attributes(model, spec, device_kind()),
+        dataset_attributes(problem, device_kind()),
     )
 
 
 def _run_into_store(
-    model: Model,
-    spec: SweepSpec,
+    problem: Problem,
     path: Path,
     memory: int | None,
     overwrite: bool,
@@ -165,23 +165,23 @@ def _run_into_store(
 ) -> xr.Dataset:
     device = device_kind()
     # A finished store is not locked: it may be on a file system that cannot be written.
-    if not overwrite and stores.finished(path, model, spec, device):
-        jobs = make_jobs(model, spec, None, plans=manifest.plans_of(path))
-        _drive(_steps(model, spec, jobs, [[] for _ in jobs], lambda job: Disk(path, job)), report)
+    if not overwrite and stores.finished(path, problem, device):
+        jobs = make_jobs(problem, None, plans=manifest.plans_of(path))
+        _drive(_steps(problem, jobs, [[] for _ in jobs], lambda job: Disk(path, job)), report)
         return stores.dataset(path)
     with stores.locked(path):
-        written, goes_on = stores.place(path, model, spec, device, overwrite=overwrite)
+        written, goes_on = stores.place(path, problem, device, overwrite=overwrite)
         if goes_on:
-            jobs = make_jobs(model, spec, None, plans=manifest.plans_of(written))
-            needed = [job.plan.memory(model.table_dims(spec)) for job in jobs if job.reduces is None]
+            jobs = make_jobs(problem, None, plans=manifest.plans_of(written))
+            needed = [job.plan.memory(problem.table_dims) for job in jobs if job.reduces is None]
             _warn_of_memory(path, device_count() * max(needed, default=0), memory)
             stores.complete(written, False)
-            stores.mend(written, model, spec)
+            stores.mend(written, problem)
         else:
-            jobs = make_jobs(model, spec, memory, devices=device_count())
-            stores.create(written, model, spec, [job.plan for job in jobs], device)
+            jobs = make_jobs(problem, memory, devices=device_count())
+            stores.create(written, problem, [job.plan for job in jobs], device)
         todo = [manifest.pending(written, job.plan) for job in jobs]
-        _drive(_steps(model, spec, jobs, todo, lambda job: Disk(written, job)), report)
+        _drive(_steps(problem, jobs, todo, lambda job: Disk(written, job)), report)
         stores.complete(written)
         if written != path:
             stores.replace(path)
@@ -238,8 +238,7 @@ class _Tally:
 
 
 def _steps(
-    model: Model,
-    spec: SweepSpec,
+    problem: Problem,
     jobs: Sequence[Job],
     todo: Sequence[Sequence[int]],
     sink_of: Callable[[Job], Memory | Disk],
@@ -248,16 +247,16 @@ def _steps(
     total = sum(job.points for job in jobs)
     left = sum(job.points_of(job.plan.block(n)) for job, numbers in zip(jobs, todo, strict=True) for n in numbers)
     blocks = sum(len(job.plan) for job in jobs)
-    tally = _Tally(time.perf_counter(), blocks, spec.points, total, blocks - sum(map(len, todo)), total - left)
+    tally = _Tally(time.perf_counter(), blocks, problem.spec.points, total, blocks - sum(map(len, todo)), total - left)
     yield tally.now()
     for job, numbers in zip(jobs, todo, strict=True):
         if not numbers:
             continue
         sink = sink_of(job)
         if job.reduces is None:
-            steps = _evaluate(model, spec, job.plan, numbers, sink, tally)
+            steps = _evaluate(problem, job.plan, numbers, sink, tally)
         else:
-            steps = _reduce(model, spec, job.reduces, numbers, sink, tally)
+            steps = _reduce(problem, job.reduces, numbers, sink, tally)
         try:
             yield from steps
         except BaseException:
@@ -269,10 +268,10 @@ def _steps(
 
 
 def _evaluate(
-    model: Model, spec: SweepSpec, plan: Plan, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
+    problem: Problem, plan: Plan, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
 ) -> Iterator[Progress]:
     """Evaluate blocks of a grid; each is written while the next is evaluated."""
-    for block, values in made(Grid(model, spec, plan), map(plan.block, numbers)):
+    for block, values in made(Grid(problem, plan), map(plan.block, numbers)):
         landed = sink.write(block, values)
         values.clear()  # its buffers are used again
         tally.points += block.points
@@ -280,7 +279,7 @@ def _evaluate(
 
 
 def _reduce(
-    model: Model, spec: SweepSpec, found: Pass, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
+    problem: Problem, found: Pass, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
 ) -> Iterator[Progress]:
     """Reduce tiles part by part; what a tile has been reduced to is kept now and then."""
     kept = time.perf_counter()
@@ -290,7 +289,7 @@ def _reduce(
         """Take up what has been kept of a tile; the parts that it has."""
         done, partial = sink.load(tile.number)
         round, parts = divmod(done, found.parts)
-        if not done or round_of(partial) != round or set(partial) != names_of(spec, found, round):
+        if not done or round_of(partial) != round or set(partial) != names_of(problem.spec, found, round):
             return 0
         held[tile.number] = partial
         for number in range(round + 1):
@@ -313,17 +312,17 @@ def _reduce(
                 group = [tile for tile in group if tile.number in held]
 
     sides = dict(zip(found.plan.shape, found.plan.block_shape, strict=True))
-    reducer = (Rows if found.kind == ROWS else Stepper)(model, spec, found, tuple(sides[dim] for dim in found.kept))
+    reducer = (Rows if found.kind == ROWS else Stepper)(problem, found, tuple(sides[dim] for dim in found.kept))
     for unit, partial in made(reducer, units()):
         tile = unit.tile
         merged = merge(held.pop(tile.number), partial) if tile.number in held else partial
         tally.points += _counted(found, unit)
         if unit.number + 1 == found.parts:
-            merged, again = narrowed(spec, found, merged)
+            merged, again = narrowed(problem.spec, found, merged)
             if not again:
                 if unit.round + 1 < found.rounds:
                     tally.points += sum(_counted(found, left) for left in found.units(tile, unit.round + 1))
-                yield from tally.land(found.plan, sink.write(tile, finished(spec, found, merged, tile)))
+                yield from tally.land(found.plan, sink.write(tile, finished(problem.spec, found, merged, tile)))
                 continue
         held[tile.number] = merged
         if time.perf_counter() > kept + BETWEEN:

@@ -9,9 +9,8 @@ from itertools import product
 import jax
 import numpy as np
 
-from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import RANK, compiled, flattened, stage
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.surroundings import refuse_to_hang
 
 SHORTEST, LONGEST = 2**4, 2**14  # of the rows of points of which small requests of all shapes share a few compilations
@@ -20,8 +19,7 @@ TOGETHER = 512  # points of a block that lie together in memory, if they can
 
 
 def at(
-    model: Model,
-    spec: SweepSpec,
+    problem: Problem,
     variable: str,
     shape: tuple[int, ...],
     coordinates: Callable[[tuple[slice, ...]], Mapping[str, np.ndarray]],
@@ -30,10 +28,8 @@ def at(
 
     Parameters
     ----------
-    model : Model
+    problem : Problem
         What to evaluate.
-    spec : SweepSpec
-        Resolved against the model.
     variable : str
         The output.
     shape : tuple of int
@@ -48,7 +44,7 @@ def at(
         Of that shape and the dtype of the spec, with the bits of a whole run.
     """
     refuse_to_hang()
-    result = np.empty(shape, spec.dtype)
+    result = np.empty(shape, problem.spec.dtype)
     if not result.size:
         return result
     block = _block(shape)
@@ -64,7 +60,7 @@ def at(
         return array
 
     for box in _boxes(shape, block):
-        array = _start(model, spec, variable, coordinates(box), box, block, buffer)
+        array = _start(problem, variable, coordinates(box), box, block, buffer)
         buffer = None if ahead is None else keep(*ahead)
         ahead = box, array
     if ahead is not None:
@@ -73,8 +69,7 @@ def at(
 
 
 def _start(
-    model: Model,
-    spec: SweepSpec,
+    problem: Problem,
     variable: str,
     points: Mapping[str, np.ndarray],
     box: tuple[slice, ...],
@@ -82,21 +77,20 @@ def _start(
     buffer: np.ndarray | jax.Array | None,
 ) -> jax.Array:
     """Start the evaluation of one box, as a row of points or padded to a block."""
+    spec = problem.spec
     lengths = tuple(s.stop - s.start for s in box)
     if _is_row(lengths):
         block = (_row(math.prod(lengths)),)
         points = {name: np.broadcast_to(values, lengths).ravel() for name, values in points.items()}
     points = {name: _padded(values, block) for name, values in points.items()}
-    constants = {
-        p.name: np.asarray(spec.fixed[p.name].value if p.name in spec.fixed else math.nan) for p in model.parameters
-    }
+    constants = problem.constants
     given = {**constants, **points}
     inputs = dict(given)
-    stages = model.staged(spec)
+    stages = problem.stages
     for table in stages.tables:
         needs = _needs(table)
         # A table of a parameter that the output does not depend on does not matter to it.
-        known = given if needs <= set(model.output(variable).parameters) else constants
+        known = given if needs <= set(problem.model.output(variable).parameters) else constants
         inputs |= table(**{name: known[name] for name in needs})
     lead = max(1, len(block) - RANK + 1)
     shape = (math.prod(block[:lead]), *block[lead:])
@@ -106,7 +100,7 @@ def _start(
             {name: flattened(np.asarray(values), block).astype(spec.dtype) for name, values in inputs.items()},
             finish=stages.finish,
             names=(variable,),
-            model=model.name,
+            model=problem.model.name,
         )
     return array
 

@@ -10,10 +10,9 @@ import jax
 import numpy as np
 
 from kernels import statistics as running
-from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import Evaluator
 from sweep.engine.partials import Box, Partial, assembled, cells_of, joined, merge, sought_in, sought_of
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes
 
@@ -27,23 +26,23 @@ class Rows:
         As for :class:`sweep.engine.running.Stepper`; a pass of the kind "rows".
     """
 
-    def __init__(self, model: Model, spec: SweepSpec, found: Pass, box: tuple[int, ...]) -> None:
-        self._model, self._spec, self._pass, self._box = model, spec, found, box
+    def __init__(self, problem: Problem, found: Pass, box: tuple[int, ...]) -> None:
+        self._problem, self._pass, self._box = problem, found, box
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
         order = (*found.kept, *found.over)
         block = (*box, *found.piece)
-        outputs = tuple(dict.fromkeys(self._spec.statistics[name].output for name in self._pass.names))
-        axes = {dim: self._spec.axes[dim] for dim in order}
-        self._sub = self._spec.model_copy(update={"axes": axes, "outputs": outputs})
+        outputs = tuple(dict.fromkeys(self._problem.spec.statistics[name].output for name in self._pass.names))
+        axes = {dim: self._problem.spec.axes[dim] for dim in order}
+        self._sub = self._problem.derived(axes=axes, outputs=outputs)
         shape = {dim: self._pass.shape[dim] for dim in order}
-        itemsize = np.dtype(self._spec.dtype).itemsize
+        itemsize = np.dtype(self._problem.spec.dtype).itemsize
         self._plan = Plan(shape, block, block, dict.fromkeys(outputs, order), itemsize)
-        self._evaluator = Evaluator(self._model, self._sub, self._plan)
+        self._evaluator = Evaluator(self._sub, self._plan)
 
     def halved(self) -> "Rows | None":
         """Give one that takes half as many cells at once; None where that is one already."""
         sides = halve(self._box)
-        return None if sides is None else Rows(self._model, self._spec, self._pass, sides)
+        return None if sides is None else Rows(self._problem, self._pass, sides)
 
     def release(self, started: Any) -> None:
         """Nothing is held of what was finished."""
@@ -106,7 +105,7 @@ class Rows:
     ) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name in self._pass.names:
-            statistic = self._spec.statistics[name]
+            statistic = self._problem.spec.statistics[name]
             held = values[statistic.output][span[0] : span[-1] + 1]
             if statistic.edges is not None:
                 if not sought:  # or they are counted already

@@ -12,10 +12,9 @@ import numpy as np
 from jax import lax
 
 from kernels import statistics as running
-from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
 from sweep.engine.partials import MOMENTS, Box, Partial, Wanted, assembled, wanted
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes
 
@@ -85,19 +84,17 @@ class Stepper:
 
     Parameters
     ----------
-    model : Model
+    problem : Problem
         What to evaluate.
-    spec : SweepSpec
-        Resolved against the model.
     found : Pass
         A pass of the kind "running".
     box : tuple of int
         Cells that are taken at once, along each axis that is kept.
     """
 
-    def __init__(self, model: Model, spec: SweepSpec, found: Pass, box: tuple[int, ...]) -> None:
-        self._model, self._spec, self._pass, self._box = model, spec, found, box
-        self._wanted = wanted(spec, found.names)
+    def __init__(self, problem: Problem, found: Pass, box: tuple[int, ...]) -> None:
+        self._problem, self._pass, self._box = problem, found, box
+        self._wanted = wanted(problem.spec, found.names)
         self._part = dict(zip(found.over, found.part, strict=True))
         self._piece = dict(zip(found.over, found.piece, strict=True))
         self._stepped = [dim for dim in found.over if dim not in found.lanes]
@@ -108,21 +105,17 @@ class Stepper:
         self._cells = dict(sorted(sides.items(), key=lambda item: item[1]))
         block = tuple(self._piece[dim] for dim in self._stepped) + tuple(self._cells.values())
         order = (*self._stepped, *self._cells)
-        outputs = tuple(dict.fromkeys(o for name in self._pass.names for o in self._spec.statistics[name].outputs))
-        axes = {dim: self._spec.axes[dim] for dim in order}
-        self._sub = self._spec.model_copy(update={"axes": axes, "outputs": outputs})
-        plan = Plan(
-            {dim: self._pass.shape[dim] for dim in order}, block, block, {}, np.dtype(self._spec.dtype).itemsize
-        )
-        with jax.enable_x64(self._spec.dtype == "float64"):
-            self._inputs = [
-                Inputs(self._model, self._sub, plan, device, apart=len(self._stepped)) for device in jax.local_devices()
-            ]
+        spec = problem.spec
+        outputs = tuple(dict.fromkeys(o for name in self._pass.names for o in spec.statistics[name].outputs))
+        self._sub = problem.derived(axes={dim: spec.axes[dim] for dim in order}, outputs=outputs)
+        plan = Plan({dim: self._pass.shape[dim] for dim in order}, block, block, {}, np.dtype(spec.dtype).itemsize)
+        with jax.enable_x64(spec.dtype == "float64"):
+            self._inputs = [Inputs(self._sub, plan, device, apart=len(self._stepped)) for device in jax.local_devices()]
 
     def halved(self) -> "Stepper | None":
         """Give one that takes half as many cells at once; None where that is one already."""
         sides = halve(self._box)
-        return None if sides is None else Stepper(self._model, self._spec, self._pass, sides)
+        return None if sides is None else Stepper(self._problem, self._pass, sides)
 
     def release(self, started: Any) -> None:
         """Nothing is held of what was finished."""
@@ -151,9 +144,9 @@ class Stepper:
         shape = tuple(self._cells.values())
         lead = max(1, len(shape) - RANK + 1)
         cells = (math.prod(shape[:lead]), *shape[lead:])
-        with jax.enable_x64(self._spec.dtype == "float64"):
+        with jax.enable_x64(self._problem.spec.dtype == "float64"):
             fresh = {
-                key: getattr(running, w.running).start(cells, np.dtype(self._spec.dtype))
+                key: getattr(running, w.running).start(cells, np.dtype(self._problem.spec.dtype))
                 for key, w in self._wanted.items()
             }
             states = together([self._put(fresh, number) for number in range(len(jobs))])
@@ -172,12 +165,12 @@ class Stepper:
                 states = compiled(_accumulate, STATIC, jax.default_backend(), device_count())(
                     states,
                     together(given),
-                    finish=self._model.staged(self._sub).finish,
+                    finish=self._sub.stages.finish,
                     wanted=tuple(self._wanted.items()),
                     cells=cells,
                     group=self._group,
                     rest=any(n % self._group for n in steps),
-                    model=self._model.name,
+                    model=self._problem.model.name,
                 )
         return states
 

@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,7 @@ from sweep.lazy.indexing import LONG, Box, Lazy, RangeIndex, refuse_more_than_me
 if TYPE_CHECKING:
     from sweep.config.spec import SweepSpec
     from sweep.models.model import Model
+    from sweep.models.problem import Problem
 
 
 class SweepBackend(BackendEntrypoint):
@@ -28,17 +29,17 @@ class SweepBackend(BackendEntrypoint):
 
     def open_dataset(
         self,
-        filename_or_obj: "str | os.PathLike[Any] | SweepSpec",
+        filename_or_obj: "str | os.PathLike[Any] | SweepSpec | Problem",
         *,
         drop_variables: str | Iterable[str] | None = None,
         dtype: str | None = None,
         model: "Model | None" = None,
     ) -> xr.Dataset:
-        """Open a config, or a spec made in Python.
+        """Open a config, a problem, or a spec made in Python.
 
         Parameters
         ----------
-        filename_or_obj : path or SweepSpec
+        filename_or_obj : path, SweepSpec or Problem
             What :func:`sweep.load` reads, or what :func:`sweep.run` takes.
         drop_variables : str or iterable of str, optional
             Outputs and axes to leave out.
@@ -69,21 +70,22 @@ class SweepBackend(BackendEntrypoint):
         """
         from sweep.results.metadata import dataset_attributes, variable_attributes
 
-        spec, model, where = _resolve(filename_or_obj, dtype, model)
-        for caveat in model.all_caveats(spec):
+        problem, where = _problem(filename_or_obj, dtype, model)
+        spec = problem.spec
+        for caveat in problem.caveats:
             warnings.warn(f"{where}{caveat}", UserWarning, stacklevel=3)
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        dims = {name: over for name, over in model.variables(spec).items() if name not in dropped}
-        dataset = xr.Dataset({name: _variable(model, spec, name) for name in dims})
+        dims = {name: over for name, over in problem.variables.items() if name not in dropped}
+        dataset = xr.Dataset({name: _variable(problem, name) for name in dims})
         used = [name for name in spec.axes if name not in dropped]
         for name in used:
-            axis, attributes = spec.axes[name], variable_attributes(model, spec, name)
+            axis, attributes = spec.axes[name], variable_attributes(problem, name)
             if axis.values is not None or len(axis) <= LONG:
                 dataset = dataset.assign_coords({name: (name, axis.coordinates(), attributes)})
             else:
                 dataset = dataset.assign_coords(xr.Coordinates.from_xindex(RangeIndex(axis, name)))
                 dataset[name].attrs.update(attributes)
-        attributes = dataset_attributes(model, spec, "")
+        attributes = dataset_attributes(problem, "")
         del attributes["device"]
         dataset.attrs = attributes
         dataset.encoding["source"] = spec.path
@@ -94,41 +96,38 @@ class SweepBackend(BackendEntrypoint):
         return isinstance(filename_or_obj, str | os.PathLike) and str(filename_or_obj).endswith(".toml")
 
 
-def _resolve(
-    source: "str | os.PathLike[Any] | SweepSpec", dtype: str | None, model: "Model | None"
-) -> "tuple[SweepSpec, Model, str]":
-    """Check a spec or a config against its model; the text begins every message about it."""
-    from sweep.config.spec import DType, SweepSpec, read
+def _problem(
+    source: "str | os.PathLike[Any] | SweepSpec | Problem", dtype: str | None, model: "Model | None"
+) -> "tuple[Problem, str]":
+    """Check what is to be opened; the text begins every message about it."""
+    from sweep.config.spec import SweepSpec, read
     from sweep.errors import SpecError
-    from sweep.models.registry import model_of
+    from sweep.models.problem import Problem
 
-    if not isinstance(source, SweepSpec | str | os.PathLike):
-        raise SpecError(f'engine "sweep" opens the path of a config or a SweepSpec, got {type(source).__name__}')
-    where = "" if isinstance(source, SweepSpec) else f"{os.fspath(source)}: "
-    spec = source if isinstance(source, SweepSpec) else read(os.fspath(source))
+    if not isinstance(source, SweepSpec | Problem | str | os.PathLike):
+        kind = type(source).__name__
+        raise SpecError(f'engine "sweep" opens the path of a config, a SweepSpec or a Problem, got {kind}')
+    is_path = isinstance(source, str | os.PathLike)
+    where = f"{os.fspath(source)}: " if is_path else ""
+    spec = read(os.fspath(source)) if is_path else source
     try:
-        if dtype is not None:
-            if dtype not in get_args(DType):
-                raise SpecError(f'dtype: must be "float32" or "float64", got "{dtype}"')
-            spec = spec.model_copy(update={"dtype": dtype})
-        is_own, model = model is not None, model_of(spec, model)
-        model.refuse_to_evaluate()
-        # Statistics are those of a run; here are the values that they are taken of.
-        spec = model.resolve(spec).model_copy(update={"statistics": {}})
-        if is_own:
+        problem = Problem.of(spec, model, dtype)
+        problem.model.refuse_to_evaluate()
+        problem = problem.derived(statistics={})  # they are those of a run; here are the values that they are taken of
+        if problem.is_own:
             from sweep.engine.trial import try_model
 
-            try_model(model, spec)
-        return spec, model, where
+            try_model(problem)
+        return problem, where
     except SpecError as error:
         raise SpecError(f"{where}{error}") from None
 
 
-def _variable(model: "Model", spec: "SweepSpec", name: str) -> xr.Variable:
+def _variable(problem: "Problem", name: str) -> xr.Variable:
     from sweep.plan.blocks import make_plan
     from sweep.results.metadata import variable_attributes
 
-    values = _Values(model, spec, name)
+    values = _Values(problem, name)
     lengths = dict(zip(values.dims, values.shape, strict=True))
     encoding = {}
     if lengths:
@@ -136,7 +135,7 @@ def _variable(model: "Model", spec: "SweepSpec", name: str) -> xr.Variable:
         sides = make_plan(lengths, {name: values.dims}, itemsize=values.dtype.itemsize).block_shape
         cut = {dim: side for (dim, n), side in zip(lengths.items(), sides, strict=True) if side < n}
         encoding = {"preferred_chunks": cut} if cut else {}
-    return xr.Variable(values.dims, Lazy(values), variable_attributes(model, spec, name), encoding)
+    return xr.Variable(values.dims, Lazy(values), variable_attributes(problem, name), encoding)
 
 
 class _Values(BackendArray):
@@ -145,19 +144,18 @@ class _Values(BackendArray):
     It holds nothing of JAX, so that it can be pickled.
     """
 
-    def __init__(self, model: "Model", spec: "SweepSpec", name: str) -> None:
-        self._model, self._name = model, name
-        self._spec = spec.model_copy(update={"outputs": (name,)})
-        self.dims = model.variables(spec)[name]
-        self.shape = tuple(len(spec.axes[dim]) for dim in self.dims)
-        self.dtype = np.dtype(spec.dtype)
+    def __init__(self, problem: "Problem", name: str) -> None:
+        self._problem, self._name = problem.derived(outputs=(name,)), name
+        self.dims = problem.variables[name]
+        self.shape = tuple(len(problem.spec.axes[dim]) for dim in self.dims)
+        self.dtype = np.dtype(problem.spec.dtype)
 
     def __getitem__(self, key: ExplicitIndexer) -> np.ndarray:
         shape, cut = requested(key, self.shape)
         refuse_more_than_memory(self._name, shape, self.dtype)
         from sweep.engine.points import at
 
-        axes = [self._spec.axes[dim] for dim in self.dims]
+        axes = [self._problem.spec.axes[dim] for dim in self.dims]
         # Where there are more points than an axis has, its coordinate is computed once.
         most = min(math.prod(shape), LONG)
         held = [axis.coordinates() if len(axis) <= most else None for axis in axes]
@@ -166,4 +164,4 @@ class _Values(BackendArray):
             found = zip(self.dims, axes, held, cut(box), strict=True)
             return {dim: axis.at(i) if whole is None else whole[i] for dim, axis, whole, i in found}
 
-        return at(self._model, self._spec, self._name, shape, coordinates)
+        return at(self._problem, self._name, shape, coordinates)

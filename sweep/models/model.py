@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -192,16 +191,6 @@ class Model:
         Either way the bits do not depend on how the grid is cut.
         """
         return self.stages(spec) if self.stages else Stages((), apart(self.function))
-
-    def table_dims(self, spec: SweepSpec) -> tuple[tuple[str, ...], ...]:
-        """Name, for each table of stage 1, the axes of a spec that it spans."""
-        tables = self.stages(spec).tables if self.stages else ()
-        return tuple(tuple(name for name in spec.axes if name in signature(table).parameters) for table in tables)
-
-    def variables(self, spec: SweepSpec) -> dict[str, tuple[str, ...]]:
-        """Name, for each output of a spec, the axes that it depends on, in the order of the spec."""
-        needs = {name: self.output(name).parameters for name in spec.outputs}
-        return {name: tuple(axis for axis in spec.axes if axis in needs[name]) for name in spec.outputs}
 
     def resolve(self, spec: SweepSpec) -> SweepSpec:
         """Check a spec against this model and fill in the defaults.

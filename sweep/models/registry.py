@@ -1,22 +1,16 @@
-"""The equations shipped with the project, as models, and `load`, which checks a config against the one it names.
+"""The equations shipped with the project, as models.
 
 JAX comes in when a model is evaluated, not when it is described, so that `sweep describe` stays quick.
 """
 
-import warnings
 from dataclasses import replace
-from pathlib import Path
-from typing import get_args
 
-from sweep.config.spec import DType, SweepSpec, read
-from sweep.errors import SpecError, unknown
 from sweep.models.conventions import law_caveats
 from sweep.models.front_loading import FRONT_LOADING
 from sweep.models.model import Model, Output, Parameter
 from sweep.models.parameters import CALENDAR, DOUBLING_TIMES, FLEETS, LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
 from sweep.models.strategies import DELAYED_START, STRATEGIES
 from sweep.models.tables import INVERSES, forward_for, stages_for
-from sweep.models.uncertain import drawn
 
 _RUN = ("fleet_size", "time", "doubling_rate", "reference_fleet", "reference_years")
 _TARGET = ("target", "scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")
@@ -106,65 +100,3 @@ MODELS = {
         *(replace(model, caveats=law_caveats) for model in (STRATEGIES, DELAYED_START)),
     )
 }
-
-
-def model_of(spec: SweepSpec, model: Model | None = None) -> Model:
-    """Give the model of a spec, its uncertain parameters drawn.
-
-    Parameters
-    ----------
-    spec : SweepSpec
-        Resolved or not.
-    model : Model, optional
-        One of the user's, instead of the shipped one that the spec names.
-
-    Raises
-    ------
-    SpecError
-        One line, for a name that no shipped model has, or a distribution that its parameter cannot have.
-    """
-    if model is None:
-        if spec.model not in MODELS:
-            raise SpecError(unknown("model", spec.model, MODELS))
-        model = MODELS[spec.model]
-    return drawn(model, spec) if spec.distributions else model
-
-
-def load(path: str | Path, dtype: str | None = None) -> SweepSpec:
-    """Read a config and check it against the model it names.
-
-    Parameters
-    ----------
-    path : str or Path
-        A TOML file; README describes the format, configs/ has examples.
-    dtype : {"float32", "float64"}, optional
-        Precision of evaluation and storage, instead of the config's.
-
-    Returns
-    -------
-    SweepSpec
-        With the model's defaults filled in.
-
-    Raises
-    ------
-    SpecError
-        One line that names the file, the key, the value and what is allowed.
-
-    Warns
-    -----
-    UserWarning
-        For values that were probably meant in another unit or convention, and targets that are out of reach.
-    """
-    spec = read(path)
-    try:
-        if dtype is not None:
-            if dtype not in get_args(DType):
-                raise SpecError(f'dtype: must be "float32" or "float64", got "{dtype}"')
-            spec = spec.model_copy(update={"dtype": dtype})
-        model = model_of(spec)
-        resolved = model.resolve(spec)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
-    for caveat in model.all_caveats(resolved):
-        warnings.warn(f"{path}: {caveat}", UserWarning, stacklevel=2)
-    return resolved

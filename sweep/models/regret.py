@@ -14,6 +14,7 @@ from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Statistic
 from sweep.models.model import Model, Output, Stages
+from sweep.models.problem import Problem
 
 if TYPE_CHECKING:
     from jax import Array
@@ -23,35 +24,32 @@ if TYPE_CHECKING:
 _LEAST = "least"
 
 
-def with_regrets(
-    model: Model, spec: SweepSpec, evaluate: Callable[[Model, SweepSpec], xr.Dataset]
-) -> tuple[Model, SweepSpec]:
-    """Give a model with the regrets that the statistics of a spec are of, and the spec that names them.
+def with_regrets(problem: Problem, evaluate: Callable[[Problem], xr.Dataset]) -> Problem:
+    """Give a problem whose model has the regrets that its statistics are of, and whose spec names them.
 
     Parameters
     ----------
-    model : Model
-        Its uncertain parameters drawn.
-    spec : SweepSpec
-        Resolved against the model.
+    problem : Problem
+        Whose statistics may be of regrets.
     evaluate : callable
-        Runs a spec that is resolved against a model; called for each regret, when its first value is needed, for the
+        Runs a problem; called for each regret, when its first value is needed, for the
         least of the output among the choices. Those whose output is NaN are none.
     """
     regrets: dict[str, _Regret] = {}
     statistics: dict[str, Statistic] = {}
-    for key, statistic in spec.statistics.items():
+    for key, statistic in problem.spec.statistics.items():
         if statistic.regret is None:
             statistics[key] = statistic
             continue
         name = "_".join((statistic.output, "regret", *sorted(statistic.regret)))
-        regrets[name] = _Regret(name, model, spec, model.output(statistic.output), statistic.regret, evaluate)
+        regrets[name] = _Regret(name, problem, problem.model.output(statistic.output), statistic.regret, evaluate)
         statistics[key] = statistic.model_copy(update={"output": name})
     if not regrets:
-        return model, spec
+        return problem
     outputs = tuple(dict.fromkeys(name for statistic in statistics.values() for name in statistic.outputs))
-    derived = _with_outputs(model, [regret.described for regret in regrets.values()], tuple(regrets.values()), _excess)
-    return derived, spec.model_copy(update={"outputs": outputs, "statistics": statistics})
+    described = [regret.described for regret in regrets.values()]
+    model = _with_outputs(problem.model, described, tuple(regrets.values()), _excess)
+    return replace(problem, model=model).derived(outputs=outputs, statistics=statistics)
 
 
 class _Regret:
@@ -60,16 +58,15 @@ class _Regret:
     def __init__(
         self,
         name: str,
-        model: Model,
-        spec: SweepSpec,
+        problem: Problem,
         output: Output,
         choices: tuple[str, ...],
-        evaluate: Callable[[Model, SweepSpec], xr.Dataset],
+        evaluate: Callable[[Problem], xr.Dataset],
     ) -> None:
         self.name, self.output, self._choices = name, output, choices
-        self._model, self._spec, self._evaluate = model, spec, evaluate
-        kept = [dim for dim in spec.axes if dim in output.parameters and dim not in choices]
-        self._axes: dict[str, Axis] = {dim: spec.axes[dim] for dim in kept}
+        self._problem, self._evaluate = problem, evaluate
+        kept = [dim for dim in problem.spec.axes if dim in output.parameters and dim not in choices]
+        self._axes: dict[str, Axis] = {dim: problem.spec.axes[dim] for dim in kept}
         self.__signature__ = Signature([Argument(dim, Argument.KEYWORD_ONLY) for dim in kept])
 
     @property
@@ -80,11 +77,11 @@ class _Regret:
 
     @cached_property
     def _least(self) -> np.ndarray:
-        model = _with_outputs(self._model, [replace(self.output, name=self.name)], (self,), _possible)
-        over = tuple(dim for dim in self._spec.axes if dim in self._choices)
+        model = _with_outputs(self._problem.model, [replace(self.output, name=self.name)], (self,), _possible)
+        over = tuple(dim for dim in self._problem.spec.axes if dim in self._choices)
         least = Statistic(statistic="min", output=self.name, over=over)
-        spec = self._spec.model_copy(update={"outputs": (self.name,), "statistics": {_LEAST: least}})
-        return self._evaluate(model, spec)[_LEAST].transpose(*self._axes).values.astype(np.float64)
+        problem = replace(self._problem, model=model).derived(outputs=(self.name,), statistics={_LEAST: least})
+        return self._evaluate(problem)[_LEAST].transpose(*self._axes).values.astype(np.float64)
 
     def __call__(self, **given: np.ndarray) -> Mapping[str, np.ndarray]:
         places = []

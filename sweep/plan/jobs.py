@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.config.spec import SweepSpec
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, default_memory, make_plan
 from sweep.plan.passes import Pass, make_passes
 
@@ -40,8 +39,7 @@ class Job:
 
 
 def make_jobs(
-    model: Model,
-    spec: SweepSpec,
+    problem: Problem,
     memory: int | None,
     *,
     reserved: int = 0,
@@ -52,10 +50,8 @@ def make_jobs(
 
     Parameters
     ----------
-    model : Model
-        The model of the spec.
-    spec : SweepSpec
-        Resolved against it.
+    problem : Problem
+        What to evaluate.
     memory : int, optional
         Budget in bytes; :func:`~sweep.plan.blocks.default_memory` if not given.
     reserved : int
@@ -66,18 +62,18 @@ def make_jobs(
         Those of a store, to go on with it.
     """
     budget = ((default_memory() if memory is None else memory) - reserved) // devices
-    if spec.statistics:
-        passes = make_passes(spec, model, budget)
+    if problem.spec.statistics:
+        passes = make_passes(problem, budget)
         if plans is not None:
             passes = [replace(found, plan=plan) for found, plan in zip(passes, plans, strict=True)]
         return [Job(number, found.plan, found) for number, found in enumerate(passes)]
     if plans is None:
         plans = [
             make_plan(
-                spec.shape,
-                model.variables(spec),
-                itemsize=np.dtype(spec.dtype).itemsize,
-                tables=model.table_dims(spec),
+                problem.spec.shape,
+                problem.variables,
+                itemsize=np.dtype(problem.spec.dtype).itemsize,
+                tables=problem.table_dims,
                 memory=budget + reserved,
                 reserved=reserved,
             )

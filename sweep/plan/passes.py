@@ -13,9 +13,8 @@ from typing import Any
 
 from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec
-from sweep.config.statistic import Statistic
 from sweep.errors import SpecError
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, boxes_of, rows
 
 TILE = 2**17  # cells evaluated side by side: their running statistics stay in the cache
@@ -148,15 +147,13 @@ def tile_boxes(found: Pass, tile: Block, sides: tuple[int, ...]) -> list[tuple[t
     return boxes_of([ends[dim][0] for dim in found.kept], [ends[dim][1] for dim in found.kept], sides)
 
 
-def make_passes(spec: SweepSpec, model: Model, memory: int) -> tuple[Pass, ...]:
-    """Group the statistics of a resolved spec, those that are fed step by step first, and cut each group.
+def make_passes(problem: Problem, memory: int) -> tuple[Pass, ...]:
+    """Group the statistics of a problem, those that are fed step by step first, and cut each group.
 
     Parameters
     ----------
-    spec : SweepSpec
+    problem : Problem
         With statistics.
-    model : Model
-        Its model.
     memory : int
         Budget in bytes for a unit of work.
 
@@ -166,17 +163,17 @@ def make_passes(spec: SweepSpec, model: Model, memory: int) -> tuple[Pass, ...]:
         When not even a small tile fits the budget.
     """
     groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for name, statistic in spec.statistics.items():
-        shape = _depends(model, spec, statistic)
+    for name, statistic in problem.spec.statistics.items():
+        shape = problem.axes_of(*statistic.outputs)
         over = tuple(dim for dim in shape if dim in statistic.over)
         kind = ROWS if statistic.statistic in ROW_KINDS else RUNNING
         groups.setdefault((kind, shape, over), []).append(name)
     found = []
     for (kind, shape, over), names in sorted(groups.items(), reverse=True):
-        lengths = {dim: len(spec.axes[dim]) for dim in shape}
-        tables = [[dim for dim in table if dim in shape] for table in model.table_dims(spec)]
+        lengths = {dim: len(problem.spec.axes[dim]) for dim in shape}
+        tables = [[dim for dim in table if dim in shape] for table in problem.table_dims]
         make = _make_rows if kind == ROWS else _make_running
-        found.append(make(spec, tuple(names), lengths, over, tables, memory))
+        found.append(make(problem.spec, tuple(names), lengths, over, tables, memory))
     return tuple(found)
 
 
@@ -202,13 +199,14 @@ def result_names(spec: SweepSpec) -> list[str]:
     return names or list(spec.outputs)
 
 
-def result_axes(model: Model, spec: SweepSpec) -> dict[str, Axis]:
+def result_axes(problem: Problem) -> dict[str, Axis]:
     """Axes of the result: those of the sweep that a variable keeps, those of quantiles and those of bins (middles)."""
+    spec = problem.spec
     if not spec.statistics:
         return dict(spec.axes)
     kept: set[str] = set()
     for statistic in spec.statistics.values():
-        kept |= set(_depends(model, spec, statistic)) - set(statistic.over)
+        kept |= set(problem.axes_of(*statistic.outputs)) - set(statistic.over)
     found = {dim: axis for dim, axis in spec.axes.items() if dim in kept}
     for name, statistic in spec.statistics.items():
         if statistic.probabilities:
@@ -230,12 +228,6 @@ def result_dtype(spec: SweepSpec, variable: str) -> str:
         return spec.dtype
     statistic = spec.statistics.get(variable)
     return "float64" if statistic is None or statistic.statistic == "histogram" else spec.dtype
-
-
-def _depends(model: Model, spec: SweepSpec, statistic: Statistic) -> tuple[str, ...]:
-    """Axes that the outputs of a statistic depend on, in the order of the spec."""
-    needs = {name for output in statistic.outputs for name in model.output(output).parameters}
-    return tuple(dim for dim in spec.axes if dim in needs)
 
 
 def _make_running(

@@ -12,7 +12,7 @@ from sweep.config.reference import RUNS
 from sweep.config.spec import SweepSpec
 from sweep.models.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
 from sweep.models.model import Model
-from sweep.models.registry import MODELS
+from sweep.models.problem import Problem
 from sweep.models.tables import INVERSES
 
 SHOWN, ALL = 5, 7  # values of an axis, from the first to the last; all of one that has no more than so many
@@ -84,12 +84,12 @@ def laws_of(spec: SweepSpec, middle: Mapping[str, float]) -> list[Law]:
     return [Law(spec.loss or "", exponent, share, source), *others]
 
 
-def answers(spec: SweepSpec) -> tuple[list[Law], list[Answers]]:
+def answers(problem: Problem) -> tuple[list[Law], list[Answers]]:
     """Answer the targets of a sweep at a few places, under its own law and under the published ones beside it.
 
     Parameters
     ----------
-    spec : SweepSpec
+    problem : Problem
         From :func:`sweep.load`.
 
     Returns
@@ -99,13 +99,13 @@ def answers(spec: SweepSpec) -> tuple[list[Law], list[Answers]]:
     answers : list of Answers
         One for each output that answers a target and each axis it depends on.
     """
+    model, spec = problem.source, problem.spec
     asked = [name for name in INVERSES if name in spec.outputs]
     if not asked or spec.loss is None:
         return [], []
-    model = MODELS[spec.model]
-    middle = _middle(model, spec)
+    middle = _middle(problem)
     laws = laws_of(spec, middle)
-    places = [(name, axis) for name in asked for axis in _axes(model, spec, name)]
+    places = [(name, axis) for name in asked for axis in _axes(problem, name)]
     rows = [
         {**middle, axis: float(value), **({} if law is laws[0] else _numbers(law))}
         for _, axis in places
@@ -118,29 +118,32 @@ def answers(spec: SweepSpec) -> tuple[list[Law], list[Answers]]:
     result = []
     for name, axis in places:
         mine = [next(chunks) for _ in laws]
-        at = {n: middle[n] for n in _swept(model, spec, name) if n != axis}
+        at = {n: middle[n] for n in _swept(problem, name) if n != axis}
         reasons = [[_reason(name, *cell) for cell in zip(r, c[name], c["least"], strict=True)] for r, c in mine]
         result.append(Answers(name, axis, at, _picked(spec, axis), [c[name] for _, c in mine], reasons))
     return laws, result
 
 
-def _middle(model: Model, spec: SweepSpec) -> dict[str, float]:
+def _middle(problem: Problem) -> dict[str, float]:
     """Every parameter at its value or in the middle of what is swept; NaN where there is none."""
-    values = {p.name: math.nan if p.default is None else p.default for p in model.parameters}
+    spec = problem.spec
+    values = {p.name: math.nan if p.default is None else p.default for p in problem.source.parameters}
     values |= {name: fixed.value for name, fixed in spec.fixed.items() if name in values}
     values |= {name: distribution.middle() for name, distribution in spec.distributions.items()}
     picked = {name: axis.at(np.array([len(axis) // 2]))[0] for name, axis in spec.axes.items() if name in values}
     return values | {name: float(value) for name, value in picked.items()}
 
 
-def _swept(model: Model, spec: SweepSpec, name: str) -> list[str]:
+def _swept(problem: Problem, name: str) -> list[str]:
     """Axes and uncertain parameters that an output depends on."""
-    return [n for n in (*spec.axes, *spec.distributions) if n in model.output(name).parameters]
+    needs = problem.source.output(name).parameters
+    return [n for n in (*problem.spec.axes, *problem.spec.distributions) if n in needs]
 
 
-def _axes(model: Model, spec: SweepSpec, name: str) -> list[str]:
+def _axes(problem: Problem, name: str) -> list[str]:
     """Axes along which an output is answered; the target alone where it depends on none."""
-    return [n for n in spec.axes if n in model.output(name).parameters and n not in DRAWN] or ["target"]
+    needs = problem.source.output(name).parameters
+    return [n for n in problem.spec.axes if n in needs and n not in DRAWN] or ["target"]
 
 
 def _picked(spec: SweepSpec, axis: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import xarray as xr
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import conditions_of
 from sweep.engine import points
+from sweep.models.problem import Problem
 from sweep.models.registry import MODELS
 
 MOST = 2**17  # points, enough for a smooth density
@@ -42,7 +43,9 @@ def behind(dataset: xr.Dataset, objectives: list[str]) -> xr.Dataset | None:
     at = {dim: spec.axes[dim].at(index) for dim, index in zip(shape, _spread(tuple(shape.values())), strict=True)}
     conditions = conditions_of(dataset.attrs["where"]) if dataset.attrs["where"] != "none" else ()
     names = dict.fromkeys((*objectives, *(condition.output for condition in conditions)))
-    values = {name: at[name] if name in at else _evaluated(spec, name, at) for name in names}
+    names_of_outputs = (name for name in names if name not in at)
+    problem = Problem.of(spec.model_copy(update={"outputs": tuple(dict.fromkeys((*spec.outputs, *names_of_outputs)))}))
+    values = {name: at[name] if name in at else _evaluated(problem, name, at) for name in names}
     kept = np.logical_and.reduce([np.isfinite(values[name]) for name in objectives])
     for name, sign, bound in conditions:
         kept &= SIGNS[sign](values[name].astype(np.float64), bound)
@@ -70,10 +73,8 @@ def _spread(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     return tuple(np.floor((0.5 + number * root**-k) % 1.0 * n).astype(np.int64) for k, n in enumerate(shape, 1))
 
 
-def _evaluated(spec: SweepSpec, name: str, at: dict[str, np.ndarray]) -> np.ndarray:
-    model = MODELS[spec.model]
-    spec = model.resolve(spec.model_copy(update={"outputs": tuple(dict.fromkeys((*spec.outputs, name)))}))
-    needs = model.output(name).parameters
+def _evaluated(problem: Problem, name: str, at: dict[str, np.ndarray]) -> np.ndarray:
+    needs = problem.axes_of(name)
     here = {dim: values for dim, values in at.items() if dim in needs}
     length = len(next(iter(at.values())))
-    return points.at(model, spec, name, (length,), lambda box: {dim: values[box] for dim, values in here.items()})
+    return points.at(problem, name, (length,), lambda box: {dim: values[box] for dim, values in here.items()})

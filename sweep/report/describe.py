@@ -12,9 +12,9 @@ import numpy as np
 
 from sweep.config.axis import Axis
 from sweep.config.distribution import DRAW, DRAWN
-from sweep.config.spec import SweepSpec
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Plan
 from sweep.plan.jobs import Job
 from sweep.results.metadata import named_reference, reference_of, statistic_of, variable_attributes
@@ -39,39 +39,37 @@ BELOW_ONE = (
 MOST_FAULTS = 100
 
 
-def describe_sweep(spec: SweepSpec, model: Model, jobs: Sequence[Job], memory: int) -> Iterator[str]:
+def describe_sweep(problem: Problem, jobs: Sequence[Job], memory: int) -> Iterator[str]:
     """Everything known of a sweep before it runs.
 
     Parameters
     ----------
-    spec : SweepSpec
-        Resolved against the model.
-    model : Model
-        The model it names.
+    problem : Problem
+        The sweep.
     jobs : sequence of Job
         Of a run into a store.
     memory : int
         Budget in bytes, half of which a result in memory may take.
     """
+    model, spec = problem.model, problem.spec
     yield from _facts(
         [
             ("config", spec.path),
             ("title", spec.title),
-            ("model", f"{model.name}, fingerprint {spec.fingerprint()}"),
+            ("model", f"{model.name}, fingerprint {problem.fingerprint}"),
             ("equation", model.equation),
             ("source", model.source),
             ("assumes", model.assumptions),
             ("loss", spec.loss or ""),
-            ("reference", reference_of(model, spec)),
+            ("reference", reference_of(problem)),
         ]
     )
-    needed = {name for output in spec.outputs for name in model.output(output).parameters}
-    yield from ("", "parameters", *_table(_parameter_rows(spec, model, needed)))
-    idle = [name for name in spec.fixed if name not in needed]
+    yield from ("", "parameters", *_table(_parameter_rows(problem)))
+    idle = [name for name in spec.fixed if name not in problem.needed]
     if idle:
         yield f"  not needed by these outputs: {', '.join(idle)}"
     if spec.statistics:
-        rows = sorted(row for job in jobs for row in _statistic_rows(spec, model, job))
+        rows = sorted(row for job in jobs for row in _statistic_rows(problem, job))
         yield from ("", "statistics", *_table(row[1:] for row in rows), "")
     else:
         yield from ("", "outputs", *_table(_output_rows(jobs[0].plan, model, spec.dtype)), "")
@@ -401,18 +399,19 @@ def in_bytes(number: int) -> str:
     return f"{number / 1000**power:.3g} {' kMGTPE'[power]}B"
 
 
-def _parameter_rows(spec: SweepSpec, model: Model, needed: set[str]) -> Iterator[tuple[str, ...]]:
+def _parameter_rows(problem: Problem) -> Iterator[tuple[str, ...]]:
     """Axes in the order of the file, then the values that are held."""
+    spec = problem.spec
     for name, axis in spec.axes.items():
         if name == DRAW and spec.distributions:
             yield name, str(spec.draws), "", ""
         elif name not in DRAWN or not spec.distributions:
-            yield name, _span(axis), _unit(model.parameter(name).unit), axis.source
+            yield name, _span(axis), _unit(problem.model.parameter(name).unit), axis.source
     for name, distribution in spec.distributions.items():
-        yield name, str(distribution), _unit(model.output(name).unit), distribution.source
+        yield name, str(distribution), _unit(problem.model.output(name).unit), distribution.source
     for name, fixed in spec.fixed.items():
-        if name in needed:
-            yield name, f"{fixed.value:.8g}", _unit(model.parameter(name).unit), fixed.source
+        if name in problem.needed:
+            yield name, f"{fixed.value:.8g}", _unit(problem.model.parameter(name).unit), fixed.source
 
 
 def _output_rows(plan: Plan, model: Model, dtype: str) -> Iterator[tuple[str, ...]]:
@@ -422,14 +421,14 @@ def _output_rows(plan: Plan, model: Model, dtype: str) -> Iterator[tuple[str, ..
         yield name, _shape(dims, lengths), f"{dtype}, {size}", _unit(model.output(name).unit)
 
 
-def _statistic_rows(spec: SweepSpec, model: Model, job: Job) -> Iterator[tuple[int, str, str, str, str]]:
+def _statistic_rows(problem: Problem, job: Job) -> Iterator[tuple[int, str, str, str, str]]:
     """Position in the file, name, what it is, shape and unit of each variable of a job."""
-    order = list(spec.statistics)
+    order = list(problem.spec.statistics)
     for name, dims in job.plan.variables.items():
-        attributes = variable_attributes(model, spec, name)
+        attributes = variable_attributes(problem, name)
         what = f"{attributes['long_name']}, over {', '.join(job.reduces.over)}"
         yield (
-            order.index(statistic_of(spec, name)),
+            order.index(statistic_of(problem.spec, name)),
             name,
             what,
             _shape(dims, job.plan.lengths(name)),

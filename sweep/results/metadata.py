@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config import reference
 from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.passes import QUANTILE
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ METHODS = {
 LIBRARIES = ("relative-loss-sweep", "jax", "jaxlib", "numpy")
 
 
-def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, Any]:
+def dataset_attributes(problem: Problem, device: str) -> dict[str, Any]:
     """Attributes of the dataset: plain strings and numbers, the same for every run of one sweep on one machine."""
+    model, spec = problem.model, problem.spec
     attributes = {
         "Conventions": "CF-1.11",
         "title": spec.title or f"{model.name} sweep over {', '.join(spec.axes)}",
@@ -40,15 +41,15 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
         "equation": model.equation,
         "references": model.source,
         "assumptions": model.assumptions,
-        **({"reference": text} if (text := reference_of(model, spec)) else {}),
-        "caveats": "; ".join(model.all_caveats(spec)) or "none",
+        **({"reference": text} if (text := reference_of(problem)) else {}),
+        "caveats": "; ".join(problem.caveats) or "none",
         "fixed": "; ".join(
             f"{name} = {fixed.value:.10g} {model.parameter(name).unit}" + (f" ({fixed.source})" if fixed.source else "")
             for name, fixed in spec.fixed.items()
         ),
-        **({} if not spec.distributions else {"distributions": _uncertain(model, spec), "draws": str(spec.draws)}),
+        **({} if not spec.distributions else {"distributions": _uncertain(problem), "draws": str(spec.draws)}),
         "spec": json.dumps(spec.canonical()),
-        "fingerprint": spec.fingerprint(),
+        "fingerprint": problem.fingerprint,
         "dtype": spec.dtype,
         "device": device,
         **{f"version_{name.replace('-', '_')}": number for name, number in versions().items()},
@@ -58,18 +59,16 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
     return attributes
 
 
-def reference_of(model: Model, spec: SweepSpec) -> str:
+def reference_of(problem: Problem) -> str:
     """Say from which run a sweep counts, "own: 50,000 accelerators for 1 year"; "" where no output depends on one.
 
     Parameters
     ----------
-    model : Model
-        Its uncertain parameters drawn.
-    spec : SweepSpec
-        Resolved against it.
+    problem : Problem
+        The sweep.
     """
-    needed = {name for output in spec.outputs for name in model.output(output).parameters}
-    if not (needed | set(spec.distributions)) & set(reference.PARAMETERS):
+    spec = problem.spec
+    if not (problem.needed | set(spec.distributions)) & set(reference.PARAMETERS):
         return ""
     run = None if spec.reference is None else reference.run_of(spec.reference)
     if run is not None:
@@ -94,36 +93,37 @@ def _amount(spec: SweepSpec, name: str) -> str:
     return f"({spec.distributions[name]})" if name in spec.distributions else ""
 
 
-def _uncertain(model: Model, spec: SweepSpec) -> str:
+def _uncertain(problem: Problem) -> str:
     """Say how each uncertain parameter is distributed, its unit and its source."""
     found = []
-    for name, distribution in spec.distributions.items():
-        unit = model.output(name).unit
+    for name, distribution in problem.spec.distributions.items():
+        unit = problem.model.output(name).unit
         text = f"{name}: {distribution}" + (f" {unit}" if unit != "1" else "")
         found.append(text + (f" ({distribution.source})" if distribution.source else ""))
     return "; ".join(found)
 
 
-def variable_attributes(model: Model, spec: SweepSpec, name: str) -> dict[str, Any]:
+def variable_attributes(problem: Problem, name: str) -> dict[str, Any]:
     """CF attributes of one variable of the result: an output, a coordinate or a statistic."""
+    spec = problem.spec
     if name in spec.axes:
-        parameter, axis = model.parameter(name), spec.axes[name]
+        parameter, axis = problem.model.parameter(name), spec.axes[name]
         attributes = {"long_name": parameter.long_name, "units": parameter.unit}
         attributes["spacing"] = (axis.spacing or "linear") if axis.values is None else "listed"
         return attributes | ({"source": axis.source} if axis.source else {})
     if not spec.statistics:
-        output = model.output(name)
+        output = problem.model.output(name)
         return {"long_name": output.long_name, "units": output.unit}
     if name == QUANTILE:
         return {"long_name": "probability of not exceeding the quantile", "units": "1", "spacing": "listed"}
     for key, statistic in spec.statistics.items():
         if name == f"{key}_bin":
-            output = model.output(statistic.output)
+            output = problem.model.output(statistic.output)
             edges = [float(edge) for edge in statistic.edges.coordinates()]
             text = f"middle of a bin of {output.long_name}; attribute edges has the ends"
             return {"long_name": text, "units": output.unit, "spacing": "listed", "edges": edges}
     key = statistic_of(spec, name)
-    return _of_statistic(model, spec, key, name.removeprefix(key).removeprefix("_"))
+    return _of_statistic(problem, key, name.removeprefix(key).removeprefix("_"))
 
 
 def statistic_of(spec: SweepSpec, variable: str) -> str:
@@ -133,13 +133,13 @@ def statistic_of(spec: SweepSpec, variable: str) -> str:
     return next(key for key in spec.statistics if variable in {f"{key}_{dim}" for dim in spec.axes})
 
 
-def _of_statistic(model: Model, spec: SweepSpec, key: str, dim: str) -> dict[str, Any]:
+def _of_statistic(problem: Problem, key: str, dim: str) -> dict[str, Any]:
     """Attributes of a statistic, or of where along an axis its extreme is."""
-    statistic = spec.statistics[key]
+    statistic = problem.spec.statistics[key]
     kind = statistic.statistic
-    over = [axis for axis in spec.axes if axis in statistic.over]
-    reduced = math.prod(len(spec.axes[axis]) for axis in over)
-    output = model.output(statistic.outputs[0])
+    over = [axis for axis in problem.spec.axes if axis in statistic.over]
+    reduced = math.prod(len(problem.spec.axes[axis]) for axis in over)
+    output = problem.model.output(statistic.outputs[0])
     what, unit, method, words = output.long_name, output.unit, kind, kind
     if kind in METHODS:
         method, words = METHODS[kind]
@@ -150,25 +150,25 @@ def _of_statistic(model: Model, spec: SweepSpec, key: str, dim: str) -> dict[str
     elif kind == "histogram":
         unit = "1"
     elif dim:
-        words, unit = f"{dim} at the {words}", model.parameter(dim).unit
+        words, unit = f"{dim} at the {words}", problem.model.parameter(dim).unit
     attributes = {
         "long_name": f"{words} of {what}",
         "units": unit,
         "cell_methods": f"{' '.join(f'{axis}:' for axis in over)} {method}",
         "outputs": ", ".join(statistic.outputs),
         "reduced_points": reduced,
-        "reduced": "; ".join(_span(model, spec, axis) for axis in over),
+        "reduced": "; ".join(_span(problem, axis) for axis in over),
     }
     if kind == "quantiles":
         attributes["method"] = "exact order statistics, interpolated linearly (Hyndman and Fan 1996, type 7)"
     return attributes
 
 
-def _span(model: Model, spec: SweepSpec, name: str) -> str:
+def _span(problem: Problem, name: str) -> str:
     """Describe an axis that is reduced: its range, spacing, unit and source."""
-    axis, unit = spec.axes[name], model.parameter(name).unit
-    if name in DRAWN and spec.distributions:
-        return f"{name}: {len(axis)} of {', '.join(spec.distributions)}"
+    axis, unit = problem.spec.axes[name], problem.model.parameter(name).unit
+    if name in DRAWN and problem.spec.distributions:
+        return f"{name}: {len(axis)} of {', '.join(problem.spec.distributions)}"
     spacing = "listed" if axis.values is not None else "log-spaced" if axis.is_log else "evenly spaced"
     low, high = axis.bounds()
     text = f"{name} = {low:.10g} to {high:.10g} {unit}, {len(axis)} {spacing}, each counting alike"

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.config.axis import Axis
-from sweep.config.spec import SweepSpec, differences
+from sweep.config.spec import differences
 from sweep.errors import StoreError
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.passes import QUANTILE, middles, result_axes, result_dtype
 from sweep.results import lock
@@ -72,17 +72,17 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def finished(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
+def finished(path: Path, problem: Problem, device: str) -> bool:
     """Whether a store holds the whole of this sweep, marked as complete and undamaged: nothing is to be written."""
     if not path.exists() or not attributes(path)["complete"]:
         return False
     damage = list(faults(path))
-    refuse_other(path, model, spec, device, whole=not _of_values(path, damage))
+    refuse_other(path, problem, device, whole=not _of_values(path, damage))
     _warn_of_no_checksums(path)
-    return not damage and not any(_wrong_coordinates(path, result_axes(model, spec)))
+    return not damage and not any(_wrong_coordinates(path, result_axes(problem)))
 
 
-def place(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: bool) -> tuple[Path, bool]:
+def place(path: Path, problem: Problem, device: str, *, overwrite: bool) -> tuple[Path, bool]:
     """Where to write a store that is to be at `path` in the end, and whether to go on with what is there.
 
     A store that cannot be gone on with is to be kept until the one that replaces it is complete, which is written
@@ -96,7 +96,7 @@ def place(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: 
     fresh = _replacement(path)
     if not path.exists():
         # Of a replacement whose original is gone, what is of this sweep is as good as a store.
-        if _goes_on(fresh, model, spec, device):
+        if _goes_on(fresh, problem, device):
             with _io(path):
                 fresh.rename(path)
             return path, True
@@ -104,12 +104,12 @@ def place(path: Path, model: Model, spec: SweepSpec, device: str, *, overwrite: 
         return path, False
     if not overwrite:
         whole = attributes(path)["complete"] and not _of_values(path, faults(path))
-        refuse_other(path, model, spec, device, whole=whole)
+        refuse_other(path, problem, device, whole=whole)
         _warn_of_no_checksums(path)
         return path, True
-    if not attributes(path)["complete"] and _goes_on(path, model, spec, device):
+    if not attributes(path)["complete"] and _goes_on(path, problem, device):
         return path, True
-    if _goes_on(fresh, model, spec, device):
+    if _goes_on(fresh, problem, device):
         return fresh, True
     remove(fresh)
     return fresh, False
@@ -127,9 +127,9 @@ def _warn_of_no_checksums(path: Path) -> None:
         warnings.warn(f"{path}: {message}", UserWarning, stacklevel=5)
 
 
-def _goes_on(path: Path, model: Model, spec: SweepSpec, device: str) -> bool:
+def _goes_on(path: Path, problem: Problem, device: str) -> bool:
     try:
-        refuse_other(path, model, spec, device, whole=False)
+        refuse_other(path, problem, device, whole=False)
         plans_of(path)
     except StoreError:
         return False
@@ -163,7 +163,7 @@ def _end_replacing(path: Path) -> None:
         remove(old)
 
 
-def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str, *, whole: bool) -> None:
+def refuse_other(path: Path, problem: Problem, device: str, *, whole: bool) -> None:
     """Refuse a store of another sweep, or one that is not whole and whose bits this machine may not give.
 
     Raises
@@ -173,9 +173,9 @@ def refuse_other(path: Path, model: Model, spec: SweepSpec, device: str, *, whol
     """
     there = attributes(path)
     advice = "use another path or --overwrite"
-    for difference in differences(spec.canonical(), json.loads(there["spec"])):
+    for difference in differences(problem.spec.canonical(), json.loads(there["spec"])):
         raise StoreError(f"{path}: holds a different sweep: {difference}; {advice}")
-    here = dataset_attributes(model, spec, device)
+    here = dataset_attributes(problem, device)
     keys = ["equation"]
     if not whole:
         keys += ["device", *(key for key in here if key.startswith("version_"))]
@@ -217,12 +217,12 @@ def faults(path: Path, look: Callable[[], None] = lambda: None) -> Iterator[tupl
                 yield shards.file(position), fault
 
 
-def create(path: Path, model: Model, spec: SweepSpec, plans: Sequence[Plan], device: str) -> None:
+def create(path: Path, problem: Problem, plans: Sequence[Plan], device: str) -> None:
     """Write the metadata and coordinates of a store; it appears at `path`, where nothing is, whole or not at all."""
     fresh = beside(path, secrets.token_hex(4))
     with _io(path):
         try:
-            _write_template(fresh, model, spec, plans, device)
+            _write_template(fresh, problem, plans, device)
             for folder, _, files in os.walk(fresh):
                 for name in [*files, "."]:
                     _sync(Path(folder, name))
@@ -232,12 +232,12 @@ def create(path: Path, model: Model, spec: SweepSpec, plans: Sequence[Plan], dev
             remove(fresh)
 
 
-def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[Plan], device: str) -> None:
+def _write_template(path: Path, problem: Problem, plans: Sequence[Plan], device: str) -> None:
     import zarr
 
-    described = {**dataset_attributes(model, spec, device), "complete": False}
+    described = {**dataset_attributes(problem, device), "complete": False}
     cuts = [{"blocks": list(plan.block_shape), "chunks": list(plan.chunk_shape)} for plan in plans]
-    if spec.statistics:
+    if problem.spec.statistics:
         held = [{"axes": list(plan.shape), "variables": list(plan.variables)} for plan in plans]
         described["passes"] = [names | cut for names, cut in zip(held, cuts, strict=True)]
     else:
@@ -248,7 +248,7 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[P
         "compressors": [zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
         "fill_value": math.nan,
     }
-    axes = result_axes(model, spec)
+    axes = result_axes(problem)
     for name, axis in axes.items():
         side = (min(len(axis), COORDINATE_CHUNK),)
         group.create_array(
@@ -258,18 +258,18 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[P
             shards=side,
             chunks=side,
             dimension_names=(name,),
-            attributes=variable_attributes(model, spec, name),
+            attributes=variable_attributes(problem, name),
             **encoded,
         )
     for plan, name, dims in ((each, *item) for each in plans for item in each.variables.items()):
         group.create_array(
             name,
             shape=plan.lengths(name),
-            dtype=result_dtype(spec, name),
+            dtype=result_dtype(problem.spec, name),
             shards=plan.along(name, plan.block_shape),
             chunks=plan.along(name, plan.chunk_shape),
             dimension_names=dims,
-            attributes=variable_attributes(model, spec, name),
+            attributes=variable_attributes(problem, name),
             **encoded,
         )
     with warnings.catch_warnings():
@@ -283,7 +283,7 @@ def _write_template(path: Path, model: Model, spec: SweepSpec, plans: Sequence[P
             encoder.write(position, _coordinates(axis, shards[name], position))
 
 
-def mend(path: Path, model: Model, spec: SweepSpec) -> None:
+def mend(path: Path, problem: Problem) -> None:
     """Write coordinates again that are missing or wrong, which follow from the spec; remove shards that are damaged."""
     shards = shards_of(path)
     with _io(path):
@@ -292,7 +292,7 @@ def mend(path: Path, model: Model, spec: SweepSpec) -> None:
         for file, fault in faults(path):
             if fault == "damaged":
                 remove(file)
-        axes = result_axes(model, spec)
+        axes = result_axes(problem)
         for name, position in _wrong_coordinates(path, axes):
             _Encoder(shards[name]).write(position, _coordinates(axes[name], shards[name], position))
 

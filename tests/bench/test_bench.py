@@ -230,7 +230,7 @@ def test_sides_of_are_about_the_points_and_divide_over_devices(points, devices):
     ],
 )
 def test_coordinates_are_numbers_of_float32(output, names):
-    for axis in workloads.make_spec(dict.fromkeys(names, 37), output, "float32").axes.values():
+    for axis in workloads.make_problem(dict.fromkeys(names, 37), output, "float32").spec.axes.values():
         np.testing.assert_array_equal(axis.coordinates(), axis.coordinates().astype(np.float32))
 
 

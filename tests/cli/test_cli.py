@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 import sweep as library
 from sweep.cli.main import main
 from sweep.engine.loop import Progress
-from sweep.models import registry
+from sweep.models import problem, registry
 from sweep.models.model import Domain, Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 
@@ -370,7 +370,7 @@ def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.M
     def broken(path: Path, dtype: str | None) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(registry, "load", broken)
+    monkeypatch.setattr(problem, "load", broken)
     with pytest.raises(ValueError, match="a bug"):
         sweep("describe", good)
 
@@ -379,7 +379,7 @@ def test_main_names_the_file_of_an_error_of_the_system(good: Path, monkeypatch: 
     def full(path: Path, dtype: str | None) -> None:
         raise OSError(28, "No space left on device", "out.zarr")
 
-    monkeypatch.setattr(registry, "load", full)
+    monkeypatch.setattr(problem, "load", full)
     assert_refused(sweep("describe", good), "out.zarr: No space left on device")
 
 
@@ -772,7 +772,7 @@ def test_main_stops_in_one_line_anywhere_else(good: Path, monkeypatch: pytest.Mo
     def interrupted(path: Path, dtype: str | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(registry, "load", interrupted)
+    monkeypatch.setattr(problem, "load", interrupted)
     result = sweep("describe", good)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "stopped\n")
 

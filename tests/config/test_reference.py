@@ -12,7 +12,8 @@ import sweep
 from sweep.cli.main import main
 from sweep.config.reference import PARAMETERS, RUNS
 from sweep.models.model import Model, Output, Parameter
-from sweep.models.registry import MODELS, model_of
+from sweep.models.problem import Problem
+from sweep.models.registry import MODELS
 from sweep.report.discovery_figure import plot_regions
 from sweep.report.figures import plot
 from sweep.report.frontier_figure import plot_frontier
@@ -43,16 +44,16 @@ def spec_of(model, output, **changes):
 
 
 def resolved(spec):
-    return model_of(spec).resolve(spec)
+    return Problem.of(spec)
 
 
 @pytest.mark.parametrize(("model", "output"), EVERY_OUTPUT)
 def test_reference_is_asked_for_exactly_where_an_output_depends_on_it(model, output):
     needs = [name for name in PARAMETERS if name in MODELS[model].output(output).parameters]
     if not needs:
-        spec = resolved(spec_of(model, output))
-        assert reference_of(MODELS[model], spec) == ""
-        assert not set(PARAMETERS) & set(spec.fixed)
+        problem = resolved(spec_of(model, output))
+        assert reference_of(problem) == ""
+        assert not set(PARAMETERS) & set(problem.spec.fixed)
         return
     known = " and ".join(name for name in PARAMETERS if name in {p.name for p in MODELS[model].parameters})
     user = output if MODELS[model].function is not None else MODELS[model].outputs[0].name
@@ -91,19 +92,20 @@ def test_reference_is_asked_for_before_a_store_is_written(tmp_path):
 @pytest.mark.parametrize(("model", "output"), DEPENDENT)
 def test_named_run_gives_its_numbers_with_their_sources(model, output, name):
     run, names = RUNS[name], [p.name for p in MODELS[model].parameters]
-    spec = resolved(spec_of(model, output, reference=name))
+    problem = resolved(spec_of(model, output, reference=name))
+    spec = problem.spec
     right = {"reference_fleet": run.fleet, "reference_years": run.hours / 8766}
     right = {key: value for key, value in right.items() if key in names}
     assert {key: spec.fixed[key].value for key in PARAMETERS if key in spec.fixed} == right
     assert all(run.title in spec.fixed[key].source for key in right)
-    written = dataset_attributes(MODELS[model], spec, "cpu")
+    written = dataset_attributes(problem, "cpu")
     assert written["reference"] == str(run)
     assert all(f"{key} = {value:.10g} " in written["fixed"] for key, value in right.items())
     # What is resolved stays as it is, and differs in nothing that decides a number from one's own numbers.
-    assert resolved(spec) == spec == resolved(sweep.SweepSpec(**dict(spec)))
+    assert resolved(spec).spec == spec == resolved(sweep.SweepSpec(**dict(spec))).spec
     own = resolved(spec_of(model, output, fixed=right))
-    assert own.fingerprint() == spec.fingerprint()
-    assert reference_of(MODELS[model], own).startswith("own: ")
+    assert own.fingerprint == problem.fingerprint
+    assert reference_of(own).startswith("own: ")
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -171,12 +173,12 @@ OWN = {
 def test_own_numbers_are_fixed_swept_or_uncertain(case, reference):
     given, sentence = OWN[case]
     spec = spec_of("relative_loss", "relative_loss", reference=reference, **given)
-    assert dataset_attributes(model_of(spec), resolved(spec), "cpu")["reference"] == sentence
+    assert dataset_attributes(resolved(spec), "cpu")["reference"] == sentence
 
 
 def test_own_reference_of_a_split_is_counted_in_fleets():
-    spec = resolved(spec_of("front_loading", "objective", fixed={"reference_years": 0.25}))
-    assert reference_of(MODELS["front_loading"], spec) == "own: the reference fleet for 0.25 years"
+    problem = resolved(spec_of("front_loading", "objective", fixed={"reference_years": 0.25}))
+    assert reference_of(problem) == "own: the reference fleet for 0.25 years"
 
 
 def model_with(*names, default=None):

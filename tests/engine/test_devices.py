@@ -118,9 +118,8 @@ def test_store_of_eight_devices_goes_on_on_one(name: str, made: Path, tmp_path: 
 
 
 def test_eight_devices_share_many_blocks() -> None:
-    from sweep.models.registry import RELATIVE_LOSS
+    from sweep.models.problem import Problem
     from sweep.plan.jobs import make_jobs
 
-    spec = RELATIVE_LOSS.resolve(specs()["grid_float32"])
-    (job,) = make_jobs(RELATIVE_LOSS, spec, BUDGET, devices=DEVICES)
+    (job,) = make_jobs(Problem.of(specs()["grid_float32"]), BUDGET, devices=DEVICES)
     assert len(job.plan) > DEVICES and len(job.plan) % DEVICES

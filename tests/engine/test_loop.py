@@ -17,6 +17,7 @@ import zarr
 
 import sweep
 from sweep.engine import evaluate
+from sweep.models.problem import Problem
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.jobs import make_jobs
 from sweep.results import manifest
@@ -94,7 +95,7 @@ def test_run_has_the_same_bits_whatever_the_blocks(dtype):
     spec = make_spec((*FORWARD, *COSTS), dtype=dtype)
     whole = sweep.run(spec)
     for memory in (80_000_000, 100_000_000):
-        assert len(make_jobs(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory - 10_000_000)[0].plan) > 1
+        assert len(make_jobs(Problem.of(spec), memory - 10_000_000)[0].plan) > 1
         xr.testing.assert_identical(whole, sweep.run(spec, memory=memory))
 
 
@@ -103,7 +104,7 @@ def test_run_of_inverses_has_the_same_bits_whatever_the_blocks(dtype):
     axes = AXES | {"target": {"start": 0.3, "stop": 0.99, "num": 37}, "time": {"start": 0.5, "stop": 20.0, "num": 75}}
     spec = make_spec(("time_to_target", "fleet_for_target", "rate_for_target"), axes=axes, dtype=dtype)
     memory = 75_000_000
-    assert len(make_jobs(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory)[0].plan) > 1
+    assert len(make_jobs(Problem.of(spec), memory)[0].plan) > 1
     xr.testing.assert_identical(sweep.run(spec), sweep.run(spec, memory=memory))
 
 

@@ -24,7 +24,7 @@ from sweep.cli.main import main
 from sweep.config.statistic import Statistic
 from sweep.engine import evaluate, loop, running
 from sweep.models.model import Model, Output, Parameter
-from sweep.models.registry import RELATIVE_LOSS
+from sweep.models.problem import Problem
 from sweep.plan import passes
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.plan.jobs import make_jobs
@@ -207,7 +207,7 @@ def test_run_of_every_statistic_is_right_however_the_points_are_laid(layout, dty
     lay(monkeypatch, layout)
     running = {name: s for name, s in every_kind(OVERS[2]).items() if s.statistic not in passes.ROW_KINDS}
     spec = make_spec(running, dtype=dtype)
-    (found,) = passes.make_passes(RELATIVE_LOSS.resolve(spec), RELATIVE_LOSS, 2**40)
+    (found,) = passes.make_passes(Problem.of(spec), 2**40)
     assert (layout in ("lanes", "long_lanes")) == bool(found.lanes)
     assert found.parts == {"steps": 1, "parts": 8, "lanes": 5, "long_lanes": 6}[layout]
     assert_right(spec)
@@ -418,7 +418,7 @@ def test_run_of_quantiles_of_any_values_is_exact_however_many_there_are(kind, dt
     monkeypatch.setattr("kernels.statistics.SKETCH_BINS", 2**13)
     whole = sweep.run(table_spec(dtype), model=table_model(table))
     lay(monkeypatch, NARROWED)
-    (found,) = passes.make_passes(table_spec(dtype), table_model(table), 2**40)
+    (found,) = passes.make_passes(Problem.of(table_spec(dtype), table_model(table)), 2**40)
     assert found.parts > 1 and found.rounds > 1
     seen = []
     dataset = sweep.run(table_spec(dtype), model=table_model(table), progress=seen.append)
@@ -451,7 +451,7 @@ def test_run_of_quantiles_of_more_points_than_are_held_together_is_numpys(dtype,
     lay(monkeypatch, NARROWED)
     kinds = {name: s for name, s in every_kind(OVERS[2]).items() if s.statistic in passes.ROW_KINDS}
     spec = make_spec(kinds, dtype=dtype)
-    (found,) = passes.make_passes(RELATIVE_LOSS.resolve(spec), RELATIVE_LOSS, 2**40)
+    (found,) = passes.make_passes(Problem.of(spec), 2**40)
     assert found.parts > 1 and not found.is_whole
     dataset, full = sweep.run(spec), whole_grid(spec)
     assert_statistic(dataset, full, spec, "histogram_of")
@@ -494,7 +494,7 @@ def test_run_of_statistics_has_the_same_bits_whatever_the_memory(monkeypatch):
     monkeypatch.setattr(passes, "TABLE_BYTES", 0)
     monkeypatch.setattr(passes, "PIECE_POINTS", 2 * 4 * 37)
     memory = FIXED_BYTES + 300_000
-    assert all(len(job.plan) > 1 for job in make_jobs(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory - 10_000))
+    assert all(len(job.plan) > 1 for job in make_jobs(Problem.of(spec), memory - 10_000))
     assert_same_bits(whole, sweep.run(spec, memory=memory))
 
 
@@ -550,7 +550,7 @@ def test_run_of_a_grid_on_a_device_short_of_memory_has_the_same_bits(monkeypatch
     whole = sweep.run(spec)
     refused = starve(monkeypatch, 100)
     memory = FIXED_BYTES + 30_000
-    assert len(make_jobs(RELATIVE_LOSS, RELATIVE_LOSS.resolve(spec), memory)[0].plan) > 1
+    assert len(make_jobs(Problem.of(spec), memory)[0].plan) > 1
     assert_same_bits(whole, sweep.run(spec, memory=memory))
     assert refused
 

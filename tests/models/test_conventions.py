@@ -12,7 +12,8 @@ import pytest
 
 import sweep
 from sweep.models.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
-from sweep.models.registry import MODELS, RELATIVE_LOSS, model_of
+from sweep.models.problem import Problem
+from sweep.models.registry import MODELS, RELATIVE_LOSS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 REFERENCE = {"reference_fleet": 16384.0, "reference_years": 0.244353}
@@ -35,9 +36,8 @@ DOUBTED = [
 
 def told(spec):
     """Caveats of a spec, or the line with which it is refused."""
-    model = model_of(spec)
     try:
-        return model.all_caveats(model.resolve(spec))
+        return list(Problem.of(spec).caveats)
     except sweep.SpecError as error:
         return [str(error)]
 
@@ -181,7 +181,7 @@ def test_floor_share_is_that_of_the_least_loss(flop):
 
 
 def test_published_fits_are_those_of_the_shipped_configs():
-    excess, total = (sweep.load(CONFIGS / f"{name}.toml").fixed for name in ("baseline_excess", "how_long"))
+    excess, total = (sweep.load(CONFIGS / f"{name}.toml").spec.fixed for name in ("baseline_excess", "how_long"))
     assert excess["scaling_exponent"].value == EXCESS.scaling_exponent
     assert total["scaling_exponent"].value == TOTAL.scaling_exponent
     assert round(floor_share(LLAMA.flop), 5) == excess["irreducible_share"].value

@@ -16,7 +16,8 @@ import sweep
 from sweep.cli.main import main
 from sweep.config.distribution import Correlation, Distribution, Draws
 from sweep.errors import SpecError
-from sweep.models.registry import RELATIVE_LOSS, model_of
+from sweep.models.problem import Problem
+from sweep.models.registry import RELATIVE_LOSS
 
 FIXED = {"fleet_size": 1e5, "scaling_exponent": 0.05, "reference_fleet": 16384.0, "reference_years": 0.25}
 TIMES = {"time": sweep.Axis(values=[1.0, 5.0, 10.0])}
@@ -285,11 +286,11 @@ def test_store_of_other_draws_is_refused(tmp_path):
 
 def test_model_of_draws_can_be_pickled():
     spec = spec_of({"doubling_rate": RATE}, Draws(number=64))
-    model = pickle.loads(pickle.dumps(model_of(spec)))
+    model = pickle.loads(pickle.dumps(Problem.of(spec).model))
     np.testing.assert_array_equal(
         sweep.run(spec).relative_loss, model_values := sweep.run(spec, model=None).relative_loss
     )
-    assert model.outputs == model_of(spec).outputs and model_values.size
+    assert model.outputs == Problem.of(spec).model.outputs and model_values.size
 
 
 @pytest.mark.parametrize(
@@ -434,8 +435,8 @@ PRIORS = (
 
 def test_load_takes_a_prior_by_name(tmp_path):
     (tmp_path / "priors.toml").write_text(PRIORS)
-    spec = sweep.load(written(tmp_path, 'doubling_rate = "priors.slow"'))
-    assert spec.distributions["doubling_rate"] == Distribution(
+    problem = sweep.load(written(tmp_path, 'doubling_rate = "priors.slow"'))
+    assert problem.spec.distributions["doubling_rate"] == Distribution(
         distribution="uniform", low=0.1, high=0.5, source="a paper"
     )
 
@@ -444,20 +445,20 @@ def test_load_takes_a_correlation_by_name(tmp_path):
     (tmp_path / "priors.toml").write_text(PRIORS)
     years = 'reference_years = {distribution = "uniform", low = 0.2, high = 0.3}'
     path = written(tmp_path, f'doubling_rate = "priors.slow"\n{years}', 'correlations = ["priors.both"]')
-    assert sweep.load(path).draws.correlations[0].rank == 0.5
+    assert sweep.load(path).spec.draws.correlations[0].rank == 0.5
 
 
 def test_load_takes_a_sample_of_a_csv_file(tmp_path):
     (tmp_path / "rates.csv").write_text("name,rate\na,0.5\nb,1.5\nc,\nd,1.0\n")
     path = written(tmp_path, 'doubling_rate = {distribution = "empirical", file = "rates.csv", column = "rate"}')
-    found = sweep.load(path).distributions["doubling_rate"]
+    found = sweep.load(path).spec.distributions["doubling_rate"]
     assert (found.values, found.source) == ((0.5, 1.5, 1.0), "rates.csv, rate")
 
 
 def test_load_takes_a_sample_of_a_netcdf_file(tmp_path):
     xr.Dataset({"rate": ("run", [0.5, np.nan, 1.5])}).to_netcdf(tmp_path / "rates.nc", engine="h5netcdf")
     path = written(tmp_path, 'doubling_rate = {distribution = "empirical", file = "rates.nc", column = "rate"}')
-    assert sweep.load(path).distributions["doubling_rate"].values == (0.5, 1.5)
+    assert sweep.load(path).spec.distributions["doubling_rate"].values == (0.5, 1.5)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_load_refuses_a_value_that_does_not_fit_the_precision_of_the_config(path
 
 
 def test_load_accepts_a_value_that_fits_the_precision_asked_for(path):
-    assert sweep.load(path, dtype="float64").fixed["doubling_rate"].value == 1e-50
+    assert sweep.load(path, dtype="float64").spec.fixed["doubling_rate"].value == 1e-50
 
 
 def test_load_refuses_a_value_that_does_not_fit_the_precision_asked_for(path):
@@ -37,9 +37,9 @@ def test_load_refuses_a_value_that_does_not_fit_the_precision_asked_for(path):
 
 def test_load_differs_from_the_config_in_the_precision_alone(path):
     path.write_text('dtype = "float64"' + CONFIG)
-    asked = sweep.load(path)
+    asked = sweep.load(path).spec
     path.write_text(CONFIG)
-    found = sweep.load(path, dtype="float64")
+    found = sweep.load(path, dtype="float64").spec
     assert (found, found.fingerprint(), found.path) == (asked, asked.fingerprint(), str(path))
 
 

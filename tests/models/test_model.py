@@ -13,6 +13,7 @@ from sweep.config.axis import Axis
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.errors import SpecError
 from sweep.models.model import Domain, Model, Output, Parameter, Stages
+from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES
 
 SPEED = Model(
@@ -145,7 +146,7 @@ def test_resolve_changes_nothing_the_second_time():
 
 
 def test_variables_name_the_axes_of_each_output_in_the_order_of_the_spec():
-    assert SPEED.variables(spec(outputs=("s", "h", "p"), axes={"t": T, "v": V})) == {
+    assert Problem.of(spec(outputs=("s", "h", "p"), axes={"t": T, "v": V}, fixed={}), SPEED).variables == {
         "s": ("t", "v"),
         "h": ("t",),
         "p": (),

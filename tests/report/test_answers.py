@@ -12,6 +12,8 @@ from click.testing import CliRunner
 import sweep
 from sweep.cli.main import main
 from sweep.models.conventions import floor_share
+from sweep.models.problem import Problem
+from sweep.models.registry import RELATIVE_LOSS
 from sweep.report.answers import answers
 
 mpmath.mp.dps = 40
@@ -74,21 +76,21 @@ def spec_of(output, law, loss, **axes):
         "irreducible_share": law[1],
         **REFERENCE,
     }
-    needed = sweep.models.registry.RELATIVE_LOSS.output(output).parameters
+    needed = RELATIVE_LOSS.output(output).parameters
     fixed = {name: value for name, value in fixed.items() if name in needed and name not in axes}
     made = {name: sweep.Axis(values=values) for name, values in axes.items()}
     spec = sweep.SweepSpec(loss=loss, outputs=[output], axes=made, fixed=fixed)
-    return sweep.models.registry.RELATIVE_LOSS.resolve(spec)
+    return Problem.of(spec)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_answers_solve_the_equation_of_each_law(output):
-    needed = sweep.models.registry.RELATIVE_LOSS.output(output).parameters
+    needed = RELATIVE_LOSS.output(output).parameters
     axes = {"target": np.linspace(0.5, 0.99, 50), "doubling_rate": [0.0, 0.85, 2.35], "time": [1.0, 3.0, 9.0]}
-    spec = spec_of(output, TOTAL, "total", **{name: values for name, values in axes.items() if name in needed})
-    laws, found = answers(spec)
+    problem = spec_of(output, TOTAL, "total", **{name: values for name, values in axes.items() if name in needed})
+    laws, found = answers(problem)
     assert [(law.scaling_exponent, law.irreducible_share) for law in laws] == [TOTAL, EXCESS]
-    assert [each.axis for each in found] == list(spec.axes)
+    assert [each.axis for each in found] == list(problem.spec.axes)
     for each, (law, column) in itertools.product(found, enumerate(zip(laws, range(2), strict=True))):
         numbers = laws[law].scaling_exponent, laws[law].irreducible_share
         for value, answer in zip(each.values, each.columns[column[1]], strict=True):
@@ -119,9 +121,9 @@ def test_laws_beside_are_the_published_ones_of_the_other_convention(loss, law, b
 
 def test_floor_beside_is_that_of_the_reference_run():
     """A smaller run is further above the floor: A / N^alpha + B / D^beta is larger, E the same."""
-    spec = spec_of("time_to_target", TOTAL, "total", target=[0.7, 0.98])
-    small = spec.model_copy(update={"fixed": {**spec.fixed, "reference_fleet": sweep.Fixed(value=64.0)}})
-    assert answers(small)[0][1].irreducible_share < answers(spec)[0][1].irreducible_share == 0.96061
+    problem = spec_of("time_to_target", TOTAL, "total", target=[0.7, 0.98])
+    small = problem.derived(fixed={**problem.spec.fixed, "reference_fleet": sweep.Fixed(value=64.0)})
+    assert answers(small)[0][1].irreducible_share < answers(problem)[0][1].irreducible_share == 0.96061
 
 
 @pytest.mark.parametrize(("name", "flop"), [("llama-3.1-405b", 3.8e25), ("gpt-3", 3.14e23)])
@@ -129,7 +131,7 @@ def test_floor_beside_is_that_of_the_named_run(name, flop):
     given = {"fleet_size": 5e4, "doubling_rate": 0.85, "scaling_exponent": 0.05}
     axes = {"target": sweep.Axis(values=[0.7, 0.98])}
     spec = sweep.SweepSpec(loss="total", outputs=["time_to_target"], axes=axes, fixed=given, reference=name)
-    law = answers(sweep.models.registry.RELATIVE_LOSS.resolve(spec))[0][1]
+    law = answers(Problem.of(spec))[0][1]
     assert law.irreducible_share == round(floor_share(flop), 5)
     assert f"E / L({flop:.3g} FLOP)" in law.source
 
@@ -137,7 +139,7 @@ def test_floor_beside_is_that_of_the_named_run(name, flop):
 def test_answers_are_none_where_no_target_is_asked_for():
     fixed = {"fleet_size": 1.0, "doubling_rate": 1.0, "scaling_exponent": 0.05, **REFERENCE}
     spec = sweep.SweepSpec(loss="total", outputs=["relative_loss"], axes={"time": {"values": [1.0]}}, fixed=fixed)
-    assert answers(sweep.models.registry.RELATIVE_LOSS.resolve(spec)) == ([], [])
+    assert answers(Problem.of(spec)) == ([], [])
 
 
 def test_answers_of_uncertain_parameters_and_statistics_are_those_of_the_middle():
@@ -146,13 +148,13 @@ def test_answers_of_uncertain_parameters_and_statistics_are_those_of_the_middle(
     statistics = {"mean": sweep.Statistic(statistic="mean", output="time_to_target", over=["draw"])}
     spec = sweep.SweepSpec(
         loss="total",
-        axes={"target": base.axes["target"]},
-        fixed={name: base.fixed[name] for name in ("fleet_size", "scaling_exponent", *REFERENCE)},
+        axes={"target": base.spec.axes["target"]},
+        fixed={name: base.spec.fixed[name] for name in ("fleet_size", "scaling_exponent", *REFERENCE)},
         distributions={"doubling_rate": prior},
         draws=sweep.Draws(number=2),
         statistics=statistics,
     )
-    (_, (mine,)), (_, (theirs, _)) = answers(spec), answers(base)
+    (_, (mine,)), (_, (theirs, _)) = answers(Problem.of(spec)), answers(base)
     assert mine.at["doubling_rate"] == pytest.approx(1.0)
     np.testing.assert_allclose(mine.columns, theirs.columns, rtol=1e-12)
 
@@ -167,11 +169,11 @@ def test_answers_of_a_declining_efficiency_name_the_least_loss():
 
 
 def test_strategies_answer_beside_the_other_law():
-    spec = sweep.load(Path(__file__).parents[2] / "configs" / "strategies.toml")
-    laws, found = answers(spec)
+    problem = sweep.load(Path(__file__).parents[2] / "configs" / "strategies.toml")
+    laws, found = answers(problem)
     assert [law.loss for law in laws] == ["excess", "total", "excess"]
     assert {each.output for each in found} == {"time_to_target"}
-    assert {each.axis for each in found} == set(spec.axes)
+    assert {each.axis for each in found} == set(problem.spec.axes)
     assert not any(np.isfinite(each.columns[2]).any() for each in found)  # 0.4 is below any floor
     assert any(np.isfinite(each.columns[1]).any() for each in found)
 

@@ -21,7 +21,7 @@ import sweep
 from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
-from sweep.models.registry import RELATIVE_LOSS
+from sweep.models.problem import Problem
 from sweep.report import density, figures, slices
 from sweep.report.frontier_figure import plot_frontier
 from sweep.results.metadata import dataset_attributes, variable_attributes
@@ -43,16 +43,13 @@ def labelled(values: Callable[..., np.ndarray], output: str, axes: dict[str, Axi
         fixed={"scaling_exponent": 0.05, **REFERENCE, **fixed},
         title="Fleets of $5M and $10M",
     )
-    spec = RELATIVE_LOSS.resolve(spec)
+    problem = Problem.of(spec)
     grids = np.meshgrid(*(axis.coordinates() for axis in axes.values()), indexing="ij")
     variable = values(**dict(zip(axes, grids, strict=True))).astype(np.float32)
     return xr.Dataset(
-        {output: (tuple(axes), variable, variable_attributes(RELATIVE_LOSS, spec, output))},
-        {
-            name: (name, axis.coordinates(), variable_attributes(RELATIVE_LOSS, spec, name))
-            for name, axis in axes.items()
-        },
-        dataset_attributes(RELATIVE_LOSS, spec, "cpu"),
+        {output: (tuple(axes), variable, variable_attributes(problem, output))},
+        {name: (name, axis.coordinates(), variable_attributes(problem, name)) for name, axis in axes.items()},
+        dataset_attributes(problem, "cpu"),
     )
 
 

@@ -13,6 +13,7 @@ from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError, StoreError
 from sweep.models.model import Model, Output, Parameter
+from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, make_plan
 from sweep.results import manifest, netcdf
 from sweep.results import zarr_store as stores
@@ -42,7 +43,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def plan():
-    return make_plan(SPEC.shape, NOISE.variables(SPEC), itemsize=4, memory=MEMORY)
+    return make_plan(SPEC.shape, Problem.of(SPEC, NOISE).variables, itemsize=4, memory=MEMORY)
 
 
 def edit(path: Path, change) -> None:

@@ -22,7 +22,8 @@ from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.loop import Progress, run
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
-from sweep.models.registry import model_of
+from sweep.models.problem import Problem, parts_of
+from sweep.models.uncertain import drawn
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
 from sweep.questions.discovery import prim
 
@@ -41,7 +42,7 @@ QUASI_P = (
 
 
 def discover(
-    spec: SweepSpec,
+    spec: SweepSpec | Problem,
     where: str,
     *,
     at: Mapping[str, float] | None = None,
@@ -58,7 +59,7 @@ def discover(
 
     Parameters
     ----------
-    spec : SweepSpec
+    spec : SweepSpec or Problem
         With distributions. Those that the outcome does not depend on are left out.
     where : str
         The outcome: conditions such as ``relative_loss < 0.6 and total_cost < 1e9``, of outputs of the model, whether
@@ -102,18 +103,20 @@ def discover(
     for name, share in (("coverage", coverage), ("density", density)):
         if not 0.0 <= share <= 1.0:
             raise SpecError(f"{name}: must be in [0, 1], got {share:g}")
-    conditions, asked = _question(spec, where, at or {}, model)
+    conditions, problem = _question(*parts_of(spec, model), where, at or {})
+    asked = problem.spec
     _refuse_more_than_memory(asked, memory)
-    drawn = model_of(asked, model)
-    for caveat in drawn.all_caveats(drawn.resolve(asked)):
+    for caveat in problem.caveats:
         warnings.warn(caveat, UserWarning, stacklevel=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the caveats again
-        values = run(asked, model=model, memory=memory, progress=progress)
+        values = run(problem, memory=memory, progress=progress)
     first, fresh = (_draws(values.isel({REPLICATE: part}), asked, conditions) for part in (slice(1), slice(1, None)))
     _refuse_trivial(values.isel({REPLICATE: 0}), first.hits, where, conditions)
     limits, chosen = _fitted(first, coverage, density)
-    dataset = _dataset(limits, chosen, first, fresh, {name: drawn.output(name).unit for name in asked.distributions})
+    dataset = _dataset(
+        limits, chosen, first, fresh, {name: problem.model.output(name).unit for name in asked.distributions}
+    )
     dataset.attrs = values.attrs | {
         "where": " ".join(where.split()),
         "draws_fitted": len(first.hits),
@@ -127,21 +130,20 @@ def discover(
 
 
 def _question(
-    spec: SweepSpec, where: str, at: Mapping[str, float], model: Model | None
-) -> tuple[tuple[Condition, ...], SweepSpec]:
+    spec: SweepSpec, model: Model, where: str, at: Mapping[str, float]
+) -> tuple[tuple[Condition, ...], Problem]:
     """Refuse what cannot be answered; give the sweep of what the outcome depends on, along draws and replicates."""
     if not spec.distributions:
         raise SpecError("distributions: there are none, so nothing is uncertain; give some, or use sweep frontier")
-    plain = model_of(spec.model_copy(update={"distributions": {}}), model)
-    plain.refuse_to_evaluate()
+    model.refuse_to_evaluate()
     for table in ("axes", "fixed"):
         for name in getattr(spec, table):
             if name not in DRAWN:
-                plain.check_name(table, name, spec)
-    model_of(spec, model)
-    conditions = _conditions(where, plain, spec.dtype)
+                model.check_name(table, name, spec)
+    drawn(model, spec)  # which refuses what cannot be drawn
+    conditions = _conditions(where, model, spec.dtype)
     outputs = tuple(dict.fromkeys(condition.output for condition in conditions))
-    needs = {name for output in outputs for name in plain.output(output).parameters}
+    needs = {name for output in outputs for name in model.output(output).parameters}
     distributions = {name: found for name, found in spec.distributions.items() if name in needs}
     named = " and ".join(outputs)
     if not distributions:
@@ -150,7 +152,7 @@ def _question(
         raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {spec.draws.number:,}")
     pairs = tuple(pair for pair in spec.draws.correlations if set(pair.between) <= set(distributions))
     update = {"correlations": pairs, "replicates": max(2, spec.draws.replicates)}
-    return conditions, SweepSpec(
+    asked = SweepSpec(
         model=spec.model,
         loss=spec.loss,
         reference=spec.reference,
@@ -161,6 +163,7 @@ def _question(
         dtype=spec.dtype,
         title=spec.title,
     )
+    return conditions, Problem.of(asked, model)
 
 
 def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:

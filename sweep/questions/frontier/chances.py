@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 
 from sweep.lazy.backend import SweepBackend
-from sweep.models.model import Model
 from sweep.questions.frontier.robust import ALLOWED, Draw
 
 CHANCE = "chance_of_nondominance"
@@ -17,11 +16,11 @@ ULPS = 64  # by which two values may differ that count as equal: more than the o
 TOGETHER = 2**22  # values, or comparisons, of which arrays are made at once
 
 
-def draws_of(draw: Draw, model: Model | None) -> xr.Dataset:
+def draws_of(draw: Draw) -> xr.Dataset:
     """Open the values of the draws, of which only what is indexed is evaluated; with what conditions allow, if any."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of the pairing of numbers and convention, which was told already
-        values = SweepBackend().open_dataset(draw.spec, model=model)
+        values = SweepBackend().open_dataset(draw.problem)
     return values if draw.allowed is None else values.assign({ALLOWED: draw.allowed})
 
 

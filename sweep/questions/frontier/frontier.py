@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.evaluate import device_count
 from sweep.engine.loop import Progress
@@ -19,7 +18,7 @@ from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances
 from sweep.questions.frontier.robust import reduced
 from sweep.questions.frontier.scan import Front, Objective, Piece, Scan, room_of
-from sweep.questions.frontier.sources import Field, Offer, Source
+from sweep.questions.frontier.sources import Field, Offer, Source, opened
 from sweep.questions.frontier.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
 
 MOST_OBJECTIVES = 6
@@ -56,7 +55,7 @@ def frontier(
 
     Parameters
     ----------
-    source : SweepSpec, xarray.Dataset or path
+    source : SweepSpec, Problem, xarray.Dataset or path
         A sweep that is not computed yet; the dataset of one, in memory, lazy (``engine="sweep"``) or of a store; the
         path of a store or of a config.
     minimise, maximise : str or sequence of str
@@ -115,20 +114,19 @@ def frontier(
         For values that were probably meant otherwise, and targets that are out of reach.
     """
     objectives = (*(Objective(n) for n in _names(minimise)), *(Objective(n, True) for n in _names(maximise)))
-    given, budget = source, default_memory() if memory is None else memory
-    source, draw = reduced(given, model, [o.name for o in objectives], _conditions(where), budget)
+    budget = default_memory() if memory is None else memory
+    source, draw = reduced(opened(source, model), [o.name for o in objectives], _conditions(where), budget)
     if draw is not None and chance:
         least, most_of = (dict.fromkeys(draw.names[name] for name in _names(names)) for names in (minimise, maximise))
         for name in (name for name in _names(by) if name in draw.numbers):
             raise SpecError(f"by: {name} numbers the draws, over which the objectives are statistics; drop it")
         apart = (*draw.numbers, *_names(by))
         question = {"minimise": [*least], "maximise": [*most_of], "where": draw.where, "by": apart}
-        values = draws_of(draw, model)
+        values = draws_of(draw)
         # Values that are indexed know of the conditions on statistics; without any, a spec is evaluated more quickly.
-        origin = {"source": values} if draw.allowed is not None else {"source": draw.spec, "model": model}
-        each = frontier(**origin, **question, memory=budget)
+        each = frontier(values if draw.allowed is not None else draw.problem, **question, memory=budget)
         budget -= each.nbytes
-    offer = Offer(source, model if source is given or isinstance(source, SweepSpec) else None)
+    offer = Offer(source)
     question = _checked(offer, objectives, where, _names(by), most, hypervolume)
     if hypervolume is not None:
         load_moocore()

@@ -1,9 +1,7 @@
 """Frontiers where outputs are uncertain: statistics over the draws as objectives, and chances beside them."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,7 @@ from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition
 from sweep.engine.loop import run
 from sweep.errors import SpecError
-from sweep.models.model import Model
-from sweep.models.registry import load, model_of
+from sweep.models.problem import Problem
 from sweep.plan.passes import QUANTILE
 from sweep.results.replicates import pooled
 
@@ -29,7 +26,7 @@ class Draw:
 
     Attributes
     ----------
-    spec : SweepSpec
+    problem : Problem
         Of the values, draw by draw.
     names : dict of str to str
         The output, or axis, that each objective is a statistic of, or is.
@@ -39,10 +36,15 @@ class Draw:
         1 where the conditions on statistics hold, by the name in :data:`ALLOWED`; None without any.
     """
 
-    spec: SweepSpec
+    problem: Problem
     names: dict[str, str]
     where: str | None
     allowed: xr.DataArray | None
+
+    @property
+    def spec(self) -> SweepSpec:
+        """That of the problem."""
+        return self.problem.spec
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -51,16 +53,14 @@ class Draw:
 
 
 def reduced(
-    source: Any, model: Model | None, objectives: Sequence[str], conditions: Sequence[Condition], memory: int | None
-) -> tuple[Any, Draw | None]:
-    """Evaluate the statistics that a frontier asks for, if its source is a spec that has them.
+    source: Problem | xr.Dataset, objectives: Sequence[str], conditions: Sequence[Condition], memory: int | None
+) -> tuple[Problem | xr.Dataset, Draw | None]:
+    """Evaluate the statistics that a frontier asks for, if its source is a problem that has them.
 
     Parameters
     ----------
-    source
-        As :func:`sweep.frontier` takes it.
-    model : Model, optional
-        One of the user's.
+    source : Problem or xarray.Dataset
+        What the frontier is of.
     objectives : sequence of str
         Names of statistics of the spec, outputs or axes.
     conditions : sequence of Condition
@@ -79,14 +79,11 @@ def reduced(
     SpecError
         Where what is asked for has a value for each draw.
     """
-    if isinstance(source, str | os.PathLike) and Path(source).suffix == ".toml":
-        source = load(source)
     asked = dict.fromkeys((*objectives, *(condition.output for condition in conditions)))
-    if not isinstance(source, SweepSpec) or not set(asked) & set(source.statistics):
+    if not isinstance(source, Problem) or not set(asked) & set(source.spec.statistics):
         return source, None
-    spec = source
-    known = model_of(spec, model)
-    outputs = {output.name: output for output in known.outputs}
+    spec = source.spec
+    outputs = {output.name: output for output in source.model.outputs}
     plain = [name for name in asked if name in outputs and name not in spec.statistics]
     for name in plain:
         if set(outputs[name].parameters) & set(DRAWN):
@@ -101,10 +98,10 @@ def reduced(
                 f"objectives: {name} has {len(statistic.probabilities)} probabilities, among which a frontier would "
                 "choose; give a statistic with one"
             )
-    found = run(spec.model_copy(update=_only(wanted)), model=model, memory=memory)
+    found = run(source.derived(**_only(wanted)), memory=memory)
     found = pooled(found) if REPLICATE in found.dims else found
     if plain:
-        found = _beside(found, spec, outputs, plain, model, memory)
+        found = _beside(found, source, outputs, plain, memory)
     of = {name: wanted[name].output if name in wanted else name for name in objectives}
     others = {dim for name in objectives if name in wanted for dim in wanted[name].over} - set(DRAWN)
     if None in of.values() or not spec.distributions or others:
@@ -113,7 +110,7 @@ def reduced(
     kept = [f"{c.output} {c.sign} {c.bound!r}" for c in conditions if c.output not in wanted]
     allowed = _allowed(found, [c for c in conditions if c.output in wanted])
     kept += [f"{ALLOWED} > 0"] if allowed is not None else []
-    return found, Draw(spec.model_copy(update=values), of, " and ".join(kept) or None, allowed)
+    return found, Draw(source.derived(**values), of, " and ".join(kept) or None, allowed)
 
 
 def _allowed(found: xr.Dataset, conditions: Sequence[Condition]) -> xr.DataArray | None:
@@ -133,17 +130,16 @@ def _only(statistics: dict[str, Any]) -> dict[str, Any]:
 
 def _beside(
     found: xr.Dataset,
-    spec: SweepSpec,
+    problem: Problem,
     outputs: dict[str, Any],
     plain: Sequence[str],
-    model: Model | None,
     memory: int | None,
 ) -> xr.Dataset:
     """Add outputs that do not depend on the draws."""
     needs = {name for output in plain for name in outputs[output].parameters}
-    axes = {name: axis for name, axis in spec.axes.items() if name in needs}
+    axes = {name: axis for name, axis in problem.spec.axes.items() if name in needs}
     if not axes:
         raise SpecError(f"objectives: {', '.join(plain)} is the same everywhere in this sweep; drop it")
     certain = {"axes": axes, "distributions": {}, "draws": None, "statistics": {}, "outputs": tuple(plain)}
-    values = run(spec.model_copy(update=certain), model=model, memory=memory)
+    values = run(replace(problem, model=problem.source).derived(**certain), memory=memory)
     return xr.merge([found, values], compat="equals", join="exact", combine_attrs="override")

@@ -20,7 +20,7 @@ from sweep.engine.evaluate import device_count, device_kind
 from sweep.engine.trial import try_model
 from sweep.errors import SpecError
 from sweep.models.model import Model
-from sweep.models.registry import load, model_of
+from sweep.models.problem import Problem, load
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
 from sweep.questions.frontier.pieces import Held
 from sweep.questions.frontier.scan import Piece, Scan
@@ -34,7 +34,7 @@ from sweep.results.replicates import pooled
 READ_POINTS = 2**21  # of a block that is read from a dataset
 FIRST = 8  # blocks, far apart, that are taken before the others
 
-Source = SweepSpec | xr.Dataset | str | os.PathLike[str]
+Source = SweepSpec | Problem | xr.Dataset | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -80,26 +80,18 @@ class Offer:
 
     Parameters
     ----------
-    source : SweepSpec, xarray.Dataset or path
-        A sweep to evaluate, a dataset of one, or the path of a store or config.
-    model : Model, optional
-        Of a spec; by default the shipped one that it names.
+    source : Problem or xarray.Dataset
+        As :func:`opened` gives it.
 
     Raises
     ------
     SpecError
-        When it is none of these.
+        When the dataset is not the result of a sweep.
     """
 
-    def __init__(self, source: Source, model: Model | None = None) -> None:
-        if isinstance(source, str | os.PathLike):
-            source = _opened(Path(source))
-        if isinstance(source, SweepSpec):
-            self._offer_spec(source, model)
-        elif not isinstance(source, xr.Dataset):
-            raise SpecError(f"source: must be a SweepSpec, a Dataset or a path, got {type(source).__name__}")
-        elif model is not None:
-            raise SpecError("model: belongs to a spec; a dataset has its values already, drop it")
+    def __init__(self, source: Problem | xr.Dataset) -> None:
+        if isinstance(source, Problem):
+            self._offer_problem(source)
         elif "spec" not in source.attrs:
             raise SpecError('source: the dataset has no attribute "spec", so it is not the result of a sweep')
         else:
@@ -109,14 +101,14 @@ class Offer:
         """Give some outputs over those axes, of which `by` come first in the blocks."""
         return self._field(tuple(outputs), tuple(axes), tuple(by), default_memory() if memory is None else memory)
 
-    def _offer_spec(self, spec: SweepSpec, model: Model | None) -> None:
-        is_own, model = model is not None, model_of(spec, model)
-        model.refuse_to_evaluate()
-        spec = model.resolve(spec).model_copy(update={"statistics": {}})
-        self.depends = {o.name: tuple(dim for dim in spec.axes if dim in o.parameters) for o in model.outputs}
-        self.lengths, self.fixed = spec.shape, {name: fixed.value for name, fixed in spec.fixed.items()}
-        self.caveats, self.dtype = model.all_caveats(spec), spec.dtype
-        self._field = lambda *given: _computed(model, spec, is_own, *given)
+    def _offer_problem(self, problem: Problem) -> None:
+        problem.model.refuse_to_evaluate()
+        problem = problem.derived(statistics={})
+        self.depends = {output.name: problem.axes_of(output.name) for output in problem.model.outputs}
+        self.lengths = problem.spec.shape
+        self.fixed = {name: fixed.value for name, fixed in problem.spec.fixed.items()}
+        self.caveats, self.dtype = problem.caveats, problem.spec.dtype
+        self._field = lambda *given: _computed(problem, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:
         if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs["spec"]):
@@ -133,9 +125,33 @@ class Offer:
         self._field = lambda *given: _held(dataset, self.lengths, *given)
 
 
-def _opened(path: Path) -> SweepSpec | xr.Dataset:
-    if path.suffix == ".toml":
-        return load(path)
+def opened(source: Source, model: Model | None) -> Problem | xr.Dataset:
+    """Open a sweep to evaluate, or the dataset of one.
+
+    Parameters
+    ----------
+    source : SweepSpec, Problem, xarray.Dataset or path
+        A sweep to evaluate, a dataset of one, or the path of a store or config.
+    model : Model, optional
+        Of a spec; by default the shipped one that it names.
+
+    Raises
+    ------
+    SpecError
+        When it is none of these.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = load(source) if Path(source).suffix == ".toml" else _stored(Path(source))
+    if isinstance(source, SweepSpec | Problem):
+        return Problem.of(source, model)
+    if not isinstance(source, xr.Dataset):
+        raise SpecError(f"source: must be a SweepSpec, a Dataset or a path, got {type(source).__name__}")
+    if model is not None:
+        raise SpecError("model: belongs to a spec; a dataset has its values already, drop it")
+    return source
+
+
+def _stored(path: Path) -> xr.Dataset:
     dataset = stores.dataset(path)
     missing = sum(len(manifest.pending(path, plan)) for plan in manifest.plans_of(path))
     if missing:
@@ -144,48 +160,49 @@ def _opened(path: Path) -> SweepSpec | xr.Dataset:
 
 
 def _computed(
-    model: Model,
-    spec: SweepSpec,
-    is_own: bool,
+    problem: Problem,
     outputs: tuple[str, ...],
     axes: tuple[str, ...],
     by: tuple[str, ...],
     memory: int,
 ) -> Field:
-    whole = spec.model_copy(update={"outputs": tuple(dict.fromkeys((*spec.outputs, *outputs)))})
-    whole = model.resolve(whole)
-    if is_own:
-        try_model(model, whole)
+    spec = problem.spec
+    if not set(outputs) <= set(spec.outputs):  # another sweep, that may need more parameters
+        spec = spec.model_copy(update={"outputs": tuple(dict.fromkeys((*spec.outputs, *outputs)))})
+        problem = Problem.of(spec, problem.source)
+    if problem.is_own:
+        try_model(problem)
     ordered = (*by, *(dim for dim in axes if dim not in by))
     # An axis that is left out holds still; nothing asked for depends on it.
     still = {dim: Fixed(value=axis.bounds()[0]) for dim, axis in spec.axes.items() if dim not in axes}
-    narrow = {"outputs": outputs, "axes": {dim: spec.axes[dim] for dim in ordered}, "fixed": {**whole.fixed, **still}}
-    spec = whole.model_copy(update=narrow)
+    part = problem.derived(
+        outputs=outputs, axes={dim: spec.axes[dim] for dim in ordered}, fixed={**problem.spec.fixed, **still}
+    )
     field = {
-        "dims": tuple(dim for dim in whole.axes if dim in axes),
+        "dims": tuple(dim for dim in spec.axes if dim in axes),
         "at": lambda name, index: spec.axes[name].at(index),
-        "attributes": lambda name: variable_attributes(model, whole, name),
-        "dataset_attributes": dataset_attributes(model, whole, device_kind()),
+        "attributes": lambda name: variable_attributes(problem, name),
+        "dataset_attributes": dataset_attributes(problem, device_kind()),
         "dtypes": dict.fromkeys(outputs, np.dtype(spec.dtype)),
     }
-    if model.stages and device_count() == 1 and len(ordered) > len(by):
-        plan, sides = make_tile_plan(model, spec, len(by), memory)
+    if problem.model.stages and device_count() == 1 and len(ordered) > len(by):
+        plan, sides = make_tile_plan(part, len(by), memory)
 
         def made(scan: Scan, blocks: Iterator[Block]) -> Iterator[Any]:
-            for block, piece in loop.made(Tiler(model, spec, plan, sides, scan), blocks):
+            for block, piece in loop.made(Tiler(part, plan, sides, scan), blocks):
                 yield block, iter([(block.start[: len(by)], piece)])
 
         return Field(plan=plan, pieces=made, **field)
     plan = make_plan(
-        spec.shape,
-        model.variables(spec),
+        part.spec.shape,
+        part.variables,
         itemsize=np.dtype(spec.dtype).itemsize,
-        tables=model.table_dims(spec),
+        tables=part.table_dims,
         memory=memory // device_count(),
     )
 
     def held(scan: Scan, blocks: Iterator[Block]) -> Iterator[Any]:
-        for block, values in loop.made(_Whole(model, spec, plan), blocks):
+        for block, values in loop.made(_Whole(part, plan), blocks):
             spread = {name: _spread(plan, name, array) for name, array in values.items()}
             yield block, _apart(scan, plan, field["at"], len(by), block, spread)
 

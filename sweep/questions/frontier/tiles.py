@@ -12,10 +12,9 @@ import jax
 import numpy as np
 
 from kernels.statistics import compare
-from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import RANK, Inputs, compiled
 from sweep.errors import SpecError
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 from sweep.questions.frontier.bests import bests, boxes_at, points
 from sweep.questions.frontier.scan import Scan, points_of
@@ -25,7 +24,7 @@ SIDES = (8, 8, 16)  # of a tile along the last three axes
 POINT_BYTES = 16  # that a point of a block takes beside the tables, at most
 
 
-def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tuple[Plan, tuple[int, int, int]]:
+def make_tile_plan(problem: Problem, apart: int, memory: int) -> tuple[Plan, tuple[int, int, int]]:
     """Cut a grid into blocks of whole tiles, of one value of each of the axes that are kept apart, which come first.
 
     Returns
@@ -40,6 +39,7 @@ def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tu
     SpecError
         When not even a block of one tile fits the memory.
     """
+    spec = problem.spec
     lengths = tuple(spec.shape.values())
     sides = [1] * max(RANK, len(lengths))
     for i, (n, side) in enumerate(zip(lengths[::-1], SIDES[::-1], strict=False), 1):
@@ -53,7 +53,7 @@ def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tu
         block = (*(1,) * apart, *map(min, boxes(lengths[apart:], points)[0], lengths[apart:]))
         block = tuple(-(-b // side) * side for b, side in zip(block, sides[-len(block) :], strict=True))
         held = dict(zip(spec.axes, block, strict=True))
-        tables = sum(math.prod(held[dim] for dim in dims) for dims in model.table_dims(spec))
+        tables = sum(math.prod(held[dim] for dim in dims) for dims in problem.table_dims)
         needed = FIXED_BYTES + POINT_BYTES * math.prod(block) + TABLE_BYTES * tables
         if needed <= memory:
             break
@@ -61,7 +61,7 @@ def make_tile_plan(model: Model, spec: SweepSpec, apart: int, memory: int) -> tu
             least = f"{-(-needed // 10**6):,} MB"
             raise SpecError(f"memory: {in_words(memory)} hold not even a tile; give at least {least}")
         points //= 2
-    plan = Plan(spec.shape, block, block, model.variables(spec), np.dtype(spec.dtype).itemsize)
+    plan = Plan(spec.shape, block, block, problem.variables, np.dtype(spec.dtype).itemsize)
     return plan, tuple(sides[-3:])
 
 
@@ -70,10 +70,8 @@ class Tiler:
 
     Parameters
     ----------
-    model : Model
-        With tables.
-    spec : SweepSpec
-        Resolved against the model; its outputs are those that `scan` asks for.
+    problem : Problem
+        Of a model with tables; its outputs are those that `scan` asks for.
     plan : Plan
         Of :func:`make_tile_plan`.
     sides : tuple of int
@@ -82,15 +80,15 @@ class Tiler:
         What is asked.
     """
 
-    def __init__(self, model: Model, spec: SweepSpec, plan: Plan, sides: tuple[int, int, int], scan: Scan) -> None:
-        self._model, self._spec, self.plan, self.sides, self.scan = model, spec, plan, sides, scan
-        self._finish = model.staged(spec).finish
+    def __init__(self, problem: Problem, plan: Plan, sides: tuple[int, int, int], scan: Scan) -> None:
+        self._problem, self.plan, self.sides, self.scan = problem, plan, sides, scan
+        self._finish = problem.stages.finish
         whole = (1,) * (RANK - len(plan.shape)) + plan.block_shape
         self.shape = (math.prod(whole[:-2]), *whole[-2:])
         self._groups = self.shape[0] // sides[0]
         self._rows = min(SIDES[0], sides[1]) if self.shape[0] == 1 else 1
-        with jax.enable_x64(spec.dtype == "float64"):
-            self._inputs = Inputs(model, spec, plan, jax.local_devices()[0])
+        with jax.enable_x64(problem.spec.dtype == "float64"):
+            self._inputs = Inputs(problem, plan, jax.local_devices()[0])
 
     def halved(self) -> None:
         """There is no smaller one: it takes little memory."""
@@ -102,8 +100,8 @@ class Tiler:
         """Start one block; :meth:`finish` waits for it."""
         (block,) = blocks
         inside = self._inside(block) if self.scan.conditions else None
-        outputs = self._spec.outputs
-        with jax.enable_x64(self._spec.dtype == "float64"):
+        outputs = self._problem.spec.outputs
+        with jax.enable_x64(self._problem.spec.dtype == "float64"):
             inputs = {name: _of_rank(array) for name, array in self._inputs(block).items()}
             static = ("finish", "objectives", "conditions", "sides", "rows", "model")
             found = compiled(bests, static, jax.default_backend(), 1)(
@@ -114,7 +112,7 @@ class Tiler:
                 conditions=tuple(c for c in self.scan.conditions if c.output in outputs),
                 sides=self.sides,
                 rows=self._rows,
-                model=self._model.name,
+                model=self._problem.model.name,
             )
         return block, inputs, inside, found
 
@@ -124,20 +122,20 @@ class Tiler:
 
     def values(self, inputs: Mapping[str, jax.Array], corners: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs at all points of the tiles of a block that begin there, one tile after the other."""
-        n, names = len(corners[0]), tuple(self._spec.outputs)
+        n, names = len(corners[0]), tuple(self._problem.spec.outputs)
         length = 1
         while length < n:  # few different ones, as each is compiled
             length *= 4
         padded = tuple(np.pad(corner, (0, length - n)).astype(np.int32) for corner in corners)
         static = ("finish", "names", "sides", "model")
-        with jax.enable_x64(self._spec.dtype == "float64"):
+        with jax.enable_x64(self._problem.spec.dtype == "float64"):
             found = compiled(points, static, jax.default_backend(), 1)(
                 (),
                 {"inputs": inputs, "corners": padded},
                 finish=self._finish,
                 names=names,
                 sides=self.sides,
-                model=self._model.name,
+                model=self._problem.model.name,
             )
         return {name: np.asarray(array)[:n].reshape(-1) for name, array in zip(names, found, strict=True)}
 
@@ -145,7 +143,7 @@ class Tiler:
         """Values of an axis along a padded block."""
         position = list(self.plan.shape).index(name)
         start, stop = block.start[position], block.stop[position]
-        points = self._spec.axes[name].coordinates(start, stop)
+        points = self._problem.spec.axes[name].coordinates(start, stop)
         return np.pad(points, (0, self.plan.block_shape[position] - (stop - start)), mode="edge")
 
     def spread(self, name: str, values: np.ndarray) -> np.ndarray:

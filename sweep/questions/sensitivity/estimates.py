@@ -9,9 +9,9 @@ import xarray as xr
 
 from kernels.sensitivity import indices, screening, shapley
 from kernels.sensitivity.indices import Estimate
-from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import device_kind
 from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.questions.sensitivity import local
 from sweep.questions.sensitivity.response import Grid, Response, axes_of, outputs_of
 from sweep.questions.sensitivity.sums import Sums
@@ -115,7 +115,7 @@ def local_quantities(method: str, response: Response, grid: Grid) -> list[Quanti
 
 
 def dataset_of(
-    found: Iterable[tuple[Response, Grid, list[Quantity]]], spec: SweepSpec, model: Model, held: Mapping[str, Any]
+    found: Iterable[tuple[Response, Grid, list[Quantity]]], problem: Problem, held: Mapping[str, Any]
 ) -> xr.Dataset:
     """Put quantities into a dataset.
 
@@ -123,23 +123,22 @@ def dataset_of(
     ----------
     found : iterable of (Response, Grid, list of Quantity)
         Of each group of outputs.
-    spec : SweepSpec
-        Resolved.
-    model : Model
-        With the draws in the place of the uncertain parameters.
+    problem : Problem
+        The sweep.
     held : mapping
         Attributes: ``sensitivity``, the method, and those of the design where there is one.
     """
+    spec = problem.spec
     variables = {}
     for response, grid, quantities in found:
         for quantity in quantities:
             for k, name in enumerate(response.outputs):
                 shape = (*quantity.values.shape[: len(quantity.leading)], *grid.shape)
                 dims, values = (*quantity.leading, *response.dims), quantity.values[..., k, :].reshape(shape)
-                variables[f"{name}_{quantity.name}"] = (dims, values, _attributes(model, name, quantity))
+                variables[f"{name}_{quantity.name}"] = (dims, values, _attributes(problem.model, name, quantity))
     used = {dim for dims, *_ in variables.values() for dim in dims}
     names = list(spec.distributions)
-    meaning = "; ".join(f"{name}: {model.output(name).long_name}" for name in names)
+    meaning = "; ".join(f"{name}: {problem.model.output(name).long_name}" for name in names)
     coordinates: dict[str, Any] = {
         dim: (dim, names, {"long_name": "uncertain parameter", "meaning": meaning})
         for dim in (PARAMETER, OTHER)
@@ -147,8 +146,8 @@ def dataset_of(
     }
     for dim in axes_of(spec):
         if dim in used:
-            coordinates[dim] = (dim, spec.axes[dim].coordinates(), variable_attributes(model, spec, dim))
-    attributes = dataset_attributes(model, spec, device_kind())
+            coordinates[dim] = (dim, spec.axes[dim].coordinates(), variable_attributes(problem, dim))
+    attributes = dataset_attributes(problem, device_kind())
     attributes["title"] = spec.title or f"What drives {' and '.join(outputs_of(spec))}?"
     attributes |= {**held, "method": METHODS[held["sensitivity"]], "outputs": ", ".join(outputs_of(spec))}
     del attributes["draws"]

@@ -15,7 +15,7 @@ from sweep.config.distribution import DRAWN, Distribution
 from sweep.config.spec import SweepSpec
 from sweep.engine.evaluate import take
 from sweep.errors import SpecError
-from sweep.models.model import Model
+from sweep.models.problem import Problem
 from sweep.models.sampling import quantiles
 
 
@@ -109,21 +109,20 @@ class Grid:
         return math.prod(self.shape)
 
 
-def responses(spec: SweepSpec, model: Model) -> list[tuple[Response, Grid]]:
+def responses(problem: Problem) -> list[tuple[Response, Grid]]:
     """Group the outputs of a spec by the axes they depend on.
 
     Parameters
     ----------
-    spec : SweepSpec
-        Resolved, with distributions.
-    model : Model
-        In which the uncertain parameters are parameters.
+    problem : Problem
+        With distributions.
 
     Raises
     ------
     SpecError
         One line: an output that depends on no uncertain parameter.
     """
+    model, spec = problem.source, problem.spec
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in outputs_of(spec):
         needs = model.output(name).parameters

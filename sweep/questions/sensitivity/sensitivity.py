@@ -17,7 +17,7 @@ from sweep.config.spec import SweepSpec, differences
 from sweep.engine.trial import try_model
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
-from sweep.models.registry import model_of
+from sweep.models.problem import Problem
 from sweep.plan.blocks import default_memory
 from sweep.questions.sensitivity.designs import Effects, PickFreeze, Subsets
 from sweep.questions.sensitivity.estimates import METHODS, dataset_of, local_quantities, sampled_quantities
@@ -31,7 +31,7 @@ COMPILER_BYTES = 170 * 10**6  # that compiling takes, and the threads, beyond Py
 
 
 def sensitivity(
-    spec: SweepSpec,
+    spec: SweepSpec | Problem,
     *,
     method: str = "sobol",
     number: int | None = None,
@@ -47,7 +47,7 @@ def sensitivity(
 
     Parameters
     ----------
-    spec : SweepSpec
+    spec : SweepSpec or Problem
         With distributions; its draws give the seed and the correlations, and are not used otherwise.
     method : {"sobol", "shapley", "morris", "elasticity", "tornado"}
         Shares of the variance, of independent or of correlated parameters; elementary effects; derivatives at the
@@ -100,17 +100,16 @@ def sensitivity(
     number = NUMBER if number is None else number
     replicates = REPLICATES if replicates is None else replicates
     confidence = CONFIDENCE if confidence is None else confidence
+    problem = Problem.of(spec, model)
+    spec = problem.spec
     _check(spec, method, number, replicates, second_order, confidence)
-    base = model_of(spec.model_copy(update={"distributions": {}}), model)
-    drawn = model_of(spec, model)
-    drawn.refuse_to_evaluate()
-    spec = drawn.resolve(spec)
-    if model is not None:
-        try_model(drawn, spec)
-    groups = responses(spec, base)
+    problem.model.refuse_to_evaluate()
+    if problem.is_own:
+        try_model(problem)
+    groups = responses(problem)
     if method not in SAMPLED:
         found = [(response, grid, local_quantities(method, response, grid)) for response, grid in groups]
-        return dataset_of(found, spec, drawn, {"sensitivity": method})
+        return dataset_of(found, problem, {"sensitivity": method})
     scheme = _scheme(spec, method, second_order)
     if scheme.columns(len(spec.distributions)) > MAX_DIMENSIONS:
         most = MAX_DIMENSIONS // scheme.columns(1)
@@ -132,7 +131,7 @@ def sensitivity(
         found.append((response, grid, sampled_quantities(method, sums, response, width, second_order)))
     evaluations = scheme.evaluations(len(spec.distributions)) * number
     held |= {"number": number, "block": block, "confidence": confidence, "evaluations": evaluations}
-    return dataset_of(found, spec, drawn, held)
+    return dataset_of(found, problem, held)
 
 
 def _check(spec: SweepSpec, method: str, number: int, replicates: int, second_order: bool, confidence: float) -> None:

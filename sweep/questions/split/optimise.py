@@ -20,7 +20,7 @@ from sweep.config.spec import Allocation, SweepSpec
 from sweep.engine.evaluate import device_kind
 from sweep.errors import SpecError
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
-from sweep.models.registry import model_of
+from sweep.models.problem import Problem
 from sweep.models.uncertain import sampler_of
 from sweep.plan.blocks import default_memory
 from sweep.questions.split.ranges import find_ends
@@ -38,7 +38,7 @@ STATUS = ("converged", "stalled", "failed")
 
 
 def optimise(
-    spec: SweepSpec,
+    spec: SweepSpec | Problem,
     *,
     sensitivities: bool = False,
     ranges: bool = False,
@@ -49,7 +49,7 @@ def optimise(
 
     Parameters
     ----------
-    spec : SweepSpec
+    spec : SweepSpec or Problem
         Of the model "front_loading"; every point of its axes is a scenario. ``allocation`` says how many dates there
         are, what is made least, and what better software lifts. It is solved in float64 whatever the dtype.
     sensitivities : bool
@@ -81,7 +81,8 @@ def optimise(
     The optimiser and what its certificate bounds: :mod:`kernels.split.solver`. Strategies are this project's own.
     """
     refuse_to_hang()
-    spec = model_of(spec, FRONT_LOADING).resolve(spec).model_copy(update={"dtype": "float64"})
+    problem = Problem.of(spec, FRONT_LOADING).derived(dtype="float64")
+    spec = problem.spec
     chosen = spec.allocation or Allocation()
     if spec.statistics:
         raise SpecError(
@@ -118,7 +119,7 @@ def optimise(
                 report(done, number, time.perf_counter() - began)  # an interrupt ends the other threads too
     if ranges:
         found["holds"] = _ranges(spec, chosen, found, shard)
-    return _dataset(spec, chosen, found)
+    return _dataset(problem, chosen, found)
 
 
 def result_bytes(spec: SweepSpec, *, sensitivities: bool = False, ranges: bool = False) -> int:
@@ -314,7 +315,8 @@ def best_single_date(scenario: Mapping[str, Any], software: str) -> np.ndarray:
     return np.where(lead < horizon, horizon - np.where(lead < horizon, lead, 0.0), 0.0)
 
 
-def _dataset(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray]) -> xr.Dataset:
+def _dataset(problem: Problem, chosen: Allocation, found: Mapping[str, np.ndarray]) -> xr.Dataset:
+    spec = problem.spec
     objective = "mean of the relative excess loss up to the horizon"
     objective = objective if chosen.objective == "mean" else "logarithm of the relative excess loss at the horizon"
     words: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -349,15 +351,14 @@ def _dataset(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray
             attributes |= {"flag_values": list(range(len(STATUS))), "flag_meanings": " ".join(STATUS)}
         values = found[name].reshape(*shape, *found[name].shape[1:])
         variables["research_bracket" if name == "bracket" else name] = ((*dims, *extra), values, attributes)
-    model = model_of(spec, FRONT_LOADING)
     coordinates: dict[str, Any] = {
-        name: (name, axis.coordinates(), variable_attributes(model, spec, name)) for name, axis in spec.axes.items()
+        name: (name, axis.coordinates(), variable_attributes(problem, name)) for name, axis in spec.axes.items()
     }
     if spec.distributions:
         numbers = {name: spec.axes[name].coordinates() for name in DRAWN if name in spec.axes}
         grid = dict(zip(numbers, np.meshgrid(*numbers.values(), indexing="ij"), strict=True))
         for name, values in sampler_of(FRONT_LOADING, spec).at(grid).items():
-            coordinates[name] = (tuple(numbers), values, variable_attributes(model, spec, name))
+            coordinates[name] = (tuple(numbers), values, variable_attributes(problem, name))
     when = {"long_name": "part of the horizon after which a purchase is made", "units": "1", "spacing": "linear"}
     coordinates["purchase"] = ("purchase", np.arange(chosen.dates) / chosen.dates, when)
     coordinates["strategy"] = (
@@ -369,6 +370,6 @@ def _dataset(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray
         coordinates["rate"] = ("rate", list(RATES), {"long_name": "rate that is varied alone"})
     if any(parameter in dims for dims, *_ in variables.values()):
         coordinates[parameter] = (parameter, list(solver.PARAMETERS), {"long_name": "parameter of the problem"})
-    attributes = dataset_attributes(model, spec, device_kind())
+    attributes = dataset_attributes(problem, device_kind())
     attributes |= {f"allocation_{key}": value for key, value in chosen.model_dump().items()}
     return xr.Dataset(variables, coordinates, attributes)
