@@ -15,6 +15,10 @@ class SpecError(ValueError):
         super().__init__(one_line(message))
 
 
+class Caution(UserWarning):
+    """What may go on, and is told: values that were probably meant otherwise, blocks larger than the memory."""
+
+
 def one_line(text: str) -> str:
     """Write line breaks and other characters that do not print as escapes; cut out the middle of what is too long."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _cut(text))

@@ -22,9 +22,11 @@ from sweep.cli.terminal import (
     echo,
     evaluate,
     held,
+    load,
     print_version,
     read_netcdf,
     stop,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
     from sweep.plan.jobs import make_jobs
     from sweep.report.describe import describe_sweep
 
-    problem, budget = sweep.load(config, dtype), default_memory() if memory is None else memory
+    problem, budget = load(config, dtype), default_memory() if memory is None else memory
     echo(describe_sweep(problem, make_jobs(problem, memory), budget))
 
 
@@ -109,7 +111,7 @@ def run(
 
     if replicates and file is None:
         raise Refusal("--replicates: belongs to --netcdf, give both; a store keeps each set of draws")
-    problem = sweep.load(config, dtype)
+    problem = load(config, dtype)
     if file is not None:
         from sweep.plan.jobs import make_jobs
         from sweep.results import netcdf
@@ -195,7 +197,7 @@ def plot(
     if source.is_dir():
         dataset = _open(source)
     else:
-        dataset = read_netcdf(source) if source.suffix == ".nc" else _computed(sweep.load(source))
+        dataset = read_netcdf(source) if source.suffix == ".nc" else _computed(load(source))
     asked = {"--output": output, "--x": x, "--lines": lines, "--y": y, "--at": places}
     given = next((option for option, value in asked.items() if value), None)
     if "sensitivity" in dataset.attrs:
@@ -243,7 +245,7 @@ def _open(path: Path) -> "xr.Dataset":
     missing = sum(len(manifest.pending(path, plan)) for plan in plans)
     if missing:
         total = count(sum(map(len, plans)), "block")
-        click.echo(f"warning: {path}: {missing:,} of {total} not computed yet", err=True)
+        tell(f"{path}: {missing:,} of {total} not computed yet")
     return dataset
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import sweep
-from sweep.cli.terminal import CONFIG, DTYPE, MEMORY, At, Refusal, bar, echo, held, read_netcdf, stop
+from sweep.cli.terminal import CONFIG, DTYPE, MEMORY, At, Refusal, bar, echo, held, load, read_netcdf, stop
 
 
 @click.command()
@@ -25,7 +25,7 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
     """
     from sweep.report.describe import describe_splits
 
-    problem = sweep.load(config)
+    problem = load(config)
     spec = problem.spec
     few = math.prod(spec.shape.values()) <= 8
     is_mean = spec.allocation is None or spec.allocation.objective == "mean"
@@ -89,7 +89,7 @@ def sensitivity(
     """
     from sweep.report.sentences import describe_sensitivity
 
-    problem = sweep.load(config, dtype)
+    problem = load(config, dtype)
     if path is not None:
         from sweep.report import figures
 
@@ -164,8 +164,9 @@ def frontier(
     if source.exists() and not source.is_dir() and source.suffix != ".toml":
         raise Refusal(f"{source}: is neither a store (a folder) nor a config (a .toml file)")
     asked = {"minimise": minimise, "maximise": maximise, "where": where, "by": by, "most": most or None}
+    origin = load(source) if source.suffix == ".toml" else source
     with bar() as show, readable(str(source)):
-        dataset = sweep.frontier(source, **asked, memory=memory, progress=show)
+        dataset = sweep.frontier(origin, **asked, memory=memory, progress=show)
     echo(describe_frontier(dataset))
     if path is not None:
         from sweep.report.frontier_figure import plot_frontier
@@ -217,7 +218,7 @@ def discover(
         from sweep.results import netcdf
 
         netcdf.check(file, 0, memory=memory, overwrite=overwrite)
-    problem, places = sweep.load(config, dtype), held(at)
+    problem, places = load(config, dtype), held(at)
     with bar() as show:
         dataset = sweep.discover(
             problem, where, at=places, coverage=coverage, density=density, memory=memory, progress=show

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import sweep
+from sweep.errors import Caution, one_line
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,8 +42,6 @@ class Refusal(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the line."""
-        from sweep.errors import one_line
-
         click.echo(f"error: {one_line(self.message)}", err=True)
 
 
@@ -137,7 +136,7 @@ class Commands(click.Group):
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
-            with _caveats_once():
+            with _cautions_told():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
@@ -317,26 +316,35 @@ def _drawn() -> "Iterator[Callable[[Progress], None]]":
 
 
 @contextlib.contextmanager
-def _caveats_once() -> Iterator[None]:
-    """Print each warning that this project raises at a command, once, as one line; leave those of others alone."""
-    seen: list[str] = []
-    ours = set(map(str, Path(__file__).parent.glob("*.py")))  # the warnings of what they call appear there
+def _cautions_told() -> Iterator[None]:
+    """Print what this project warns of as one line; leave the warnings of others alone."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 
-        def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
-            if filename not in ours or not issubclass(category, UserWarning):
-                others(message, category, filename, lineno, file, line)
-            # load names the file before what run says again.
-            elif not any(earlier.endswith(str(message)) for earlier in seen):
-                from sweep.errors import one_line
+        def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if issubclass(category, Caution):
+                tell(str(message))
+            else:
+                others(message, category, *where, **more)
 
-                seen.append(str(message))
-                click.echo(f"warning: {one_line(str(message))}", err=True)
-
-        warnings.filterwarnings("always", category=UserWarning, module=r"sweep\.cli\.")
+        warnings.simplefilter("always", Caution)
         warnings.showwarning = show
         yield
+
+
+def tell(text: str) -> None:
+    """Print a warning."""
+    click.echo(f"warning: {one_line(text)}", err=True)
+
+
+def load(config: Path, dtype: str | None = None) -> "Problem":
+    """Read a config, and say what in it is usually a mistake."""
+    from sweep.models.problem import Problem
+
+    problem = Problem.read(config, dtype)
+    for caveat in problem.told:
+        tell(caveat)
+    return problem
 
 
 def echo(lines: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from sweep.engine.partials import Partial, finished, merge, names_of, narrowed, 
 from sweep.engine.rows import Rows
 from sweep.engine.running import Stepper
 from sweep.engine.trial import try_model
-from sweep.errors import SpecError
+from sweep.errors import Caution, SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
 from sweep.models.regret import with_regrets
@@ -118,9 +118,9 @@ def run(
     problem.model.refuse_to_evaluate()
     if problem.is_own:
         try_model(problem)
+    if problem is not spec:  # of what was checked before the caveats were told
+        problem.warn(2)
     problem = with_regrets(problem, lambda least: _run_in_memory(least, memory, lambda _: None))
-    for caveat in problem.caveats:
-        warnings.warn(caveat, UserWarning, stacklevel=2)
     report = progress or (lambda _: None)
     if store is None:
         return _run_in_memory(problem, memory, report)
@@ -202,7 +202,7 @@ def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
             f"{path}: blocks of this store need about {needed / 1e6:,.0f} MB, more than the memory of "
             f"{budget / 1e6:,.0f} MB; they keep their size"
         )
-        warnings.warn(message, UserWarning, stacklevel=4)
+        warnings.warn(message, Caution, stacklevel=4)
 
 
 @dataclass

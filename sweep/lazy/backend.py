@@ -5,7 +5,6 @@ What is heavy is imported in the functions that need it: xarray loads this modul
 
 import math
 import os
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -70,10 +69,8 @@ class SweepBackend(BackendEntrypoint):
         """
         from sweep.results.metadata import dataset_attributes, variable_attributes
 
-        problem, where = _problem(filename_or_obj, dtype, model)
+        problem = _problem(filename_or_obj, dtype, model)
         spec = problem.spec
-        for caveat in problem.caveats:
-            warnings.warn(f"{where}{caveat}", UserWarning, stacklevel=3)
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         dims = {name: over for name, over in problem.variables.items() if name not in dropped}
         dataset = xr.Dataset({name: _variable(problem, name) for name in dims})
@@ -98,8 +95,8 @@ class SweepBackend(BackendEntrypoint):
 
 def _problem(
     source: "str | os.PathLike[Any] | SweepSpec | Problem", dtype: str | None, model: "Model | None"
-) -> "tuple[Problem, str]":
-    """Check what is to be opened; the text begins every message about it."""
+) -> "Problem":
+    """Check what is to be opened, which is named in every message about it if it is a file."""
     from sweep.config.spec import SweepSpec, read
     from sweep.errors import SpecError
     from sweep.models.problem import Problem
@@ -113,14 +110,15 @@ def _problem(
     try:
         problem = Problem.of(spec, model, dtype)
         problem.model.refuse_to_evaluate()
-        problem = problem.derived(statistics={})  # they are those of a run; here are the values that they are taken of
         if problem.is_own:
             from sweep.engine.trial import try_model
 
             try_model(problem)
-        return problem, where
     except SpecError as error:
         raise SpecError(f"{where}{error}") from None
+    if problem is not source:
+        problem.warn(4)
+    return problem.derived(statistics={})  # they are those of a run; here are the values that they are taken of
 
 
 def _variable(problem: "Problem", name: str) -> xr.Variable:

@@ -1,6 +1,7 @@
 """A sweep and its model, checked against each other once: what every question is asked of."""
 
 import math
+import os
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any, Self, get_args
 import numpy as np
 
 from sweep.config.spec import DType, SweepSpec, read
-from sweep.errors import SpecError, unknown
+from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model, Stages
 from sweep.models.registry import MODELS
 from sweep.models.uncertain import drawn
@@ -64,6 +65,21 @@ class Problem:
         model = drawn(source, sweep) if sweep.distributions else source
         return cls(model, model.resolve(sweep), source)
 
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], dtype: str | None = None) -> "Problem":
+        """Read a config and check it, as :func:`sweep.load` does; its caveats are there to be told.
+
+        Raises
+        ------
+        SpecError
+            One line that names the file.
+        """
+        spec = read(os.fspath(path))
+        try:
+            return cls.of(spec, dtype=dtype)
+        except SpecError as error:
+            raise SpecError(f"{os.fspath(path)}: {error}") from None
+
     def derived(self, **fields: Any) -> Self:
         """Give a problem of the same model with some fields of its spec replaced, which are not checked."""
         return replace(self, spec=self.spec.model_copy(update=fields))
@@ -77,6 +93,16 @@ class Problem:
     def caveats(self) -> tuple[str, ...]:
         """What is allowed and usually a mistake."""
         return tuple(self.model.all_caveats(self.spec))
+
+    def warn(self, stacklevel: int = 1) -> None:
+        """Warn of each caveat; a `stacklevel` of 1 is the caller, as in the standard library."""
+        for line in self.told:
+            warnings.warn(line, Caution, stacklevel=stacklevel + 1)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The caveats, after the name of the file that the spec was read from."""
+        return tuple(f"{self.spec.path}: {caveat}" if self.spec.path else caveat for caveat in self.caveats)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -162,11 +188,6 @@ def load(path: str | Path, dtype: str | None = None) -> Problem:
     UserWarning
         For values that were probably meant in another unit or convention, and targets that are out of reach.
     """
-    spec = read(path)
-    try:
-        problem = Problem.of(spec, dtype=dtype)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
-    for caveat in problem.caveats:
-        warnings.warn(f"{path}: {caveat}", UserWarning, stacklevel=2)
+    problem = Problem.read(path, dtype)
+    problem.warn(2)
     return problem

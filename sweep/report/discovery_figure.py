@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.statistic import conditions_of
-from sweep.errors import SpecError
+from sweep.errors import Caution, SpecError
 from sweep.report.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
 from sweep.report.slices import ORIGIN, fixed_note, numbers, quantities
 from sweep.results.metadata import named_reference
@@ -132,7 +132,7 @@ def plot_regions(dataset: xr.Dataset) -> "Figure":
         _draw_curve(curve, dataset)
         missing = settle(figure)
     if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
+        warnings.warn(missing, Caution, stacklevel=2)
     return figure
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from sweep.errors import SpecError, one_line
+from sweep.errors import Caution, SpecError, one_line
 from sweep.plan.passes import QUANTILE
 from sweep.report.slices import is_log, label, linear_part, numbers, quantities, take
 
@@ -78,7 +78,7 @@ def plot(
         (draw if y is None else _draw_map)(axes, drawn)
         missing = settle(axes.figure)
     if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
+        warnings.warn(missing, Caution, stacklevel=2)
     return axes.figure
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from sweep.errors import SpecError
+from sweep.errors import Caution, SpecError
 from sweep.report.density import behind
 from sweep.report.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.slices import MOST_LINES, ORIGIN, fixed_note, quantities
@@ -74,7 +74,7 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
         add_legend(panels[-1], title)
         missing = settle(figure)
     if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
+        warnings.warn(missing, Caution, stacklevel=2)
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from sweep.errors import SpecError
+from sweep.errors import Caution, SpecError
 from sweep.questions.sensitivity.estimates import PARAMETER
 from sweep.report.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.slices import ORIGIN, fixed_note, label, quantities
@@ -79,7 +79,7 @@ def plot_sensitivity(dataset: xr.Dataset) -> "Figure":
             _draw(axes, cell, name, method, legend=axes is panels[0])
         missing = settle(figure)
     if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
+        warnings.warn(missing, Caution, stacklevel=2)
     return figure
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from sweep.config.axis import Axis
 from sweep.config.spec import differences
-from sweep.errors import StoreError
+from sweep.errors import Caution, StoreError
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.passes import QUANTILE, middles, result_axes, result_dtype
@@ -124,7 +124,7 @@ def _of_values(path: Path, damage: Iterable[tuple[Path, str]]) -> bool:
 def _warn_of_no_checksums(path: Path) -> None:
     if CHECKSUMS not in attributes(path):
         message = "was begun before stores had checksums: damage in it may go unseen; --overwrite computes it again"
-        warnings.warn(f"{path}: {message}", UserWarning, stacklevel=5)
+        warnings.warn(f"{path}: {message}", Caution, stacklevel=5)
 
 
 def _goes_on(path: Path, problem: Problem, device: str) -> bool:

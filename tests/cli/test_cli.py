@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 import sweep as library
 from sweep.cli.main import main
 from sweep.engine.loop import Progress
-from sweep.models import problem, registry
+from sweep.models import registry
 from sweep.models.model import Domain, Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 
@@ -370,7 +370,7 @@ def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.M
     def broken(path: Path, dtype: str | None) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(problem, "load", broken)
+    monkeypatch.setattr("sweep.cli.main.load", broken)
     with pytest.raises(ValueError, match="a bug"):
         sweep("describe", good)
 
@@ -379,7 +379,7 @@ def test_main_names_the_file_of_an_error_of_the_system(good: Path, monkeypatch: 
     def full(path: Path, dtype: str | None) -> None:
         raise OSError(28, "No space left on device", "out.zarr")
 
-    monkeypatch.setattr(problem, "load", full)
+    monkeypatch.setattr("sweep.cli.main.load", full)
     assert_refused(sweep("describe", good), "out.zarr: No space left on device")
 
 
@@ -728,7 +728,7 @@ def test_main_does_not_exit_with_0_after_an_interrupt_that_was_swallowed_outside
         swallowed(signal.SIGTERM)
         return load(path, dtype)
 
-    monkeypatch.setitem(vars(library), "load", loaded)
+    monkeypatch.setattr("sweep.cli.main.load", loaded)
     result = sweep("describe", good)
     assert (result.exit_code, result.stderr) == (143, "stopped\n")
 
@@ -741,7 +741,7 @@ def test_main_leaves_a_signal_ignored_that_was(good: Path, monkeypatch: pytest.M
         os.kill(os.getpid(), signal.SIGHUP)
         raise library.SpecError("the end")
 
-    monkeypatch.setitem(vars(library), "load", load)
+    monkeypatch.setattr("sweep.cli.main.load", load)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert_refused(sweep("describe", good), "the end")
@@ -772,7 +772,7 @@ def test_main_stops_in_one_line_anywhere_else(good: Path, monkeypatch: pytest.Mo
     def interrupted(path: Path, dtype: str | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(problem, "load", interrupted)
+    monkeypatch.setattr("sweep.cli.main.load", interrupted)
     result = sweep("describe", good)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "stopped\n")
 

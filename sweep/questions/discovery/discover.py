@@ -20,7 +20,7 @@ from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.loop import Progress, run
-from sweep.errors import SpecError, unknown
+from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
 from sweep.models.problem import Problem, parts_of
 from sweep.models.uncertain import drawn
@@ -106,11 +106,10 @@ def discover(
     conditions, problem = _question(*parts_of(spec, model), where, at or {})
     asked = problem.spec
     _refuse_more_than_memory(asked, memory)
-    for caveat in problem.caveats:
-        warnings.warn(caveat, UserWarning, stacklevel=2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the caveats again
-        values = run(problem, memory=memory, progress=progress)
+    told = spec.caveats if isinstance(spec, Problem) else ()
+    for caveat in (caveat for caveat in problem.caveats if caveat not in told):
+        warnings.warn(caveat, Caution, stacklevel=2)
+    values = run(problem, memory=memory, progress=progress)
     first, fresh = (_draws(values.isel({REPLICATE: part}), asked, conditions) for part in (slice(1), slice(1, None)))
     _refuse_trivial(values.isel({REPLICATE: 0}), first.hits, where, conditions)
     limits, chosen = _fitted(first, coverage, density)

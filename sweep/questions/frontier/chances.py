@@ -1,7 +1,6 @@
 """How often a point of a frontier of statistics over draws is on the frontier of a draw by itself."""
 
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,9 +17,7 @@ TOGETHER = 2**22  # values, or comparisons, of which arrays are made at once
 
 def draws_of(draw: Draw) -> xr.Dataset:
     """Open the values of the draws, of which only what is indexed is evaluated; with what conditions allow, if any."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of the pairing of numbers and convention, which was told already
-        values = SweepBackend().open_dataset(draw.problem)
+    values = SweepBackend().open_dataset(draw.problem)
     return values if draw.allowed is None else values.assign({ALLOWED: draw.allowed})
 
 

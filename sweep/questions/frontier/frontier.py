@@ -1,7 +1,6 @@
 """The exact Pareto frontier of a sweep, of any size: which of its points no other one beats in every objective."""
 
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from sweep.engine.evaluate import device_count
 from sweep.engine.loop import Progress
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
+from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances
 from sweep.questions.frontier.robust import reduced
@@ -115,7 +115,10 @@ def frontier(
     """
     objectives = (*(Objective(n) for n in _names(minimise)), *(Objective(n, True) for n in _names(maximise)))
     budget = default_memory() if memory is None else memory
-    source, draw = reduced(opened(source, model), [o.name for o in objectives], _conditions(where), budget)
+    problem = opened(source, model)
+    if isinstance(problem, Problem) and problem is not source:
+        problem.warn(2)
+    source, draw = reduced(problem, [o.name for o in objectives], _conditions(where), budget)
     if draw is not None and chance:
         least, most_of = (dict.fromkeys(draw.names[name] for name in _names(names)) for names in (minimise, maximise))
         for name in (name for name in _names(by) if name in draw.numbers):
@@ -130,8 +133,6 @@ def frontier(
     question = _checked(offer, objectives, where, _names(by), most, hypervolume)
     if hypervolume is not None:
         load_moocore()
-    for caveat in offer.caveats:
-        warnings.warn(caveat, UserWarning, stacklevel=2)
     blocks = min(budget, FIXED_BYTES + max(0, budget - FIXED_BYTES) // 2, BLOCK_BYTES * device_count())
     field = offer.field(question.outputs, question.axes, question.by, blocks)
     left = LEAST_LEFT + budget - blocks

@@ -20,7 +20,7 @@ from sweep.engine.evaluate import device_count, device_kind
 from sweep.engine.trial import try_model
 from sweep.errors import SpecError
 from sweep.models.model import Model
-from sweep.models.problem import Problem, load
+from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
 from sweep.questions.frontier.pieces import Held
 from sweep.questions.frontier.scan import Piece, Scan
@@ -107,7 +107,7 @@ class Offer:
         self.depends = {output.name: problem.axes_of(output.name) for output in problem.model.outputs}
         self.lengths = problem.spec.shape
         self.fixed = {name: fixed.value for name, fixed in problem.spec.fixed.items()}
-        self.caveats, self.dtype = problem.caveats, problem.spec.dtype
+        self.dtype = problem.spec.dtype
         self._field = lambda *given: _computed(problem, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:
@@ -116,7 +116,7 @@ class Offer:
         held = {str(name): v for name, v in dataset.data_vars.items() if v.dtype.kind in "fiu"}
         self.depends = {name: tuple(map(str, v.dims)) for name, v in held.items()}
         self.lengths = {str(dim): n for dim, n in dataset.sizes.items() if dim in dataset.coords and n}
-        self.fixed, self.caveats = json.loads(dataset.attrs["spec"]).get("fixed", {}), []
+        self.fixed = json.loads(dataset.attrs["spec"]).get("fixed", {})
         for name, dims in self.depends.items():
             for dim in dims:
                 if dim not in self.lengths or dataset[dim].dtype.kind not in "fiu":
@@ -141,7 +141,7 @@ def opened(source: Source, model: Model | None) -> Problem | xr.Dataset:
         When it is none of these.
     """
     if isinstance(source, str | os.PathLike):
-        source = load(source) if Path(source).suffix == ".toml" else _stored(Path(source))
+        source = Problem.read(source) if Path(source).suffix == ".toml" else _stored(Path(source))
     if isinstance(source, SweepSpec | Problem):
         return Problem.of(source, model)
     if not isinstance(source, xr.Dataset):
