@@ -56,7 +56,91 @@ def _fixed(value: Any) -> Any:
     return {"value": value} if not isinstance(value, dict | Fixed) else value
 
 
-class SweepSpec(Frozen):
+class Written(Frozen):
+    """One sweep as it is written, its fields those of :class:`SweepSpec`: what follows from others is left out."""
+
+    model: str = "relative_loss"
+    loss: Loss | None = None
+    reference: str | None = None
+    outputs: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)] = ()
+    axes: Annotated[dict[str, Axis], AfterValidator(ReadOnly)] = ReadOnly()
+    fixed: Annotated[dict[str, Annotated[Fixed, BeforeValidator(_fixed)]], AfterValidator(ReadOnly)] = ReadOnly()
+    statistics: Annotated[dict[str, Statistic], AfterValidator(ReadOnly)] = ReadOnly()
+    distributions: Annotated[dict[str, Distribution], AfterValidator(ReadOnly)] = ReadOnly()
+    draws: Draws | None = None
+    allocation: Allocation | None = None
+    dtype: DType = "float32"
+    title: str = ""
+
+    def completed(self) -> dict[str, Any]:
+        """Give the fields with what follows from them: the numbers of a reference, the axes of draws, the outputs.
+
+        Raises
+        ------
+        ValueError
+            One line: a parameter that is given twice, or what follows from nothing.
+        """
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        tables = {"axes": self.axes, "fixed": self.fixed, "distributions": self.distributions}
+        for (one, here), (other, there) in combinations(tables.items(), 2):
+            for name in there:
+                if name in here:
+                    raise ValueError(f"{name} is given twice, under {one} and under {other}; keep one")
+        if self.reference is not None:
+            fields["fixed"] = self.referred()
+        if self.distributions:
+            fields["draws"], fields["axes"] = self._drawn()
+        elif self.draws is not None:
+            raise ValueError("draws: are of [distributions], and there are none; drop it or give some")
+        elif not self.axes:
+            raise ValueError("axes: is required and must not be empty, unless there are [distributions]")
+        outputs = self.outputs or self.of_statistics()
+        if not outputs and self.allocation is None:
+            raise ValueError("outputs: is required, or [statistics] of them")
+        if not self.statistics and self.allocation is None:
+            outputs += tuple(name for name in self.distributions if name not in outputs)
+        return {**fields, "outputs": outputs} if outputs else fields
+
+    def of_statistics(self) -> tuple[str, ...]:
+        """Outputs that statistics are of, each once."""
+        return tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.outputs))
+
+    def referred(self) -> dict[str, Fixed]:
+        """Give the fixed values with those of the run that `reference` names.
+
+        Raises
+        ------
+        ValueError
+            One line: an unknown run, or other numbers beside its own.
+        """
+        run = None if self.reference is None else run_of(self.reference)
+        added = {} if run is None else {k: Fixed(value=v, source=why) for k, (v, why) in run.numbers.items()}
+        for table in ("axes", "fixed", "distributions"):
+            here = getattr(self, table)
+            for name in added:
+                if name in here and here[name] != added[name]:
+                    raise ValueError(
+                        f'reference: "{self.reference}" gives {name}, which is given under {table} too; drop one, or '
+                        'write reference = "own"'
+                    )
+        return {**self.fixed, **added}
+
+    def _drawn(self) -> tuple[Draws, dict[str, Axis]]:
+        """Give the draws, and the axes with those of the draws after the others."""
+        draws = Draws() if self.draws is None else self.draws
+        try:
+            draws.factor(self.distributions)
+        except ValueError as error:
+            raise ValueError(f"draws.{error}") from None
+        numbers = {REPLICATE: draws.replicates, DRAW: draws.number}
+        added = {name: Axis(start=0.0, stop=n - 1.0, num=n) for name, n in numbers.items() if n > 1}
+        for name in (REPLICATE, DRAW):
+            if name in self.axes and self.axes[name] != added.get(name):
+                raise ValueError(f'axis "{name}": is made by [draws]; give their number there')
+        return draws, {k: v for k, v in self.axes.items() if k not in added} | added
+
+
+class SweepSpec(Written):
     """One sweep: a model, the outputs wanted of it, and for each parameter an axis or one value.
 
     Attributes
@@ -90,88 +174,28 @@ class SweepSpec(Frozen):
         The question in words; kept in the dataset, ignored by the fingerprint.
     """
 
-    model: str = "relative_loss"
-    loss: Loss | None = None
-    reference: str | None = None
-    outputs: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)] = ()
-    axes: Annotated[dict[str, Axis], AfterValidator(ReadOnly)] = ReadOnly()
-    fixed: Annotated[dict[str, Annotated[Fixed, BeforeValidator(_fixed)]], AfterValidator(ReadOnly)] = ReadOnly()
-    statistics: Annotated[dict[str, Statistic], AfterValidator(ReadOnly)] = ReadOnly()
-    distributions: Annotated[dict[str, Distribution], AfterValidator(ReadOnly)] = ReadOnly()
-    draws: Draws | None = None
-    allocation: Allocation | None = None
-    dtype: DType = "float32"
-    title: str = ""
     _path: str = PrivateAttr(default="")
+
+    def __init__(self, /, **data: Any) -> None:
+        """Validate what is written, complete it, and validate the whole."""
+        try:
+            complete = Written(**data).completed()
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+        super().__init__(**complete)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        tables = {"axes": self.axes, "fixed": self.fixed, "distributions": self.distributions}
-        for (one, here), (other, there) in combinations(tables.items(), 2):
-            for name in there:
-                if name in here:
-                    raise ValueError(f"{name} is given twice, under {one} and under {other}; keep one")
-        if self.reference is not None:
-            object.__setattr__(self, "fixed", ReadOnly(self.referred()))
-        self._add_draws()
         for name in self.outputs:
             if self.outputs.count(name) > 1:
                 raise ValueError(f'outputs names "{name}" twice; name each output once')
-        used = tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.outputs))
-        if not self.outputs:
-            if not used and self.allocation is None:
-                raise ValueError("outputs: is required, or [statistics] of them")
-            object.__setattr__(self, "outputs", used)
-        if not self.statistics and self.allocation is None:
-            values = (name for name in self.distributions if name not in self.outputs)
-            object.__setattr__(self, "outputs", (*self.outputs, *values))
         for key, statistic in self.statistics.items():
             self._check_statistic(key, statistic)
+        used = self.of_statistics()
         for name in self.outputs if used else ():
             if name not in used:
                 raise ValueError(f'outputs: no statistic is of "{name}", and only statistics are kept; drop it')
         return self
-
-    def referred(self) -> dict[str, Fixed]:
-        """Give the fixed values with those of the run that `reference` names.
-
-        Raises
-        ------
-        ValueError
-            One line: an unknown run, or other numbers beside its own.
-        """
-        run = None if self.reference is None else run_of(self.reference)
-        added = {} if run is None else {k: Fixed(value=v, source=why) for k, (v, why) in run.numbers.items()}
-        for table in ("axes", "fixed", "distributions"):
-            here = getattr(self, table)
-            for name in added:
-                if name in here and here[name] != added[name]:
-                    raise ValueError(
-                        f'reference: "{self.reference}" gives {name}, which is given under {table} too; drop one, or '
-                        'write reference = "own"'
-                    )
-        return {**self.fixed, **added}
-
-    def _add_draws(self) -> None:
-        """Give the draws axes of their own, after the others."""
-        if not self.distributions:
-            if self.draws is not None:
-                raise ValueError("draws: are of [distributions], and there are none; drop it or give some")
-            if not self.axes:
-                raise ValueError("axes: is required and must not be empty, unless there are [distributions]")
-            return
-        draws = Draws() if self.draws is None else self.draws
-        try:
-            draws.factor(self.distributions)
-        except ValueError as error:
-            raise ValueError(f"draws.{error}") from None
-        numbers = {REPLICATE: draws.replicates, DRAW: draws.number}
-        added = {name: Axis(start=0.0, stop=n - 1.0, num=n) for name, n in numbers.items() if n > 1}
-        for name in (REPLICATE, DRAW):
-            if name in self.axes and self.axes[name] != added.get(name):
-                raise ValueError(f'axis "{name}": is made by [draws]; give their number there')
-        object.__setattr__(self, "draws", draws)
-        object.__setattr__(self, "axes", ReadOnly({k: v for k, v in self.axes.items() if k not in added} | added))
 
     def _check_statistic(self, key: str, statistic: Statistic) -> None:
         if not key.isidentifier() or key in ("quantile", *self.axes):
