@@ -37,6 +37,7 @@ def _accumulate(
     """Feed the steps of one piece to the running statistics: whole groups, and the rest one by one."""
     names = tuple(dict.fromkeys(output for _, w in wanted for output in (w.output, *(c.output for c in w.conditions))))
     done, lengths = given["done"], given["lengths"]
+    once = jax.jit(finish)  # traced once, not for each step of a group
 
     def values(step: jax.Array) -> dict[str, jax.Array]:
         # Unsigned, so that XLA has no negative index to look for at every cell.
@@ -46,7 +47,7 @@ def _accumulate(
             left = lax.div(left, length.astype(jnp.uint32))
         places = [left, *places] if lengths else []
         inputs = {name: _at(array, places) for name, array in given["inputs"].items()}
-        found = take(finish(**inputs), names, model)
+        found = take(once(**inputs), names, model)
         return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, found, strict=True)}
 
     def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
