@@ -42,8 +42,8 @@ OWNERS = {  # modules, or rooms, that may import a library
     "moocore": {"sweep.questions.frontier.thinning"},
     "pydantic": {"sweep.config"},
     "rich": {"sweep.cli"},
-    "tensorstore": {"sweep.results.zarr_store"},
-    "zarr": {"sweep.results.zarr_store"},
+    "tensorstore": {"sweep.results"},
+    "zarr": {"sweep.results"},
 }
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc"}
 MOST_MODULES, MOST_LINES, MOST_BODY = 12, 300, 40

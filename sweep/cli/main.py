@@ -151,12 +151,12 @@ def status(store: Path, check: bool) -> None:
     echo(describe_store(found, plans, missing, manifest.partials(store), manifest.bytes_on_disk(store)))
     if not check:
         return
-    from sweep.results import zarr_store as stores
+    from sweep.results.faults import faults
 
     with stop().looked_at() as look:
-        faults = list(stores.faults(store, look))
-    echo(describe_faults(store, faults, bool(found.get(manifest.CHECKSUMS))))
-    if faults:
+        faulty = list(faults(store, look))
+    echo(describe_faults(store, faulty, bool(found.get(manifest.CHECKSUMS))))
+    if faulty:
         raise click.exceptions.Exit(DAMAGED)
 
 

@@ -29,7 +29,7 @@ from sweep.plan import passes
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.plan.jobs import make_jobs
 from sweep.results import manifest
-from sweep.results import zarr_store as stores
+from sweep.results.shard_writer import Partials
 from tests.kernels.test_statistics import assert_within_ulp, moments
 
 AXES = {
@@ -856,12 +856,12 @@ def test_load_of_a_partial_with_any_byte_changed_gives_what_was_kept_or_nothing(
     path = tmp_path / "out.zarr"
     file = interrupted(path, 4)[0]
     number, tile, parts = map(int, file.stem.split("-"))
-    right, data = stores.Partials(path, number).load(tile), file.read_bytes()
+    right, data = Partials(path, number).load(tile), file.read_bytes()
     assert right[0] == parts
     rng = np.random.default_rng(9)
     for place in {*rng.integers(0, len(data), 60).tolist(), *range(len(data) - 22, len(data))}:
         file.write_bytes(data[:place] + bytes([data[place] ^ (1 << int(rng.integers(8)))]) + data[place + 1 :])
-        found = stores.Partials(path, number).load(tile)
+        found = Partials(path, number).load(tile)
         if found[0]:
             assert sorted(found[1]) == sorted(right[1])
             for key, array in right[1].items():
