@@ -33,13 +33,13 @@ class Held:
         self._grid = grid = tuple(-(-n // side) for n, side in zip(shape, self.sides, strict=True))
         self.corners = np.empty((math.prod(grid), len(scan.objectives)), scan.dtype)
         for column, objective in zip(self.corners.T, scan.objectives, strict=True):
-            best = _tiled(values[objective.name], self.sides, np.fmax if objective.maximise else np.fmin)
+            best = tiled(values[objective.name], self.sides, np.fmax if objective.maximise else np.fmin)
             column.reshape(grid)[...] = -best if objective.maximise else best
         self._mask = mask = scan.holds(values)
         self.possible, self.feasible = np.ones(len(self.corners), bool), math.prod(shape)
         if mask is not None:
             self.feasible = int(np.count_nonzero(mask)) * (math.prod(shape) // mask.size)
-            self.possible = np.broadcast_to(_tiled(mask.view(np.uint8), self.sides, np.maximum), grid).ravel() > 0
+            self.possible = np.broadcast_to(tiled(mask.view(np.uint8), self.sides, np.maximum), grid).ravel() > 0
         self.nbytes = self.corners.nbytes + sum(array.nbytes for array in values.values())
 
     def values(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
@@ -70,7 +70,7 @@ def _sides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(sides)
 
 
-def _tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarray:
+def tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarray:
     """Best value in each tile; NaN counts only where there is nothing else."""
     for axis, side in enumerate(sides):
         n = values.shape[axis]

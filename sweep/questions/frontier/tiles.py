@@ -18,6 +18,7 @@ from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 from sweep.questions.frontier.bests import bests, boxes_at, points
+from sweep.questions.frontier.pieces import tiled
 from sweep.questions.frontier.scan import Scan, points_of
 
 POINTS = 2**24  # of a block
@@ -191,7 +192,7 @@ class Made:
         for column, (name, maximise) in zip(self.corners.T, scan.objectives, strict=True):
             if name in tiler.plan.shape:
                 values = tiler.spread(name, tiler.axis(name, block))
-                best = _tiled(-values if maximise else values, tiler.sides)
+                best = tiled(-values if maximise else values, tiler.sides, np.fmin)
             else:
                 best = np.asarray(next(least))
             column.reshape(grid)[...] = best
@@ -218,15 +219,6 @@ class Made:
         axes = len(tiler.plan.shape)
         lead = np.unravel_index(flat[0], tiler.plan.block_shape[:-2]) if axes > 2 else ()
         return tiler.scan.places([*lead, *flat[-2:]][-axes:], block.start, block.stop)
-
-
-def _tiled(values: np.ndarray, sides: Sequence[int]) -> np.ndarray:
-    """Least value in each tile, along axes that are whole tiles or do not change."""
-    for axis, side in enumerate(sides):
-        n = values.shape[axis]
-        if n > 1:
-            values = values.reshape(*values.shape[:axis], n // side, side, *values.shape[axis + 1 :]).min(axis=axis + 1)
-    return values
 
 
 def _of_rank(array: jax.Array) -> jax.Array:
