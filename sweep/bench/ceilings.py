@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sweep.bench import measure
+from sweep.surroundings import compiler_options
 
 LANES, STEPS = 8, 64  # independent chains of multiply-adds for each element, and the length of each
 KINDS = {"fill": "B/s", "copy": "B/s", "multiply-add": "FLOP/s", "exp2": "values/s", "log2": "values/s"}
@@ -163,7 +164,7 @@ def _donated(function: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array
 
 
 def _compiled(function: Callable[..., jax.Array], donated: Any) -> Callable[..., jax.Array]:
-    options = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
+    options = compiler_options(jax.default_backend())
     return jax.jit(function, donate_argnums=donated, keep_unused=True, compiler_options=options)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import sweep
+from sweep.surroundings import EXTRAS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 DAMAGED, REFUSED = 1, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-OF_AN_EXTRA = ("matplotlib", "h5netcdf", "h5py", "moocore")
 UNITS = {"B": 1, **{f"{p}B": 1000**i for i, p in enumerate("kMGT", 1)}}
 UNITS |= {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
 
@@ -152,7 +152,7 @@ class Commands(click.Group):
         except MemoryError as error:
             raise Refusal(f"out of memory: {error}; use --store or a smaller --memory") from None
         except ImportError as error:
-            if error.name not in OF_AN_EXTRA:
+            if error.name not in EXTRAS:
                 raise
             raise Refusal(str(error)) from None
         except ValueError as error:

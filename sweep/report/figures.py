@@ -14,6 +14,7 @@ import xarray as xr
 from sweep.errors import SpecError, one_line
 from sweep.plan.passes import QUANTILE
 from sweep.report.slices import is_log, label, linear_part, numbers, quantities, take
+from sweep.surroundings import of_an_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,12 +150,8 @@ def load_matplotlib() -> Any:
     ImportError
         Saying what to install, without it.
     """
-    try:
+    with of_an_extra("figures need"):
         import matplotlib
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise ImportError('figures need matplotlib: pip install "relative-loss-sweep[plot]"', name=error.name) from None
     return matplotlib
 
 
