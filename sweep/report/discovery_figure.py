@@ -8,10 +8,9 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.statistic import conditions_of
-from sweep.errors import SpecError
 from sweep.report.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
 from sweep.report.slices import ORIGIN, fixed_note, numbers, quantities
-from sweep.results.metadata import named_reference
+from sweep.results.metadata import named_reference, refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,8 +120,7 @@ def plot_regions(dataset: xr.Dataset) -> "Figure":
         For letters that the font does not have.
     """
     load_matplotlib()
-    if "is_chosen" not in dataset:
-        raise SpecError("the dataset has no boxes: it is not of a scenario discovery")
+    refuse_other_kind(dataset, "discovery")
     with drawing():
         first = page(str(dataset.attrs.get("title", "")), _notes(dataset))
         figure = first.figure

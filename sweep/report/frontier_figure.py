@@ -11,6 +11,7 @@ from sweep.errors import SpecError
 from sweep.report.density import behind
 from sweep.report.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.slices import MOST_LINES, ORIGIN, fixed_note, quantities
+from sweep.results.metadata import refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +52,7 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
         For letters that the font does not have.
     """
     load_matplotlib()
+    refuse_other_kind(dataset, "frontier")
     names = objectives_of(dataset)
     if len(names) not in (2, 3):
         raise SpecError(f"a frontier is drawn for 2 or 3 objectives, this one has {len(names)}; write it with --netcdf")
@@ -80,8 +82,6 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
 
 def objectives_of(dataset: xr.Dataset) -> list[str]:
     """Name the objectives of a frontier."""
-    if "minimised" not in dataset.attrs:
-        raise SpecError("the dataset is not a frontier: it does not say what was minimised")
     return [n for key in ("minimised", "maximised") for n in dataset.attrs[key].split(", ") if n != "none"]
 
 

@@ -10,6 +10,7 @@ from sweep.errors import SpecError
 from sweep.questions.sensitivity.estimates import PARAMETER
 from sweep.report.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.slices import ORIGIN, fixed_note, label, quantities
+from sweep.results.metadata import refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,8 +57,7 @@ def plot_sensitivity(dataset: xr.Dataset) -> "Figure":
         For letters that the font does not have.
     """
     load_matplotlib()
-    if "sensitivity" not in dataset.attrs:
-        raise SpecError("the dataset is not of sensitivity: it has no attribute of that name")
+    refuse_other_kind(dataset, "sensitivity")
     method, outputs = dataset.attrs["sensitivity"], dataset.attrs["outputs"].split(", ")
     names, notes = outputs[:MOST_OUTPUTS], []
     if len(outputs) > len(names):

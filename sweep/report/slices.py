@@ -13,6 +13,7 @@ from sweep.config.distribution import REPLICATE
 from sweep.errors import SpecError, unknown
 from sweep.models.registry import MODELS
 from sweep.plan.passes import QUANTILE
+from sweep.results.metadata import kind_of
 from sweep.results.replicates import pooled
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves
@@ -50,7 +51,7 @@ def take(
     SpecError
         A name the dataset does not have, dimensions that contradict each other, a slice without numbers.
     """
-    if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs.get("spec", "{}")):
+    if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
         dataset = pooled(dataset)
     variable = _variable(dataset, output)
     at = dict(at or {})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config import reference
 from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
+from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.plan.passes import QUANTILE
 
@@ -28,6 +29,15 @@ METHODS = {
     "share": ("mean", "share"),
     "histogram": ("histogram", "number of points in each bin"),
 }
+# What a dataset may be, and the attribute by which each is told in files that were written before there was `kind`.
+KINDS = {
+    "grid": "",
+    "statistics": "",
+    "frontier": "minimised",
+    "sensitivity": "sensitivity",
+    "discovery": "least_coverage",
+    "split": "allocation_dates",
+}
 LIBRARIES = ("relative-loss-sweep", "jax", "jaxlib", "numpy")
 
 
@@ -35,6 +45,7 @@ def dataset_attributes(model: Model, spec: SweepSpec, device: str) -> dict[str, 
     """Attributes of the dataset: plain strings and numbers, the same for every run of one sweep on one machine."""
     attributes = {
         "Conventions": "CF-1.11",
+        "kind": "statistics" if spec.statistics else "grid",
         "title": spec.title or f"{model.name} sweep over {', '.join(spec.axes)}",
         "model": model.name,
         "equation": model.equation,
@@ -77,6 +88,26 @@ def reference_of(model: Model, spec: SweepSpec) -> str:
     fleet, years = (_amount(spec, name) for name in reference.PARAMETERS)
     text = f"{fleet} accelerator{'' if fleet == '1' else 's'}" if fleet else "the reference fleet"
     return f"{reference.OWN}: {text}" + (f" for {years} year{'' if years == '1' else 's'}" if years else "")
+
+
+def kind_of(dataset: "xr.Dataset") -> str:
+    """Say which of `KINDS` a dataset is: what it says itself or, of an old file, what its other attributes tell."""
+    if "kind" in dataset.attrs:
+        return str(dataset.attrs["kind"])
+    plain = "statistics" if "statistics" in json.loads(dataset.attrs.get("spec", "{}")) else "grid"
+    return next((kind for kind, mark in KINDS.items() if mark in dataset.attrs), plain)
+
+
+def refuse_other_kind(dataset: "xr.Dataset", kind: str) -> None:
+    """Refuse a dataset that is not of a kind.
+
+    Raises
+    ------
+    SpecError
+        Naming both.
+    """
+    if kind_of(dataset) != kind:
+        raise SpecError(f'the dataset is of the kind "{kind_of(dataset)}"; give one of the kind "{kind}"')
 
 
 def named_reference(dataset: "xr.Dataset") -> Iterator[str]:

@@ -115,6 +115,7 @@ def discover(
     limits, chosen = _fitted(first, coverage, density)
     dataset = _dataset(limits, chosen, first, fresh, {name: drawn.output(name).unit for name in asked.distributions})
     dataset.attrs = values.attrs | {
+        "kind": "discovery",
         "where": " ".join(where.split()),
         "draws_fitted": len(first.hits),
         "draws_interesting": int(first.hits.sum()),

@@ -322,7 +322,8 @@ def _dataset(
         "points_feasible": feasible,
         "points_nondominated": count,
     }
-    dataset.attrs = {**field.dataset_attributes, **_words(question), **totals, "knee": KNEE, "normalised": NORMALISED}
+    dataset.attrs = {**field.dataset_attributes, "kind": "frontier", **_words(question), **totals}
+    dataset.attrs |= {"knee": KNEE, "normalised": NORMALISED}
     if most is not None:
         dataset.attrs |= {"most": most, "epsilon": epsilon}
         dataset.attrs["epsilon_means"] = (

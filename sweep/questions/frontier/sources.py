@@ -27,7 +27,7 @@ from sweep.questions.frontier.scan import Piece, Scan
 from sweep.questions.frontier.tiles import Tiler, make_tile_plan
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
-from sweep.results.metadata import dataset_attributes, variable_attributes
+from sweep.results.metadata import dataset_attributes, kind_of, variable_attributes
 from sweep.results.netcdf import OF_A_STORE
 from sweep.results.replicates import pooled
 
@@ -119,7 +119,7 @@ class Offer:
         self._field = lambda *given: _computed(model, spec, is_own, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:
-        if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs["spec"]):
+        if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
             dataset = pooled(dataset)  # or the replicate with the luckiest draws would be a decision
         held = {str(name): v for name, v in dataset.data_vars.items() if v.dtype.kind in "fiu"}
         self.depends = {name: tuple(map(str, v.dims)) for name, v in held.items()}

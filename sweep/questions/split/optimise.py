@@ -370,5 +370,5 @@ def _dataset(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray
     if any(parameter in dims for dims, *_ in variables.values()):
         coordinates[parameter] = (parameter, list(solver.PARAMETERS), {"long_name": "parameter of the problem"})
     attributes = dataset_attributes(model, spec, device_kind())
-    attributes |= {f"allocation_{key}": value for key, value in chosen.model_dump().items()}
+    attributes |= {"kind": "split"} | {f"allocation_{key}": value for key, value in chosen.model_dump().items()}
     return xr.Dataset(variables, coordinates, attributes)

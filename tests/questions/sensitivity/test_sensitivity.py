@@ -485,7 +485,7 @@ def test_plot_sensitivity_draws_every_method(method, axes, tmp_path):
 
 
 def test_plot_sensitivity_refuses_what_is_not_of_sensitivity():
-    with pytest.raises(sweep.SpecError, match="is not of sensitivity"):
+    with pytest.raises(sweep.SpecError, match=r'give one of the kind "sensitivity"'):
         plot_sensitivity(xr.Dataset())
     model = model_of(lambda a, b, c: {"y": 0.0 * a + 3.0}, tuple("abc"))
     with pytest.raises(sweep.SpecError, match="no index is finite"):
