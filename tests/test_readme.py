@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 import sweep
 from sweep.cli.main import main
-from sweep.cli.terminal import OF_AN_EXTRA
 from sweep.config.includes import included
 from sweep.config.reference import RUNS
+from sweep.surroundings import EXTRAS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -36,7 +36,7 @@ def test_readme_installs_all_that_its_commands_need():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     names = re.fullmatch(r"relative-loss-sweep\[([\w,]+)\]", *extras["all"])[1].split(",")
     packages = {re.split(r"[\[>=]", requirement)[0] for name in names for requirement in extras[name]}
-    assert packages >= {"dask", *OF_AN_EXTRA} - {"h5py"}
+    assert packages >= {"dask", *EXTRAS} - {"h5py"}
     assert "relative-loss-sweep[all]" in extras["test"]
     clone, main_job, tests = re.findall(r"^ {4}(?:git|python3) .*$", README, re.M)
     assert clone == "    git clone <this repository> relative-loss-sweep && cd relative-loss-sweep"
