@@ -19,7 +19,7 @@ import numpy as np
 from sweep.bench import measure
 from sweep.bench.workloads import DATES, KERNELS, Work, solve
 from sweep.plan.blocks import default_memory
-from sweep.report.figures import drawing, load_matplotlib, page, settle
+from sweep.report.canvas import drawing, load_matplotlib, page, settle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

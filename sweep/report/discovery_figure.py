@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.statistic import conditions_of
-from sweep.report.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
-from sweep.report.slices import ORIGIN, fixed_note, numbers, quantities
+from sweep.report.canvas import NORMAL, SMALL, drawing, load_matplotlib, page, settle
+from sweep.report.slices import fixed_note, numbers, origin, quantities
 from sweep.results.metadata import named_reference, refuse_other_kind
 
 if TYPE_CHECKING:
@@ -180,5 +180,5 @@ def _notes(dataset: xr.Dataset) -> list[str]:
         "Coverage: share of the interesting draws inside. Density: share of the draws inside that are interesting",
         f"Method: {found['method']}",
         *fixed_note(dataset, xr.DataArray(0, attrs={"outputs": ", ".join(c.output for c in conditions)})),
-        *(f"{word}: {found[key]}" for key, word in ORIGIN.items() if found.get(key) not in (None, "none")),
+        *origin(dataset),
     ]

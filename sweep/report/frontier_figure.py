@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from sweep.errors import SpecError
+from sweep.report.canvas import add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.density import behind
-from sweep.report.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
-from sweep.report.slices import MOST_LINES, ORIGIN, fixed_note, quantities
+from sweep.report.slices import MOST_LINES, fixed_note, origin, quantities
 from sweep.results.metadata import refuse_other_kind
 
 if TYPE_CHECKING:
@@ -183,5 +183,4 @@ def _notes(dataset: xr.Dataset, cloud: xr.Dataset | None, infinite: int, left_ou
         notes.append(f"Left out: {', '.join(parts + [f'{left_out:,} frontiers'] * bool(left_out))}")
     notes.append(f"Knee: {found['knee']}")
     notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": ", ".join(map(str, dataset.data_vars))}))
-    notes += [f"{word}: {found[key]}" for key, word in ORIGIN.items() if found.get(key) not in (None, "none")]
-    return notes
+    return notes + origin(dataset)

@@ -8,8 +8,8 @@ import xarray as xr
 
 from sweep.errors import SpecError
 from sweep.questions.sensitivity.estimates import PARAMETER
-from sweep.report.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
-from sweep.report.slices import ORIGIN, fixed_note, label, quantities
+from sweep.report.canvas import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
+from sweep.report.slices import fixed_note, label, origin, quantities
 from sweep.results.metadata import refuse_other_kind
 
 if TYPE_CHECKING:
@@ -188,4 +188,4 @@ def _origin(dataset: xr.Dataset) -> list[str]:
     if "confidence" in found:
         notes[0] += f"; {100 * found['confidence']:g} % intervals"
     notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": found["outputs"]}))
-    return notes + [f"{word}: {found[key]}" for key, word in ORIGIN.items() if found.get(key) not in (None, "none")]
+    return notes + origin(dataset)

@@ -65,8 +65,13 @@ def take(
         most = float(dataset[f"{variable.name}_standard_error"].max())
         notes.append(f"Sampling error: at most {most:.2g} (standard error, {dataset.attrs['replicates']} replicates)")
     notes += fixed_note(dataset, variable)
-    notes += [f"{word}: {dataset.attrs[k]}" for k, word in ORIGIN.items() if dataset.attrs.get(k) not in (None, "none")]
+    notes += origin(dataset)
     return drawn, notes
+
+
+def origin(dataset: xr.Dataset) -> list[str]:
+    """Say where the numbers of a dataset come from."""
+    return [f"{word}: {dataset.attrs[k]}" for k, word in ORIGIN.items() if dataset.attrs.get(k) not in (None, "none")]
 
 
 def is_log(variable: xr.DataArray) -> bool:
