@@ -43,7 +43,7 @@ def frontier(
 
     Example: sweep frontier configs/frontier.toml --minimise finish_date --minimise total_cost
     """
-    from sweep.report.describe import describe_frontier
+    from sweep.report.describe_questions import describe_frontier
     from sweep.report.slices import readable
 
     check_outputs(path, file, memory, overwrite)

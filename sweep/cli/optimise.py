@@ -24,7 +24,7 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
 
     Example: sweep optimise configs/front_loading.toml
     """
-    from sweep.report.describe import describe_splits
+    from sweep.report.describe_questions import describe_splits
 
     spec = sweep.load(config)
     few = math.prod(spec.shape.values()) <= 8

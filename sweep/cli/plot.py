@@ -102,7 +102,7 @@ def _computed(spec: "SweepSpec") -> "xr.Dataset":
 
 def _open(path: Path) -> "xr.Dataset":
     """Open a store lazily, saying so when part of it is missing."""
-    from sweep.report.describe import count
+    from sweep.report.layout import count
     from sweep.report.slices import readable
     from sweep.results import manifest
     from sweep.results import zarr_store as stores

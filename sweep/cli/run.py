@@ -52,7 +52,8 @@ def run(
     """
     from sweep.models.registry import MODELS
     from sweep.report.answers import answers
-    from sweep.report.describe import describe_answers, describe_result, describe_run
+    from sweep.report.describe import describe_run
+    from sweep.report.describe_results import describe_answers, describe_result
 
     if replicates and file is None:
         raise Refusal("--replicates: belongs to --netcdf, give both; a store keeps each set of draws")
@@ -84,7 +85,7 @@ def evaluate(
     spec: "SweepSpec", store: Path | None, memory: int | None, overwrite: bool
 ) -> "tuple[xr.Dataset, Progress]":
     """Run a sweep, showing how far it is; an interrupt says what is left of it."""
-    from sweep.report.describe import count
+    from sweep.report.layout import count
 
     last: list[Progress] = []
     try:

@@ -52,7 +52,7 @@ def sensitivity(
 
     Example: sweep sensitivity configs/sensitivity.toml -o causes.png
     """
-    from sweep.report.sentences import describe_sensitivity
+    from sweep.report.describe_questions import describe_sensitivity
 
     spec = sweep.load(config, dtype)
     check_outputs(path, file, memory, overwrite)

@@ -9,6 +9,7 @@ import xarray as xr
 
 from sweep.config.statistic import conditions_of
 from sweep.report.canvas import NORMAL, SMALL, drawing, load_matplotlib, page, settle
+from sweep.report.layout import table
 from sweep.report.slices import fixed_note, numbers, origin, quantities
 from sweep.results.metadata import named_reference, refuse_other_kind
 
@@ -38,7 +39,7 @@ def describe_regions(dataset: xr.Dataset) -> Iterator[str]:
         ends = " to ".join(numbers(one["quantile"].values, 3))
         p = float(one.quasi_p_value)
         rows.append((name, limits_of(one), f"quantiles {ends}", f"quasi-p {'< 1e-300' if p < 1e-300 else f'{p:.2g}'}"))
-    yield from _table(rows)
+    yield from table(rows)
     free = [str(name) for name in dataset.parameter.values if name not in _limited(chosen)]
     if not rows:
         yield "  no limit tells the interesting draws from the others"
@@ -53,7 +54,7 @@ def describe_regions(dataset: xr.Dataset) -> Iterator[str]:
     yield from named_reference(dataset)
     yield from ("", "boxes with less and less coverage")
     header = ("box", *SHARES, "fresh coverage", "fresh density", "limits on")
-    yield from _table([header, *map(_row, _milestones(dataset))])
+    yield from table([header, *map(_row, _milestones(dataset))])
 
 
 def _milestones(dataset: xr.Dataset) -> list[xr.Dataset]:
@@ -86,12 +87,6 @@ def limits_of(one: xr.Dataset) -> str:
 
 def _percent(share: float) -> str:
     return "none" if np.isnan(share) else f"{100 * share:.3g} %"
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def plot_regions(dataset: xr.Dataset) -> "Figure":

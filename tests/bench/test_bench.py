@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import sweep
 from sweep.bench import ceilings, comparison, kernels, measure, oracle, scaling, workloads
 from sweep.cli.main import main
-from sweep.report import canvas, figures
+from sweep.report import canvas
 
 DTYPES = kernels.DTYPES
 CHEAP = [name for name in workloads.KERNELS if name != "front-loading"]  # that one takes seconds to compile

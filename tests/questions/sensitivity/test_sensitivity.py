@@ -18,8 +18,8 @@ from sweep.cli.main import main
 from sweep.models.sampling import seed_of
 from sweep.questions.sensitivity import sensitivity, sums
 from sweep.report import figures
+from sweep.report.describe_questions import describe_sensitivity
 from sweep.report.sensitivity_figure import plot_sensitivity
-from sweep.report.sentences import describe_sensitivity
 
 PI = math.pi
 REFERENCE = {"reference_fleet": 1.0, "reference_years": 1.0}

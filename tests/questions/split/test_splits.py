@@ -19,7 +19,7 @@ from kernels.split import solver
 from sweep.cli.main import main
 from sweep.models.front_loading import MOVED, STRATEGIES
 from sweep.questions.split import optimise
-from sweep.report.describe import _inward
+from sweep.report.describe_questions import _inward
 
 DATES = 3
 FIXED = {
