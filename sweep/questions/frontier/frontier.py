@@ -17,8 +17,10 @@ from sweep.errors import SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances
+from sweep.questions.frontier.pieces import Piece
 from sweep.questions.frontier.robust import reduced
-from sweep.questions.frontier.scan import Front, Objective, Piece, Scan, room_of
+from sweep.questions.frontier.running_front import Front, room_of
+from sweep.questions.frontier.scan import Objective, Scan
 from sweep.questions.frontier.sources import Field, Offer, Source
 from sweep.questions.frontier.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
 

@@ -1,16 +1,52 @@
-"""A piece of a frontier's grid whose values are in memory, in tiles."""
+"""Pieces of a frontier's grid, in tiles: what they must say, and those whose values are in memory."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from sweep.questions.frontier.scan import Scan, points_of
+from sweep.questions.frontier.scan import Scan
 
 TILE = {1: (256,), 2: (8, 32), 3: (4, 8, 16)}  # sides of a tile along the last axes, by how many there are
 
 
-class Held:
+class Piece(Protocol):
+    """Part of the grid, in tiles.
+
+    Attributes
+    ----------
+    sides : tuple of int
+        Of a tile.
+    corners : numpy.ndarray
+        Shape (tiles, objectives): nowhere worse than any point of the tile at which the conditions hold.
+    possible : numpy.ndarray
+        Whether they hold anywhere in a tile.
+    feasible : int
+        At how many points they hold.
+    lasting : bool
+        Whether it can be looked at after the next one has been made.
+    nbytes : int
+        What it takes until then.
+    """
+
+    lasting: bool
+    nbytes: int
+    sides: tuple[int, ...]
+    corners: np.ndarray
+    possible: np.ndarray
+    feasible: int
+
+    def values(self, tiles: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Give what is asked for at all points of some tiles, one tile after the other."""
+        ...
+
+    def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
+        ...
+
+
+class Loaded:
     """A piece whose values are in memory.
 
     Parameters
@@ -86,3 +122,10 @@ def tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarra
             found.append(best.reduce(values[(*lead, slice(whole * side, None))], axis=axis, keepdims=True))
         values = np.concatenate(found, axis=axis) if len(found) > 1 else found[0]
     return values
+
+
+def points_of(tiles: np.ndarray, points: np.ndarray, grid: Sequence[int], sides: Sequence[int]) -> list[np.ndarray]:
+    """Indices along each axis of some points of some tiles, counted one tile after the other."""
+    tile, within = np.divmod(points, math.prod(sides))
+    corner, offset = np.unravel_index(tiles[tile], grid), np.unravel_index(within, sides)
+    return [c * s + o for c, s, o in zip(corner, sides, offset, strict=True)]

@@ -22,8 +22,8 @@ from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.registry import load, model_of
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
-from sweep.questions.frontier.pieces import Held
-from sweep.questions.frontier.scan import Piece, Scan
+from sweep.questions.frontier.pieces import Loaded, Piece
+from sweep.questions.frontier.scan import Scan
 from sweep.questions.frontier.tiles import Tiler, make_tile_plan
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
@@ -209,7 +209,8 @@ def _apart(
         start, stop = (*key, *block.start[apart:]), (*(i + 1 for i in key), *block.stop[apart:])
         shape = tuple(b - a for a, b in zip(start, stop, strict=True))
         inner = [slice(i - a, i - a + 1) for i, a in zip(key, block.start, strict=False)]
-        yield key, Held(scan, start, shape, {name: array[_part(inner, array.shape)] for name, array in values.items()})
+        inside = {name: array[_part(inner, array.shape)] for name, array in values.items()}
+        yield key, Loaded(scan, start, shape, inside)
 
 
 def _part(inner: Sequence[slice], shape: Sequence[int]) -> tuple[slice, ...]:

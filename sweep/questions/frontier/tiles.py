@@ -18,8 +18,8 @@ from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 from sweep.questions.frontier.bests import bests, boxes_at, points
-from sweep.questions.frontier.pieces import tiled
-from sweep.questions.frontier.scan import Scan, points_of
+from sweep.questions.frontier.pieces import points_of, tiled
+from sweep.questions.frontier.scan import Scan
 
 POINTS = 2**24  # of a block
 SIDES = (8, 8, 16)  # of a tile along the last three axes
@@ -175,7 +175,7 @@ class Tiler:
 
 
 class Made:
-    """A :class:`~sweep.questions.frontier.scan.Piece` whose values stay on the device."""
+    """A :class:`~sweep.questions.frontier.pieces.Piece` whose values stay on the device."""
 
     lasting = True
 
