@@ -89,7 +89,7 @@ BAD_CONFIGS = {
 SLOW = """
 import signal
 from time import sleep as pause
-from sweep import equations
+from sweep.models import registry
 from sweep.cli.main import main
 from sweep.models.model import Model, Output, Parameter, Stages
 
@@ -97,7 +97,7 @@ def table(rate, time):
     pause(0.1)
     return {"table": rate * time}
 
-equations.MODELS["toy"] = Model(
+registry.MODELS["toy"] = Model(
     name="toy", equation="s = v t", source="school", assumptions="none",
     parameters=(Parameter("rate", "rate", "m/s"), Parameter("time", "duration", "s")),
     outputs=(Output("distance", "way", "m", ("rate", "time")),),
