@@ -923,12 +923,13 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import json, sweep
-from sweep import loop, passes, steps
+from sweep.engine import loop, running
+from sweep.plan import passes
 for name, value in json.loads(sys.argv[1]).items():
     setattr(passes, name, value)
-steps.GROUP = int(sys.argv[4])
+running.GROUP = int(sys.argv[4])
 loop.BETWEEN = 0.0
-from tests import test_reduce
+from tests.engine import test_reduce
 sweep.run(test_reduce.stored_spec(), store=sys.argv[2], progress=lambda step: time.sleep(0.05))
 """
 
