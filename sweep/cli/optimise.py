@@ -31,7 +31,7 @@ def optimise(config: Path, file: Path | None, memory: int | None, overwrite: boo
     is_mean = spec.allocation is None or spec.allocation.objective == "mean"
     more = {"sensitivities": few and is_mean and file is not None, "ranges": few}
     if file is not None:
-        from sweep.questions.split.optimise import result_bytes
+        from sweep.questions.split.footprint import result_bytes
 
         check_outputs(None, file, memory, overwrite, result_bytes(spec, **more))
     with stop().looked_at() as look:
