@@ -19,15 +19,15 @@ def status(store: Path, check: bool) -> None:
     from sweep.report.describe import describe_faults, describe_store
     from sweep.results import manifest
 
-    found, plans = manifest.attributes(store), manifest.plans_of(store)
+    attributes, plans = manifest.attributes(store), manifest.plans_of(store)
     missing = [manifest.pending(store, plan) for plan in plans]
-    echo(describe_store(found, plans, missing, manifest.partials(store), manifest.bytes_on_disk(store)))
+    echo(describe_store(attributes, plans, missing, manifest.partials(store), manifest.bytes_on_disk(store)))
     if not check:
         return
     from sweep.results.faults import faults
 
     with stop().looked_at() as look:
         faulty = list(faults(store, look))
-    echo(describe_faults(store, faulty, bool(found.get(manifest.CHECKSUMS))))
+    echo(describe_faults(store, faulty, bool(attributes.get(manifest.CHECKSUMS))))
     if faulty:
         raise click.exceptions.Exit(DAMAGED)

@@ -85,11 +85,11 @@ class Loaded:
         for i, (corner, side, n) in enumerate(zip(corners, self.sides, self._shape, strict=True)):
             along = np.minimum(corner[:, None] * side + np.arange(side), n - 1)
             index.append(along.reshape(len(tiles), *(side if j == i else 1 for j in range(len(self.sides)))))
-        found = {}
+        columns = {}
         for name, array in self._values.items():
             part = array[tuple(i if n > 1 else 0 for i, n in zip(index, array.shape, strict=True))]
-            found[name] = np.broadcast_to(part, (len(tiles), *self.sides)).reshape(-1)
-        return found
+            columns[name] = np.broadcast_to(part, (len(tiles), *self.sides)).reshape(-1)
+        return columns
 
     def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
@@ -112,15 +112,15 @@ def tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarra
         n = values.shape[axis]
         if side == 1 or n == 1:
             continue
-        whole, found = n // side, []
+        whole, parts = n // side, []
         before, after = values.shape[:axis], values.shape[axis + 1 :]
         lead = (slice(None),) * axis
         if whole:
             split = values[(*lead, slice(whole * side))].reshape(*before, whole, side, *after)
-            found.append(best.reduce(split, axis=axis + 1))
+            parts.append(best.reduce(split, axis=axis + 1))
         if n % side:
-            found.append(best.reduce(values[(*lead, slice(whole * side, None))], axis=axis, keepdims=True))
-        values = np.concatenate(found, axis=axis) if len(found) > 1 else found[0]
+            parts.append(best.reduce(values[(*lead, slice(whole * side, None))], axis=axis, keepdims=True))
+        values = np.concatenate(parts, axis=axis) if len(parts) > 1 else parts[0]
     return values
 
 

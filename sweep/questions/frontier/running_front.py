@@ -155,9 +155,9 @@ def room_of(budget: int, left: int, objectives: int, columns: int, axes: int, it
     tile = TILE_POINTS * (threads() * (beside + 4 * row) + AHEAD * row)
     tiles = max(1, min(TOGETHER, left // 4 // tile))
     # A point takes most where it is filtered, or where it is told: sorted, normalised, and with its values on the axes.
-    each = max(beside + 2 * row, 3 * row + 16 * objectives + 24 * axes + 40)
+    taken = max(beside + 2 * row, 3 * row + 16 * objectives + 24 * axes + 40)
     waiting = min(WAITING_BYTES, left // 8)
-    return Room(budget, min(MOST_POINTS, (left - tiles * tile - waiting) // each), tiles, waiting)
+    return Room(budget, min(MOST_POINTS, (left - tiles * tile - waiting) // taken), tiles, waiting)
 
 
 def threads() -> int:

@@ -156,8 +156,8 @@ class Scan:
             column, worst = values[name], -np.inf if maximise else np.inf
             if holds is not None:
                 column = np.where(holds, column, column.dtype.type(worst))
-            found = functools.reduce(np.fmax if maximise else np.fmin, (column[i::side] for i in range(side)))
-            np.copyto(row, -found if maximise else found)
+            column = functools.reduce(np.fmax if maximise else np.fmin, (column[i::side] for i in range(side)))
+            np.copyto(row, -column if maximise else column)
         return best
 
     def _front(self, points: np.ndarray) -> np.ndarray:
@@ -171,8 +171,8 @@ class Scan:
         for condition in self.conditions:
             if names is not None and condition.output not in names:
                 continue
-            found = compare(values[condition.output], condition.sign, condition.bound)
-            mask = found if mask is None else mask & found
+            holds = compare(values[condition.output], condition.sign, condition.bound)
+            mask = holds if mask is None else mask & holds
         return mask
 
     def places(self, index: Sequence[np.ndarray], start: Sequence[int], stop: Sequence[int]) -> np.ndarray:

@@ -68,7 +68,7 @@ def rounding(objective: np.ndarray, chosen: Allocation) -> np.ndarray:
 
 
 def take_better(
-    found: dict[str, np.ndarray],
+    solution: dict[str, np.ndarray],
     strategies: Sequence[tuple[np.ndarray, np.ndarray]],
     scenario: Mapping[str, jax.Array],
     chosen: Allocation,
@@ -79,29 +79,29 @@ def take_better(
     to: then what is left of the bound is its own. Where it is better by more, the scan of the research share missed a
     valley, and what bounds the strategy is its own certificate.
     """
-    compared = found["strategy_objective"]
+    compared = solution["strategy_objective"]
     best = compared.argmin(axis=1)
-    better = np.flatnonzero(compared.min(axis=1) < found["objective"] - rounding(found["objective"], chosen))
+    better = np.flatnonzero(compared.min(axis=1) < solution["objective"] - rounding(solution["objective"], chosen))
     for name in ("shares", "research_share", "objective", "frank_wolfe_gap", "regret_bound", "status"):
-        found[name] = np.array(found[name])  # what JAX gives cannot be written
+        solution[name] = np.array(solution[name])  # what JAX gives cannot be written
     if not better.size:
         return
     best = best[better]
     shares, research = (np.stack([strategy[part] for strategy in strategies])[best, better] for part in (0, 1))
     objective = compared[better, best]
-    before = {name: found[name][better] for name in ("objective", "regret_bound", "frank_wolfe_gap")}
+    before = {name: solution[name][better] for name in ("objective", "regret_bound", "frank_wolfe_gap")}
     gained = before["objective"] - objective
     if chosen.objective == "mean":
         # By one quadrature, and the finest: what is compared are differences of 1e-9.
         here = {name: value[better] for name, value in scenario.items()}
         old, own = (
             solver.certified(here, w.T, r, software=chosen.software)
-            for w, r in ((found["shares"][better], found["research_share"][better]), (shares, research))
+            for w, r in ((solution["shares"][better], solution["research_share"][better]), (shares, research))
         )
         before = {name: np.asarray(getattr(old, name)) for name in before}
         gained = before["objective"] - own.objective
     slack = rounding(objective, chosen)
-    same = research == found["research_share"][better]  # or the bound over the purchases is of others
+    same = research == solution["research_share"][better]  # or the bound over the purchases is of others
     bound, gap = (before[name] - gained for name in ("regret_bound", "frank_wolfe_gap"))
     bound = np.where(bound >= -slack, np.maximum(bound, 0.0), np.inf)
     gap = np.where(same & (gap >= -slack), np.maximum(gap, 0.0), np.inf)
@@ -111,4 +111,4 @@ def take_better(
     status = np.where(bound <= solver.CERTIFIED * unit, solver.CONVERGED, solver.STALLED)
     for name, values in (("shares", shares), ("research_share", research), ("objective", objective),
                          ("frank_wolfe_gap", gap), ("regret_bound", bound), ("status", status)):  # fmt: skip
-        found[name][better] = values
+        solution[name][better] = values
