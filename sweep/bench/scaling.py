@@ -181,7 +181,7 @@ def plot_scaling(lines: Sequence[dict[str, Any]]) -> "Figure":
         f"{measure.environment()['cpu']}, device {jax.devices()[0].device_kind}",
     ]
     with drawing():
-        figure = page("What a call costs", notes).figure
+        figure = page("What a call costs", notes)
         panels = _panels(figure, len(cases))
         for panel, case in zip(panels, cases, strict=True):
             _draw(panel, case, [line for line in lines if line["case"] == case])
@@ -192,7 +192,6 @@ def plot_scaling(lines: Sequence[dict[str, Any]]) -> "Figure":
 def _panels(figure: "Figure", count: int) -> "list[Axes]":
     """Put that many panels, two in a row, in the place of the one of a page, which grows with them."""
     rows = -(-count // 2)
-    figure.axes[0].remove()
     before = figure.get_figheight()
     after = before * (1.0 + 0.6 * (rows - 1))
     figure.set_figheight(after)

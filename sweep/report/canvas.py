@@ -50,8 +50,8 @@ def _boxes_for_letters() -> Iterator[None]:
         yield
 
 
-def page(title: str, notes: list[str], height: float = HEIGHT) -> "Axes":
-    """Make a figure with title and caption, as much taller as they need; return axes that fill the rest, in inches."""
+def page(title: str, notes: list[str], height: float = HEIGHT) -> "Figure":
+    """Make a figure with title and caption, as much taller as they need, in inches; what is added fills the rest."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -68,7 +68,7 @@ def page(title: str, notes: list[str], height: float = HEIGHT) -> "Axes":
     caption.set_y(MARGIN / height)
     rest = (0, below / height, 1, 1 - below / height)
     figure.set_layout_engine("constrained", rect=rest, w_pad=MARGIN, h_pad=MARGIN / 1.5)
-    return figure.add_subplot()
+    return figure
 
 
 def set_axis(axes: "Axes", which: str, variable: xr.DataArray, inches: float) -> None:
@@ -116,11 +116,18 @@ def wrapped(figure: "Figure", text: str, inches: float, size: float) -> str:
         letters = max(1, min(letters - 1, int(length * limit / width)))
 
 
-def settle(figure: "Figure") -> str:
-    """Lay a figure out, so that what is measured is what is printed; say which letters its font lacks, if any."""
+def settle(figure: "Figure") -> None:
+    """Lay a figure out, so that what is measured is what is printed.
+
+    Warns
+    -----
+    UserWarning
+        For letters that its font does not have, where the function is called that draws it.
+    """
     figure.draw_without_rendering()
-    missing = _missing_letters(figure)
-    return f"the font of the figure has no {missing}; boxes stand for it" if missing else ""
+    if missing := _missing_letters(figure):
+        message = f"the font of the figure has no {missing}; boxes stand for it"
+        warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def _missing_letters(figure: "Figure") -> str:

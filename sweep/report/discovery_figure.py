@@ -1,6 +1,5 @@
 """Boxes of a scenario discovery in words and as a figure: the limits of the chosen one, and what the others trade."""
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -117,15 +116,11 @@ def plot_regions(dataset: xr.Dataset) -> "Figure":
     load_matplotlib()
     refuse_other_kind(dataset, "discovery")
     with drawing():
-        first = page(str(dataset.attrs.get("title", "")), _notes(dataset))
-        figure = first.figure
-        first.remove()
+        figure = page(str(dataset.attrs.get("title", "")), _notes(dataset))
         bars, curve = figure.subplots(1, 2, width_ratios=(1.15, 1.0))
         _draw_bars(bars, dataset.isel(box=-1))
         _draw_curve(curve, dataset)
-        missing = settle(figure)
-    if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
+        settle(figure)
     return figure
 
 

@@ -1,7 +1,6 @@
 """Dataset to figure: curves, a fan of quantiles or a heat map of one output, and a figure to a file."""
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,13 +79,11 @@ def plot(
     load_matplotlib()
     drawn, notes = take(dataset, output=output, x=x, lines=lines, y=y, at=at)
     with drawing():
-        axes = page(str(dataset.attrs.get("title", "")), notes)
+        figure = page(str(dataset.attrs.get("title", "")), notes)
         draw = _draw_curves if drawn.dims[0] != QUANTILE else _draw_fan
-        (draw if y is None else _draw_map)(axes, drawn)
-        missing = settle(axes.figure)
-    if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
-    return axes.figure
+        (draw if y is None else _draw_map)(figure.add_subplot(), drawn)
+        settle(figure)
+    return figure
 
 
 def check_path(path: str | os.PathLike[str]) -> None:

@@ -1,7 +1,6 @@
 """Frontier to figure: what one objective costs in another, the points behind it as a density, the knees marked."""
 
 import itertools
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,19 +63,15 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
     cloud = behind(dataset, names)
     notes = _notes(dataset, cloud, int((~finite).sum()), left_out)
     with drawing():
-        panels = [page(str(dataset.attrs.get("title", "")), notes)]
-        figure, pairs = panels[0].figure, list(itertools.combinations(names, 2))
-        if len(pairs) > 1:
-            panels[0].remove()
-            panels = list(figure.subplots(1, len(pairs)))
+        figure = page(str(dataset.attrs.get("title", "")), notes)
+        pairs = list(itertools.combinations(names, 2))
+        panels = figure.subplots(1, len(pairs), squeeze=False)[0]
         for axes, (x, y) in zip(panels, pairs, strict=True):
             _draw(axes, drawn, groups, x, y, line=len(names) == 2)
             _draw_density(axes, drawn, cloud, x, y, line=len(names) == 2)
         title = " and ".join(str(dataset[name].attrs.get("long_name", name)) for name in _by(dataset))
         add_legend(panels[-1], title)
-        missing = settle(figure)
-    if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
+        settle(figure)
     return figure
 
 

@@ -1,6 +1,5 @@
 """Sensitivity to figure: bars with intervals, a tornado, or indices over an axis, one panel for each output."""
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,16 +69,11 @@ def plot_sensitivity(dataset: xr.Dataset) -> "Figure":
     notes += dict.fromkeys(note for _, note in taken if note)
     with drawing():
         height = HEIGHT if len(names) == 1 else PANEL * len(names)
-        panels = [page(str(dataset.attrs["title"]), [*notes, *_origin(dataset)], height)]
-        figure = panels[0].figure
-        if len(names) > 1:
-            panels[0].remove()
-            panels = list(figure.subplots(len(names), 1))
+        figure = page(str(dataset.attrs["title"]), [*notes, *_origin(dataset)], height)
+        panels = figure.subplots(len(names), 1, squeeze=False)[:, 0]
         for axes, name, (cell, _) in zip(panels, names, taken, strict=True):
             _draw(axes, cell, name, method, legend=axes is panels[0])
-        missing = settle(figure)
-    if missing:
-        warnings.warn(missing, UserWarning, stacklevel=2)
+        settle(figure)
     return figure
 
 
