@@ -64,7 +64,7 @@ class SweepSpec(Frozen):
     model : str
         Name of the model, "relative_loss" for the shipped one.
     loss : {"total", "excess"}
-        Which loss the power law is on, so which kind of exponent belongs in it (model.md section 1).
+        Which loss the power law is on, so which kind of exponent belongs in it (kernels/README.md, 1).
     reference : str
         The run from which fleets, times and losses count: the name of one in :data:`sweep.config.reference.RUNS`, which
         gives ``reference_fleet`` and ``reference_years`` with their sources, or "own", as if it were not said: the two

@@ -50,7 +50,7 @@ class Parameter:
     Attributes
     ----------
     name, long_name, unit : str
-        As in model.md; the unit is CF-style, "1" for a pure number.
+        As in kernels/README.md; the unit is CF-style, "1" for a pure number.
     domain : Domain
         Values that are accepted.
     default : float or None

@@ -167,7 +167,7 @@ STRATEGIES = Model(
             "1",
             SHARE,
             0.0,
-            "model.md: no research",
+            "chosen: no research",
             ("wR", "w_R"),
             PERCENTAGE,
         ),

@@ -231,7 +231,7 @@ def _costs(
     pue: "Array",
     electricity_price: "Array",
 ) -> dict[str, "Array"]:
-    """Evaluate cost and energy of a constant fleet (model.md section 3)."""
+    """Evaluate cost and energy of a constant fleet (kernels/README.md, 3)."""
     capital_cost = fleet_size * unit_price
     energy = fleet_size * power * pue * (HOURS_PER_YEAR / 1000.0) * time
     energy_cost = energy * 1000.0 * electricity_price
