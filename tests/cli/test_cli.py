@@ -632,7 +632,6 @@ def test_run_names_the_extra_that_netcdf_needs(missing: str, toy: Path, monkeypa
 
 @pytest.mark.parametrize("config", [ROOT / "configs" / "smoke.toml"], ids=["smoke"])
 def test_run_computes_a_shipped_config(config: Path, tmp_path: Path) -> None:
-    pytest.importorskip("kernels.loss.stages", reason="the kernels are not there")
     result = sweep("run", config, "--store", tmp_path / "out.zarr")
     assert (result.exit_code, result.stderr) == (0, "")
 
@@ -879,7 +878,6 @@ def test_status_reports_at_most_the_bytes_that_describe_announced(toy: Path) -> 
 
 @pytest.mark.parametrize("source", ["toy.toml", "out.zarr"])
 def test_plot_draws_a_config_or_a_store(source: str, toy: Path) -> None:
-    pytest.importorskip("matplotlib", reason="figures need matplotlib")
     sweep("run", toy, "--store", "out.zarr")
     result = sweep("plot", source, "--output", "distance", "--x", "time", "--lines", "rate")
     assert result.exit_code == 0
@@ -899,7 +897,6 @@ def test_plot_hands_over_what_was_asked_for(toy: Path, monkeypatch: pytest.Monke
 
 
 def test_plot_warns_of_a_store_that_is_not_complete(toy: Path) -> None:
-    pytest.importorskip("matplotlib", reason="figures need matplotlib")
     sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
     sorted(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())[-1].unlink()
     result = sweep("plot", "out.zarr")

@@ -311,7 +311,12 @@ def inverse_spec(dtype="float32"):
 def test_run_of_statistics_of_inverses_counts_infinities():
     dataset = assert_right(inverse_spec())
     assert np.isinf(dataset.max_of).all() and np.isinf(dataset.mean_of).all()
-    assert dataset.never.values.min() > 0 or dataset.never.values.max() == 1.0
+    share = {rate: dataset.never.sel(doubling_rate=rate) for rate in (-1.0, 0.0, 1.0)}
+    assert (share[0.0] == 0).all() and (share[1.0] == 0).all()
+    added = share[-1.0].target.values ** (-1 / 0.05) - 1  # a rate of -1 adds at most one fleet for 1 / ln 2 years
+    fleets = np.geomspace(1e3, 1e8, 6)
+    np.testing.assert_allclose(share[-1.0], np.mean(fleets[:, None] / math.log(2) < added, axis=0), rtol=1e-6)
+    assert 0 < share[-1.0].mean() < 1
 
 
 def shares(*bounds):
@@ -758,12 +763,14 @@ def interrupted(path, steps):
 
     def stop(step):
         seen.append(step)
-        if len(seen) == running:
+        if len(seen) == steps:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         sweep.run(stored_spec(), store=path, progress=stop)
-    return sorted((path / manifest.PARTIAL).glob("*"))
+    partials = sorted((path / manifest.PARTIAL).glob("*"))
+    assert partials
+    return partials
 
 
 def test_run_of_statistics_into_a_store_gives_the_same_as_in_memory(whole, monkeypatch):
@@ -777,7 +784,7 @@ def test_run_of_statistics_into_a_store_gives_the_same_as_in_memory(whole, monke
 @pytest.mark.parametrize("steps", [2, 5, 12, 20])
 def test_run_of_statistics_goes_on_after_an_interruption_with_the_same_bytes(steps, tmp_path, whole, many_parts):
     path = tmp_path / "out.zarr"
-    interrupted(path, running)
+    interrupted(path, steps)
     seen = []
     sweep.run(stored_spec(), store=path, memory=FIXED_BYTES * 2, progress=seen.append)
     assert contents(path) == contents(whole)
@@ -900,7 +907,7 @@ def test_store_of_other_statistics_is_refused_naming_what_differs(whole, tmp_pat
     ):
         with pytest.raises(sweep.StoreError, match=rf"holds a different sweep: {line}.*--overwrite$"):
             sweep.run(make_spec(made | change), store=whole)
-    with pytest.raises(sweep.StoreError, match=r"holds a different sweep: statistics is absent here|statistics is "):
+    with pytest.raises(sweep.StoreError, match=r"holds a different sweep: statistics is \{.* there, absent here"):
         sweep.run(make_spec({}, outputs=("relative_loss",)), store=whole)
     assert contents(whole) == before
 
