@@ -59,6 +59,31 @@ def test_readme_command_works(line, tmp_path, monkeypatch):
     assert CliRunner().invoke(main, line.split()).exit_code == 0
 
 
+PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "configs").glob("*.toml"))]
+SHOWN = re.compile(r"^(?: {4}|# \w+: +|#  +)(?:\.venv/bin/)?sweep (\w+) ?(.*(?:\n# +--.*)*)", re.M)
+
+
+def _shown(path: Path) -> list[tuple[str, set[str]]]:
+    """Commands that a page or a config shows, with their options."""
+    return [
+        (command, set(re.findall(r"(?<=\s)--?[a-z][\w-]*", f" {rest}")))
+        for command, rest in SHOWN.findall(path.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_options_that_are_shown_are_those_of_the_command(path):
+    assert _shown(path) or path.name == "priors.toml"
+    for command, options in _shown(path):
+        assert options <= {name for option in main.commands[command].params for name in option.opts}, command
+
+
+def test_options_that_the_readme_names_are_those_of_a_command():
+    known = {name for command in main.commands.values() for option in command.params for name in option.opts}
+    named = set(re.findall(r"`(--[a-z][\w-]*)", README))
+    assert named and named <= known
+
+
 def _reading_examples() -> list[str]:
     """Blocks of the README that open something with xarray, the lazy dataset first."""
     return [
