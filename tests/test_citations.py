@@ -3,6 +3,7 @@
 import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,7 +14,7 @@ CODE = sorted(path for folder in ("kernels", "sweep", "benchmarks") for path in 
 ROOMS = r"(?:kernels|sweep|configs|tests|benchmarks|\.github|\.ci)"
 FILE = re.compile(rf"(?<![\w/.-]){ROOMS}/[\w./-]*\w|(?<![\w/.-])[\w./-]+\.md\b")
 SECTION = re.compile(r"kernels/README\.md(?:,|:) (?:sections? )?(\d+)(?:(?: and |, )(\d+))*")
-ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):`~?((?:kernels|sweep)\.[\w.]+)`")
+ROLE = re.compile(r":(func|class|meth|mod|data|attr):`~?((?:kernels|sweep)\.[\w.]+)`")
 WRITTEN = {"benchmarks/results/today.jsonl"}  # by a command that is shown, not kept
 
 each_text = pytest.mark.parametrize("path", [*PAGES, *CONFIGS, *CODE], ids=lambda path: str(path.relative_to(ROOT)))
@@ -47,5 +48,5 @@ def test_cited_section_of_the_mathematics_exists(path):
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_cross_reference_leads_somewhere(path):
-    for name in ROLE.findall(path.read_text(encoding="utf-8")):
-        pkgutil.resolve_name(name)
+    for role, name in ROLE.findall(path.read_text(encoding="utf-8")):
+        assert isinstance(pkgutil.resolve_name(name), ModuleType) == (role == "mod"), name

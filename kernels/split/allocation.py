@@ -8,7 +8,7 @@ research lifts the software rate to b = b0 + Δb (1 − exp(−w_R B/S)). Then
 
 with J(u, t) = ∫ᵤᵗ e^(−δ(s−u)) 2^(bs) ds = 2^(bu) G(t − u, b − δ/ln 2) where software is "live", which lifts all that
 is installed, and J(u, t) = 2^(bu) G(t − u, −δ/ln 2) where it is "locked" at the date of purchase; G(t, γ) are the
-effective years of :mod:`kernels.relative_loss`. The problem is this project's, after the equation of C.-P. Lu,
+effective years of :mod:`kernels.loss.equation`. The problem is this project's, after the equation of C.-P. Lu,
 arXiv 2501.02156, which has neither dates, nor depreciation, nor a price of research.
 
 Shares have the dates along their last axis, shape (..., K); every other argument broadcasts to the shape (...) of the

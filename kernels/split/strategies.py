@@ -6,10 +6,10 @@ installed gains, b being the software rate after research, the compute ratio of 
 
     c(t) = 1 + (1/T0) [F G(t, g) + B w_1 2^((a + b) D) G(t − D, g)],    the last term where t > D
 
-for live software, with the effective years G of :mod:`kernels.relative_loss`. Unlike a schedule of K dates this needs
+for live software, with the effective years G of :mod:`kernels.loss.equation`. Unlike a schedule of K dates this needs
 no axis of dates: every argument is elementwise and broadcasts, and the time to a target has a closed form. The problem
-is this project's, after the equation of C.-P. Lu, arXiv 2501.02156, which has neither dates, nor depreciation, nor a
-price of research.
+is this project's (kernels/README.md, 5), after C.-P. Lu, arXiv 2501.02156, which has neither dates, nor depreciation,
+nor a price of research.
 
 Terms are kept as a number and a power of two, so that none overflows where log c does not. Values are float32, or
 float64 where an argument is and 64-bit is enabled; derivatives are first derivatives, forward or reverse.
