@@ -7,7 +7,7 @@ XLA's on a CPU.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,19 +24,32 @@ CHUNK = 2**15  # values that are looked at together: they stay in the cache
 
 
 class Running(NamedTuple):
-    """A statistic that is fed step by step.
+    """A statistic that is fed step by step, on the device, and merged of several pieces, in float64 on the host.
 
     Attributes
     ----------
+    fields : tuple of str
+        Names of the arrays that a piece is. What is called a place comes as a step, and where that is among all points
+        is for the caller to say.
     start : callable
         ``start(shape, dtype) -> state`` before the first step.
     add : callable
         ``add(state, values, done) -> state``: one array of the shape of the cells for each new step, and how many steps
-        came before, a whole number of any type.
+        came before, a whole number of any type. Where a statistic is of several outputs, each step is a tuple.
+    piece : callable
+        ``piece(steps, *state) -> arrays``: what a state of so many steps tells, by the fields.
+    merge : callable
+        ``merge(*arrays) -> arrays``: of pieces along the last axis, in their order, their union without that axis.
+    includes : tuple of Running
+        Those that it can stand for.
     """
 
+    fields: tuple[str, ...]
     start: Callable[[tuple[int, ...], np.dtype], State]
-    add: Callable[[State, Sequence[Array], Array], State]
+    add: Callable[[State, Sequence[Any], Array], State]
+    piece: Callable[..., tuple[np.ndarray, ...]]
+    merge: Callable[..., tuple[np.ndarray, ...]]
+    includes: "tuple[Running, ...]" = ()
 
 
 def _in_pairs(values: Sequence[Array]) -> Array:
@@ -117,24 +130,6 @@ def _add_count(state: State, values: Sequence[Array], _: Array) -> State:
     return (count + _in_pairs([value.astype(count.dtype) for value in values]),)
 
 
-MEAN = Running(lambda shape, dtype: (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)), _add_mean)
-"""Mean, compensated: (mean, what it is too large by)."""
-
-MOMENTS = Running(lambda shape, dtype: tuple(jnp.zeros(shape, dtype) for _ in range(4)), _add_moments)
-"""Mean and sum of squared deviations from it, both compensated: (mean, excess, squares, excess)."""
-
-LEAST = Running(lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype),), _add_least)
-"""Smallest value, NaN if one is NaN: (least,)."""
-
-FIRST_LEAST = Running(
-    lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype), jnp.zeros(shape, jnp.int32)), _add_first_least
-)
-"""Smallest value and the first step that has it: (least, step)."""
-
-COUNT = Running(lambda shape, dtype: (jnp.zeros(shape, jnp.int32),), _add_count)
-"""Number of steps that are true: (count,)."""
-
-
 def merge_moments(
     count: np.ndarray, mean: np.ndarray, excess: np.ndarray, squares: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -171,6 +166,56 @@ def merge_least(least: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.nd
     """Smallest value of pieces along the last axis, NaN if one is, and the lowest place that has it."""
     merged = least.min(axis=-1)
     return merged, np.where(least == merged[..., None], place, np.iinfo(place.dtype).max).min(axis=-1)
+
+
+def _piece_of_moments(steps: int, *state: np.ndarray) -> tuple[np.ndarray, ...]:
+    mean, excess, *squares = (array.astype(np.float64) for array in state)
+    spread = squares[0] - squares[1] if squares else np.zeros_like(mean)
+    return np.full(mean.shape, float(steps)), mean, excess, spread
+
+
+def _piece_of_least(steps: int, least: np.ndarray, step: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    return least.astype(np.float64), np.zeros(least.shape, np.int64) if step is None else step
+
+
+MEAN = Running(
+    fields=("count", "mean", "excess", "squares"),
+    start=lambda shape, dtype: (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)),
+    add=_add_mean,
+    piece=_piece_of_moments,
+    merge=merge_moments,
+)
+"""Mean, compensated: (mean, what it is too large by)."""
+
+MOMENTS = MEAN._replace(
+    start=lambda shape, dtype: tuple(jnp.zeros(shape, dtype) for _ in range(4)), add=_add_moments, includes=(MEAN,)
+)
+"""Mean and sum of squared deviations from it, both compensated: (mean, excess, squares, excess)."""
+
+LEAST = Running(
+    fields=("least", "place"),
+    start=lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype),),
+    add=_add_least,
+    piece=_piece_of_least,
+    merge=merge_least,
+)
+"""Smallest value, NaN if one is NaN: (least,)."""
+
+FIRST_LEAST = LEAST._replace(
+    start=lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype), jnp.zeros(shape, jnp.int32)),
+    add=_add_first_least,
+    includes=(LEAST,),
+)
+"""Smallest value and the first step that has it: (least, step)."""
+
+COUNT = Running(
+    fields=("total",),
+    start=lambda shape, dtype: (jnp.zeros(shape, jnp.int32),),
+    add=_add_count,
+    piece=lambda steps, count: (count.astype(np.int64),),
+    merge=lambda total: (total.sum(axis=-1),),
+)
+"""Number of steps that are true: (count,)."""
 
 
 def row_quantiles(rows: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:

@@ -18,6 +18,7 @@ from sweep.config.axis import Axis
 from sweep.config.distribution import DRAW, REPLICATE, Distribution, Draws
 from sweep.config.files import read_toml
 from sweep.config.includes import included
+from sweep.config.kinds import QUANTILE
 from sweep.config.record import Float, Frozen, ReadOnly, listed, plain
 from sweep.config.reference import run_of
 from sweep.config.statistic import Statistic
@@ -117,7 +118,7 @@ class SweepSpec(Frozen):
         for name in self.outputs:
             if self.outputs.count(name) > 1:
                 raise ValueError(f'outputs names "{name}" twice; name each output once')
-        used = tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.outputs))
+        used = tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.uses))
         if not self.outputs:
             if not used and self.allocation is None:
                 raise ValueError("outputs: is required, or [statistics] of them")
@@ -174,12 +175,12 @@ class SweepSpec(Frozen):
         object.__setattr__(self, "axes", ReadOnly({k: v for k, v in self.axes.items() if k not in added} | added))
 
     def _check_statistic(self, key: str, statistic: Statistic) -> None:
-        if not key.isidentifier() or key in ("quantile", *self.axes):
+        if not key.isidentifier() or key in (QUANTILE, *self.axes):
             raise ValueError(f'statistics: "{key}" cannot be the name of a variable beside the axes; use another')
-        made = {f"{key}_{dim}" for dim in self.axes} if "arg" in statistic.statistic else {f"{key}_bin"}
+        made = {*statistic.variables(key, self.axes), *statistic.own_dims(key)} - {key}
         for name in sorted(made & {*self.statistics, *self.axes}):
             raise ValueError(f'statistics: "{key}" makes a variable "{name}", which is given too; rename one')
-        for name in statistic.outputs:
+        for name in statistic.uses:
             if name not in self.outputs:
                 raise ValueError(f'statistics.{key}: "{name}" is not among the outputs ({", ".join(self.outputs)})')
         for field, names in (("over", statistic.over), ("regret", statistic.regret or ())):

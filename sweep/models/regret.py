@@ -49,7 +49,7 @@ def with_regrets(
         statistics[key] = statistic.model_copy(update={"output": name})
     if not regrets:
         return model, spec
-    outputs = tuple(dict.fromkeys(name for statistic in statistics.values() for name in statistic.outputs))
+    outputs = tuple(dict.fromkeys(name for statistic in statistics.values() for name in statistic.uses))
     derived = _with_outputs(model, [regret.described for regret in regrets.values()], tuple(regrets.values()), _excess)
     return derived, spec.model_copy(update={"outputs": outputs, "statistics": statistics})
 

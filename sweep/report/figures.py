@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from sweep.config.kinds import QUANTILE
 from sweep.errors import SpecError
-from sweep.plan.passes import QUANTILE
 from sweep.report.canvas import (
     ACROSS,
     NORMAL,

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.distribution import REPLICATE
+from sweep.config.kinds import QUANTILE
 from sweep.errors import SpecError, unknown
 from sweep.models.registry import MODELS
-from sweep.plan.passes import QUANTILE
 from sweep.results.metadata import kind_of
 from sweep.results.replicates import pooled
 

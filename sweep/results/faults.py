@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sweep.config.axis import Axis
+from sweep.config.statistic import Statistic
 from sweep.errors import StoreError
-from sweep.plan.passes import QUANTILE, middles
 from sweep.results.manifest import Shards, attributes, intact, plans_of, shards_of
 from sweep.results.shard_writer import threads
 
@@ -58,10 +58,7 @@ def refuse_wrong_coordinates(path: Path) -> None:
         spec = json.loads(attributes(path)["spec"])
         axes = {name: Axis(**axis) for name, axis in spec["axes"].items()}
         for name, statistic in spec.get("statistics", {}).items():
-            if "probabilities" in statistic:
-                axes[QUANTILE] = Axis(values=statistic["probabilities"])
-            if "edges" in statistic:
-                axes[f"{name}_bin"] = middles(Axis(**statistic["edges"]))
+            axes |= Statistic(**statistic).own_axes(name)
         axes = {name: axes[name] for plan in plans for dims in plan.variables.values() for name in dims}
     for name, _ in wrong_coordinates(path, axes):
         raise StoreError(f"{path}: the coordinate {name} is damaged; run the sweep into this store again to mend it")

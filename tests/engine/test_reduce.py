@@ -205,7 +205,7 @@ def test_run_of_every_statistic_agrees_with_the_full_grid_in_float64(over):
 )
 def test_run_of_every_statistic_is_right_however_the_points_are_laid(layout, dtype, monkeypatch):
     lay(monkeypatch, layout)
-    running = {name: s for name, s in every_kind(OVERS[2]).items() if s.statistic not in passes.ROW_KINDS}
+    running = {name: s for name, s in every_kind(OVERS[2]).items() if s.kind.rows is None}
     spec = make_spec(running, dtype=dtype)
     (found,) = passes.make_passes(RELATIVE_LOSS.resolve(spec), RELATIVE_LOSS, 2**40)
     assert (layout in ("lanes", "long_lanes")) == bool(found.lanes)
@@ -454,7 +454,7 @@ def test_run_of_quantiles_of_zero_and_one_alone_is_the_least_and_the_largest(mon
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_run_of_quantiles_of_more_points_than_are_held_together_is_numpys(dtype, monkeypatch):
     lay(monkeypatch, NARROWED)
-    kinds = {name: s for name, s in every_kind(OVERS[2]).items() if s.statistic in passes.ROW_KINDS}
+    kinds = {name: s for name, s in every_kind(OVERS[2]).items() if s.kind.rows is not None}
     spec = make_spec(kinds, dtype=dtype)
     (found,) = passes.make_passes(RELATIVE_LOSS.resolve(spec), RELATIVE_LOSS, 2**40)
     assert found.parts > 1 and not found.is_whole
@@ -662,7 +662,7 @@ BAD = {
     ),
     "output_of_share": (
         {"statistic": "share", "over": ("time",), "where": "relative_loss < 1", "output": "relative_loss"},
-        "statistics.best.output: the condition of a share names its outputs; drop it",
+        'statistics.best.output: statistic = "share" takes where in its place; drop it',
     ),
     "edges_decreasing": (
         MEAN | {"statistic": "histogram", "edges": {"values": (1.0, 0.0)}},
@@ -670,7 +670,8 @@ BAD = {
     ),
     "unknown_key": (
         MEAN | {"colour": 1},
-        'statistics.best: unknown key "colour"; allowed: statistic, over, output, probabilities, where, regret, edges',
+        'statistics.best: unknown key "colour"; allowed: statistic, over, output, outputs, probabilities, where, '
+        "regret, edges",
     ),
 }
 
