@@ -93,6 +93,18 @@ def _variance(arrays: Arrays, points: int) -> np.ndarray:
     return arrays["squares"] / arrays["count"]
 
 
+def _sum(arrays: Arrays, points: int) -> np.ndarray:
+    return arrays["count"] * arrays["mean"] - arrays["count"] * arrays["excess"]
+
+
+def _skewness(arrays: Arrays, points: int) -> np.ndarray:
+    return np.sqrt(arrays["count"]) * arrays["cubes"] / arrays["squares"] ** 1.5
+
+
+def _correlation(arrays: Arrays, points: int) -> np.ndarray:
+    return np.clip(arrays["xy"] / (np.sqrt(arrays["xx"]) * np.sqrt(arrays["yy"])), -1.0, 1.0)
+
+
 def _place(arrays: Arrays, points: int) -> np.ndarray:
     return np.where(np.isnan(arrays["least"]), -1, arrays["place"])
 
@@ -107,10 +119,19 @@ def _none(unit: str) -> str:
 
 _TABLE = (
     Kind("mean", "MEAN", lambda arrays, _: arrays["mean"], "mean", "mean", shares="mean"),
+    Kind("sum", "MEAN", _sum, "sum", "sum", shares="mean", pooling="sum"),
     Kind("variance", "MOMENTS", _variance, "variance", "variance", shares="mean", unit=_squared),
     Kind(
         "std", "MOMENTS", lambda *kept: np.sqrt(_variance(*kept)), "standard deviation", "standard_deviation",
         shares="mean",
+    ),
+    Kind(
+        "skewness", "CUBES", _skewness, "skewness", "skewness", unit=_none,
+        note="third central moment over the 3/2th power of the second, of the points themselves",
+    ),
+    Kind(
+        "correlation", "PRODUCTS", _correlation, "correlation", "correlation",
+        needs=("outputs",), unit=_none, note="Pearson's",
     ),
     Kind("min", "LEAST", lambda arrays, _: arrays["least"], "smallest value", "minimum", shares="least", pooling="min"),
     Kind(

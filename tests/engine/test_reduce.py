@@ -617,8 +617,8 @@ BAD_WHERE = "statistics.best.where: must be comparisons such as relative_loss < 
 BAD = {
     "kind": (
         MEAN | {"statistic": "median"},
-        'statistics.best.statistic: must be "mean", "variance", "std", "min", "max", "argmin", "argmax", "quantiles", '
-        '"share" or "histogram", got "median"',
+        'statistics.best.statistic: must be "mean", "sum", "variance", "std", "skewness", "correlation", "min", "max", '
+        '"argmin", "argmax", "quantiles", "share" or "histogram", got "median"',
     ),
     "over_nothing": (MEAN | {"over": ()}, "statistics.best.over: must not be empty"),
     "over_string": (MEAN | {"over": "time"}, 'statistics.best.over: must be a list, got "time"'),
@@ -659,6 +659,18 @@ BAD = {
     "where_number": (
         {"statistic": "share", "over": ("time",), "where": "relative_loss < 1.2.3"},
         BAD_WHERE + '"relative_loss < 1.2.3"',
+    ),
+    "one_output_of_correlation": (
+        {"statistic": "correlation", "over": ("time",), "outputs": ("relative_loss",)},
+        'statistics.best.outputs: must have 2 entries, got ["relative_loss"]',
+    ),
+    "same_outputs_of_correlation": (
+        {"statistic": "correlation", "over": ("time",), "outputs": ("relative_loss", "relative_loss")},
+        'statistics.best.outputs: names "relative_loss" twice',
+    ),
+    "output_of_correlation": (
+        MEAN | {"statistic": "correlation", "outputs": ("relative_loss", "total_cost")},
+        'statistics.best.output: statistic = "correlation" takes outputs in its place; drop it',
     ),
     "output_of_share": (
         {"statistic": "share", "over": ("time",), "where": "relative_loss < 1", "output": "relative_loss"},
