@@ -7,7 +7,7 @@ XLA's on a CPU.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -446,7 +446,7 @@ def _ranks(n: int, probabilities: Sequence[float]) -> tuple[list[int], list[floa
     return [int(rank) for rank in ranks], [rank - int(rank) for rank in ranks]
 
 
-def _interpolated(low: Sequence[np.ndarray], high: Sequence[np.ndarray], rest: Sequence[float]) -> np.ndarray:
+def _interpolated(low: Iterable[np.ndarray], high: Iterable[np.ndarray], rest: Sequence[float]) -> np.ndarray:
     columns = []
     for a, b, r in zip(low, high, rest, strict=True):
         a, b = a.astype(np.float64), b.astype(np.float64)

@@ -24,7 +24,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels.loss import special
-from kernels.loss.equation import as_arrays, growth, growth_slope
+from kernels.loss.equation import along, as_arrays, growth, growth_slope
 from kernels.loss.quadrature import gauss_legendre
 from kernels.loss.special import LN2
 from kernels.split.allocation import GRADED, improved_software_rate
@@ -295,7 +295,7 @@ def _sum(*terms: _Term) -> _Term:
     for exponent in exponents[1:]:
         top = jnp.maximum(top, exponent)
     scaled = (special.scale(number, e - top) for (number, _), e in zip(parts, exponents, strict=True))
-    return _Term(sum(scaled), top)
+    return _Term(sum(scaled, start=jnp.zeros_like(top)), top)
 
 
 def _tranches(
@@ -335,7 +335,7 @@ def _log_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> t
         of_later, growth_slope(elapsed, rate)
     )
     partials = (part(g0, k0), part(g1, k1), of_later * LN2, part(later * e1, k1), part(first * e0, k0), by_rate)
-    return _log_ratio(*primals), sum(d * v for d, v in zip(partials, tangents, strict=True))
+    return _log_ratio(*primals), along(partials, tangents)
 
 
 @jax.custom_jvp
