@@ -107,7 +107,11 @@ class SweepSpec(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        tables = {"axes": self.axes, "fixed": self.fixed, "distributions": self.distributions}
+        tables: dict[str, Mapping[str, object]] = {
+            "axes": self.axes,
+            "fixed": self.fixed,
+            "distributions": self.distributions,
+        }
         for (one, here), (other, there) in combinations(tables.items(), 2):
             for name in there:
                 if name in here:
@@ -224,7 +228,7 @@ class SweepSpec(Frozen):
             "axes": {k: v.canonical() for k, v in self.axes.items()},
             "fixed": {k: self.fixed[k].value for k in sorted(self.fixed)},
         }
-        if self.distributions:
+        if self.distributions and self.draws is not None:
             content["distributions"] = {k: v.canonical() for k, v in self.distributions.items()}
             content["draws"] = self.draws.canonical()
         if self.allocation is not None:

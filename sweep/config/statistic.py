@@ -37,19 +37,22 @@ def conditions_of(where: str) -> tuple[Condition, ...]:
     ValueError
         For anything else, and for more than `MOST_CONDITIONS`.
     """
-    found = []
     parts = re.split(r"\band\b", where)
     if len(parts) > MOST_CONDITIONS:
         raise ValueError(f"where: must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
-    for part in parts:
-        match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
-        try:
-            found.append(Condition(match[1], match[2], float(match[3])))
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
-            ) from None
-    return tuple(found)
+    try:
+        return tuple(map(_condition, parts))
+    except ValueError:
+        raise ValueError(
+            f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
+        ) from None
+
+
+def _condition(part: str) -> Condition:
+    match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
+    if match is None:
+        raise ValueError(f"{part} is no comparison")
+    return Condition(match[1], match[2], float(match[3]))
 
 
 class Statistic(Frozen):
@@ -166,7 +169,7 @@ class Statistic(Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the numbers."""
-        found = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
+        found: dict[str, Any] = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
         found |= {"outputs": self.outputs and list(self.outputs)}
         found |= {"probabilities": self.probabilities and list(self.probabilities)}
         found |= {"where": self.where and " and ".join(f"{c.output} {c.sign} {c.bound!r}" for c in self.conditions)}
