@@ -178,7 +178,9 @@ def make_passes(spec: SweepSpec, model: Model, memory: int) -> tuple[Pass, ...]:
     return tuple(found)
 
 
-def result_dims(spec: SweepSpec, names: Sequence[str], kept: Sequence[str], over: Sequence[str]) -> dict[str, tuple]:
+def result_dims(
+    spec: SweepSpec, names: Sequence[str], kept: Sequence[str], over: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     """Name the variables that statistics make, and the dimensions of each."""
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -251,8 +253,8 @@ def _make_running(
         return FIXED_BYTES + side * 16 * itemsize * len(names) + TABLE_BYTES * min(steps * side, TABLE_POINTS)
 
     plan = _fit(spec, names, shape, over, tile, needed, memory)
-    of_over = (tuple(found[dim] for dim in over) for found in (sides, pieces))
-    return Pass(names, RUNNING, shape, over, plan, *of_over, lanes)
+    part, piece = (tuple(lengths[dim] for dim in over) for lengths in (sides, pieces))
+    return Pass(names, RUNNING, shape, over, plan, part, piece, lanes)
 
 
 def _lay(
