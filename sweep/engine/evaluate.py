@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped
 
 from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
@@ -37,7 +38,7 @@ def device_count() -> int:
 
 
 @cache
-def compiled(function: Callable[..., Any], static: tuple[str, ...], platform: str, devices: int) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], static: tuple[str, ...], platform: str, devices: int) -> Wrapped:
     """Compile ``function(buffers, inputs, **static)`` for a block on each device; the buffers are donated.
 
     With several devices every array has a first axis along which each device holds one element, its own: the program is
