@@ -118,12 +118,11 @@ def test_large_selections_have_the_bits_of_a_run(model, output, dtype):
 def test_least_and_largest_have_the_bits_of_a_run(model, dtype):
     spec = random_spec(model, dtype, 5, (3, 5, 7))
     whole = sweep.run(spec)
-    rng = np.random.default_rng(6)
     statistics = {
         f"{name}_{kind}": {
             "statistic": kind,
             "output": name,
-            "over": rng.choice(whole[name].dims, rng.integers(1, whole[name].ndim + 1), replace=False).tolist(),
+            "over": list(whole[name].dims[-2:]),
         }
         for name in spec.outputs
         for kind in ("min", "max")
