@@ -166,15 +166,15 @@ def _add_products(state: State, values: Sequence[tuple[Array, Array]], done: Arr
     moments: list[Array] = []
     scales = []
     for mean, exponent, own in zip(means, exponents, zip(*values, strict=True), strict=True):
-        deviations, moved = _deviations(*mean, own, before)
+        deviations, moved = _deviations(mean[0], mean[1], own, before)
         moments += moved
         scales.append(_scaled(exponent, deviations))
-    grown = []
+    grown: list[Array] = []
     for number, (a, b) in enumerate(((0, 0), (1, 1), (0, 1))):
         (_, ratio, (*apart, far)), (_, other_ratio, (*other, other_far)) = scales[a], scales[b]
         within = _in_pairs([special.unfused(one * another) for one, another in zip(apart, other, strict=True)])
-        before_sums = (special.unfused(total * (ratio * other_ratio)) for total in sums[2 * number : 2 * number + 2])
-        grown += _increased(*before_sums, within + special.unfused(far * other_far * weight))
+        total, excess = (special.unfused(one * (ratio * other_ratio)) for one in sums[2 * number : 2 * number + 2])
+        grown += _increased(total, excess, within + special.unfused(far * other_far * weight))
     return *moments, *grown, *(exponent for exponent, _, _ in scales)
 
 

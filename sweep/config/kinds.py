@@ -83,9 +83,19 @@ class Kind:
     note: str = ""
 
 
+def _edges(statistic: "Statistic") -> np.ndarray:
+    assert statistic.edges is not None, "the record has what its kind needs"
+    return statistic.edges.coordinates()
+
+
+def _probabilities(statistic: "Statistic") -> tuple[float, ...]:
+    assert statistic.probabilities is not None, "the record has what its kind needs"
+    return statistic.probabilities
+
+
 def middles(statistic: "Statistic") -> Axis:
     """Middles of the bins of a histogram."""
-    ends = statistic.edges.coordinates()
+    ends = _edges(statistic)
     return Axis(values=tuple(ends[:-1] / 2.0 + ends[1:] / 2.0))
 
 
@@ -145,8 +155,8 @@ _TABLE = (
     ),
     Kind(
         "quantiles", "row_quantiles", lambda arrays, _: arrays["rows"], "quantile", "quantile",
-        needs=("output", "probabilities"), rows=lambda statistic: statistic.probabilities, is_narrowed=True,
-        dim=QUANTILE, coordinate=lambda statistic: Axis(values=statistic.probabilities),
+        needs=("output", "probabilities"), rows=_probabilities, is_narrowed=True,
+        dim=QUANTILE, coordinate=lambda statistic: Axis(values=_probabilities(statistic)),
         note="exact order statistics, interpolated linearly (Hyndman and Fan 1996, type 7)",
     ),
     Kind(
@@ -155,7 +165,7 @@ _TABLE = (
     ),
     Kind(
         "histogram", "row_counts", lambda arrays, _: arrays["rows"], "number of points in each bin", "histogram",
-        needs=("output", "edges"), rows=lambda statistic: statistic.edges.coordinates(),
+        needs=("output", "edges"), rows=_edges,
         dim="{}_bin", coordinate=middles, dtype="float64", unit=_none, pooling="sum",
     ),
 )  # fmt: skip
