@@ -25,6 +25,7 @@ from sweep.engine.evaluate import device_kind
 from sweep.models.problem import Problem
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
+from sweep.results.shard_writer import Writer
 
 RUN, WRITER, RAW = "sweep.run, into a store", "the writer alone", "raw write + fsync"
 EVALUATION, SUM, SLOWER = "the evaluation alone", "evaluation + writer", "the slower of evaluation and writer"
@@ -56,9 +57,9 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
             os.sync()
 
         def write_alone() -> None:
-            writer = stores.Writer(alone, plan)
-            for block, held in blocks:
-                writer.write(block, held)
+            writer = Writer(alone, plan)
+            for block, piece in blocks:
+                writer.write(block, piece)
             writer.finish()
 
         def evaluate_alone() -> None:

@@ -6,8 +6,9 @@ what is merged of several running statistics, are NumPy on the host: its sort an
 XLA's on a CPU.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,19 +25,32 @@ CHUNK = 2**15  # values that are looked at together: they stay in the cache
 
 
 class Running(NamedTuple):
-    """A statistic that is fed step by step.
+    """A statistic that is fed step by step, on the device, and merged of several pieces, in float64 on the host.
 
     Attributes
     ----------
+    fields : tuple of str
+        Names of the arrays that a piece is. What is called a place comes as a step, and where that is among all points
+        is for the caller to say.
     start : callable
         ``start(shape, dtype) -> state`` before the first step.
     add : callable
         ``add(state, values, done) -> state``: one array of the shape of the cells for each new step, and how many steps
-        came before, a whole number of any type.
+        came before, a whole number of any type. Where a statistic is of several outputs, each step is a tuple.
+    piece : callable
+        ``piece(steps, *state) -> arrays``: what a state of so many steps tells, by the fields.
+    merge : callable
+        ``merge(*arrays) -> arrays``: of pieces along the last axis, in their order, their union without that axis.
+    includes : tuple of Running
+        Those that it can stand for.
     """
 
+    fields: tuple[str, ...]
     start: Callable[[tuple[int, ...], np.dtype], State]
-    add: Callable[[State, Sequence[Array], Array], State]
+    add: Callable[[State, Sequence[Any], Array], State]
+    piece: Callable[..., tuple[np.ndarray, ...]]
+    merge: Callable[..., tuple[np.ndarray, ...]]
+    includes: "tuple[Running, ...]" = ()
 
 
 def _in_pairs(values: Sequence[Array]) -> Array:
@@ -87,13 +101,81 @@ def _add_moments(state: State, values: Sequence[Array], done: Array) -> State:
     within = _in_pairs([special.unfused(a * a) for a in apart]) - special.unfused(left * left * len(values))
     far = moved + (excess + left)
     between = special.unfused(far * far * (before * share))
+    return *_mean_moved(mean, excess, moved, left, share), *_increased(squares, squares_excess, within + between)
+
+
+def _mean_moved(mean: Array, excess: Array, moved: Array, left: Array, share: Array) -> tuple[Array, Array]:
+    """Mean and excess once a share of what they are of is farther by ``moved + left``."""
     # The excess must be right beside the deviations, not only beside the mean.
     change, kept = _unfused(moved * share), special.unfused(excess * (1.0 - share)) - special.unfused(left * share)
     grown = mean + change
     kept = jnp.where(jnp.isfinite(grown), kept + ((grown - mean) - change), 0.0)
     mean = grown - kept
-    excess = jnp.where(jnp.isfinite(grown), kept + (mean - grown), 0.0)
-    return mean, excess, *_increased(squares, squares_excess, within + between)
+    return mean, jnp.where(jnp.isfinite(grown), kept + (mean - grown), 0.0)
+
+
+def _deviations(mean: Array, excess: Array, values: Sequence[Array], before: Array) -> tuple[list[Array], State]:
+    """How far new values are from their mean, and that from the mean before them; then the mean and its excess.
+
+    What is not finite makes a deviation NaN, and equal values have none whatever their number.
+    """
+    first = _unfused(values[0])
+    apart = [_unfused(value) - first for value in values]
+    middle = _in_pairs(apart) / len(values)
+    here = first + middle
+    left = middle - (here - first)
+    moved = here - mean
+    far = jnp.where(before > 0.0, moved + (excess + left), 0.0)
+    share = len(values) / (before + len(values))
+    return [*(one - middle for one in apart), far], _mean_moved(mean, excess, moved, left, share)
+
+
+def _scaled(exponent: Array, deviations: Sequence[Array]) -> tuple[Array, Array, list[Array]]:
+    """The power of two that no deviation is beyond, the old one in units of it, and the deviations in units of it."""
+    largest = functools.reduce(jnp.maximum, map(jnp.abs, deviations))
+    grown = jnp.maximum(exponent, special.exponent_of(largest) + 1.0)
+    # A square or cube that is less by 2^-80 counts for nothing; its power of two stays one that the type has.
+    ratio = special.power_of_two(jnp.maximum(exponent - grown, -40.0))
+    return grown, ratio, [special.unfused(special.scale(one, -grown)) for one in deviations]
+
+
+def _add_cubes(state: State, values: Sequence[Array], done: Array) -> State:
+    mean, excess, *sums, exponent = state
+    before = done.astype(mean.dtype)
+    deviations, moments = _deviations(mean, excess, values, before)
+    exponent, ratio, (*apart, far) = _scaled(exponent, deviations)
+    powers = (ratio * ratio, ratio * ratio, ratio * ratio * ratio, ratio * ratio * ratio)
+    squares, squares_excess, cubes, cubes_excess = (
+        special.unfused(total * power) for total, power in zip(sums, powers, strict=True)
+    )
+    share, rest = len(values) / (before + len(values)), before / (before + len(values))
+    apart2, far2 = [special.unfused(one * one) for one in apart], special.unfused(far * far)
+    within = _in_pairs(apart2)
+    # Pebay (2008), equation 2.1 for the third moment.
+    turned = special.unfused(rest * within) - special.unfused(share * (squares - squares_excess))
+    between = special.unfused(far2 * far * (before * share) * (rest - share)) + special.unfused(3.0 * far * turned)
+    added = _in_pairs([special.unfused(one2 * one) for one2, one in zip(apart2, apart, strict=True)])
+    squares, squares_excess = _increased(squares, squares_excess, within + special.unfused(far2 * (before * share)))
+    return *moments, squares, squares_excess, *_increased(cubes, cubes_excess, added + between), exponent
+
+
+def _add_products(state: State, values: Sequence[tuple[Array, Array]], done: Array) -> State:
+    means, sums, exponents = (state[0:2], state[2:4]), state[4:10], state[10:]
+    before = done.astype(state[0].dtype)
+    weight = before * (len(values) / (before + len(values)))
+    moments: list[Array] = []
+    scales = []
+    for mean, exponent, own in zip(means, exponents, zip(*values, strict=True), strict=True):
+        deviations, moved = _deviations(mean[0], mean[1], own, before)
+        moments += moved
+        scales.append(_scaled(exponent, deviations))
+    grown: list[Array] = []
+    for number, (a, b) in enumerate(((0, 0), (1, 1), (0, 1))):
+        (_, ratio, (*apart, far)), (_, other_ratio, (*other, other_far)) = scales[a], scales[b]
+        within = _in_pairs([special.unfused(one * another) for one, another in zip(apart, other, strict=True)])
+        total, excess = (special.unfused(one * (ratio * other_ratio)) for one in sums[2 * number : 2 * number + 2])
+        grown += _increased(total, excess, within + special.unfused(far * other_far * weight))
+    return *moments, *grown, *(exponent for exponent, _, _ in scales)
 
 
 def _add_least(state: State, values: Sequence[Array], _: Array) -> State:
@@ -115,24 +197,6 @@ def _add_first_least(state: State, values: Sequence[Array], done: Array) -> Stat
 def _add_count(state: State, values: Sequence[Array], _: Array) -> State:
     (count,) = state
     return (count + _in_pairs([value.astype(count.dtype) for value in values]),)
-
-
-MEAN = Running(lambda shape, dtype: (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)), _add_mean)
-"""Mean, compensated: (mean, what it is too large by)."""
-
-MOMENTS = Running(lambda shape, dtype: tuple(jnp.zeros(shape, dtype) for _ in range(4)), _add_moments)
-"""Mean and sum of squared deviations from it, both compensated: (mean, excess, squares, excess)."""
-
-LEAST = Running(lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype),), _add_least)
-"""Smallest value, NaN if one is NaN: (least,)."""
-
-FIRST_LEAST = Running(
-    lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype), jnp.zeros(shape, jnp.int32)), _add_first_least
-)
-"""Smallest value and the first step that has it: (least, step)."""
-
-COUNT = Running(lambda shape, dtype: (jnp.zeros(shape, jnp.int32),), _add_count)
-"""Number of steps that are true: (count,)."""
 
 
 def merge_moments(
@@ -171,6 +235,173 @@ def merge_least(least: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.nd
     """Smallest value of pieces along the last axis, NaN if one is, and the lowest place that has it."""
     merged = least.min(axis=-1)
     return merged, np.where(least == merged[..., None], place, np.iinfo(place.dtype).max).min(axis=-1)
+
+
+def _merge_deviations(
+    count: np.ndarray, mean: np.ndarray, excess: np.ndarray, exponent: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean and excess of a union; its power of two, each old one and how far each mean is in units of it."""
+    *moments, _ = merge_moments(count, mean, excess, np.zeros_like(mean))
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        far = (mean - moments[1][..., None]) - (excess - moments[2][..., None])
+        # Pieces of equal means need no power of two for these.
+        largest = np.maximum(exponent, np.where(far == 0.0, exponent, np.frexp(far)[1])).max(axis=-1)
+        below = exponent - largest[..., None]
+        return tuple(moments), largest, np.ldexp(1.0, below), np.ldexp(far, -largest[..., None])
+
+
+def merge_cubes(
+    count: np.ndarray,
+    mean: np.ndarray,
+    excess: np.ndarray,
+    squares: np.ndarray,
+    cubes: np.ndarray,
+    exponent: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Count, mean, excess, sums of squared and of cubed deviations and their power of two, of the union of pieces.
+
+    Parameters
+    ----------
+    count, mean, excess, squares, cubes, exponent : numpy.ndarray
+        float64, but the exponents whole numbers, along the last axis: deviations are in units of 2^exponent.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Without the last axis.
+    """
+    moments, largest, ratio, far = _merge_deviations(count, mean, excess, exponent)
+    with np.errstate(invalid="ignore", under="ignore"):
+        squares = squares * ratio**2
+        cubes = (cubes * ratio**3 + 3.0 * far * squares + count * far**3).sum(axis=-1)
+        return *moments, (squares + count * far**2).sum(axis=-1), cubes, largest
+
+
+def merge_products(
+    count: np.ndarray,
+    x: np.ndarray,
+    x_excess: np.ndarray,
+    y: np.ndarray,
+    y_excess: np.ndarray,
+    xx: np.ndarray,
+    yy: np.ndarray,
+    xy: np.ndarray,
+    x_exponent: np.ndarray,
+    y_exponent: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Count, two means, their excesses, sums of products of deviations and powers of two, of the union of pieces.
+
+    Parameters
+    ----------
+    count, x, x_excess, y, y_excess, xx, yy, xy, x_exponent, y_exponent : numpy.ndarray
+        As for :func:`merge_cubes`.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Without the last axis.
+    """
+    moments, x_largest, x_ratio, x_far = _merge_deviations(count, x, x_excess, x_exponent)
+    others, y_largest, y_ratio, y_far = _merge_deviations(count, y, y_excess, y_exponent)
+    with np.errstate(invalid="ignore", under="ignore"):
+        sums = (
+            (xx * x_ratio**2 + count * x_far**2).sum(axis=-1),
+            (yy * y_ratio**2 + count * y_far**2).sum(axis=-1),
+            (xy * (x_ratio * y_ratio) + count * (x_far * y_far)).sum(axis=-1),
+        )
+    return *moments, *others[1:], *sums, x_largest, y_largest
+
+
+def _piece_of_moments(steps: int, *state: np.ndarray) -> tuple[np.ndarray, ...]:
+    mean, excess, *squares = (array.astype(np.float64) for array in state)
+    spread = squares[0] - squares[1] if squares else np.zeros_like(mean)
+    return np.full(mean.shape, float(steps)), mean, excess, spread
+
+
+def _piece_of_least(steps: int, least: np.ndarray, step: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    return least.astype(np.float64), np.zeros(least.shape, np.int64) if step is None else step
+
+
+def _piece_of_sums(means: int, sums: int) -> Callable[..., tuple[np.ndarray, ...]]:
+    """Piece of a state of means and sums, each followed by its excess, and of an exponent for each mean."""
+
+    def piece(steps: int, *state: np.ndarray) -> tuple[np.ndarray, ...]:
+        wide = [array.astype(np.float64) for array in state[: 2 * (means + sums)]]
+        totals = [a - b for a, b in zip(wide[2 * means :: 2], wide[2 * means + 1 :: 2], strict=True)]
+        exponents = (array.astype(np.int64) for array in state[2 * (means + sums) :])
+        return np.full(wide[0].shape, float(steps)), *wide[: 2 * means], *totals, *exponents
+
+    return piece
+
+
+def _no_exponent(shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    exponent = jnp.zeros(shape, dtype)
+    return exponent + special.lowest(exponent)
+
+
+MEAN = Running(
+    fields=("count", "mean", "excess", "squares"),
+    start=lambda shape, dtype: (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)),
+    add=_add_mean,
+    piece=_piece_of_moments,
+    merge=merge_moments,
+)
+"""Mean, compensated: (mean, what it is too large by)."""
+
+MOMENTS = MEAN._replace(
+    start=lambda shape, dtype: tuple(jnp.zeros(shape, dtype) for _ in range(4)), add=_add_moments, includes=(MEAN,)
+)
+"""Mean and sum of squared deviations from it, both compensated: (mean, excess, squares, excess)."""
+
+LEAST = Running(
+    fields=("least", "place"),
+    start=lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype),),
+    add=_add_least,
+    piece=_piece_of_least,
+    merge=merge_least,
+)
+"""Smallest value, NaN if one is NaN: (least,)."""
+
+FIRST_LEAST = LEAST._replace(
+    start=lambda shape, dtype: (jnp.full(shape, jnp.inf, dtype), jnp.zeros(shape, jnp.int32)),
+    add=_add_first_least,
+    includes=(LEAST,),
+)
+"""Smallest value and the first step that has it: (least, step)."""
+
+CUBES = Running(
+    fields=("count", "mean", "excess", "squares", "cubes", "exponent"),
+    start=lambda shape, dtype: (*(jnp.zeros(shape, dtype) for _ in range(6)), _no_exponent(shape, dtype)),
+    add=_add_cubes,
+    piece=_piece_of_sums(1, 2),
+    merge=merge_cubes,
+)
+"""Mean, and sums of squared and of cubed deviations from it, in units of a power of two that none is beyond.
+
+Of any scale, so that what they are divided into is right wherever the values are normal numbers, at most a 64th of the
+largest: (mean, excess, squares, excess, cubes, excess, exponent).
+"""
+
+PRODUCTS = Running(
+    fields=("count", "x", "x_excess", "y", "y_excess", "xx", "yy", "xy", "x_exponent", "y_exponent"),
+    start=lambda shape, dtype: (*(jnp.zeros(shape, dtype) for _ in range(10)), *[_no_exponent(shape, dtype)] * 2),
+    add=_add_products,
+    piece=_piece_of_sums(2, 3),
+    merge=merge_products,
+)
+"""Of pairs, two means and the sums of squares and of products of deviations from them, scaled as those of CUBES.
+
+(x, excess, y, excess, xx, excess, yy, excess, xy, excess, exponent of x, exponent of y).
+"""
+
+COUNT = Running(
+    fields=("total",),
+    start=lambda shape, dtype: (jnp.zeros(shape, jnp.int32),),
+    add=_add_count,
+    piece=lambda steps, count: (count.astype(np.int64),),
+    merge=lambda total: (total.sum(axis=-1),),
+)
+"""Number of steps that are true: (count,)."""
 
 
 def row_quantiles(rows: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
@@ -215,7 +446,7 @@ def _ranks(n: int, probabilities: Sequence[float]) -> tuple[list[int], list[floa
     return [int(rank) for rank in ranks], [rank - int(rank) for rank in ranks]
 
 
-def _interpolated(low: Sequence[np.ndarray], high: Sequence[np.ndarray], rest: Sequence[float]) -> np.ndarray:
+def _interpolated(low: Iterable[np.ndarray], high: Iterable[np.ndarray], rest: Sequence[float]) -> np.ndarray:
     columns = []
     for a, b, r in zip(low, high, rest, strict=True):
         a, b = a.astype(np.float64), b.astype(np.float64)

@@ -27,7 +27,8 @@ from typing import Any
 from click.testing import CliRunner
 
 import sweep
-from sweep.cli.main import _open, main
+from sweep.cli.main import main
+from sweep.cli.plot import _open
 from sweep.config import samples
 from sweep.errors import LONGEST, SpecError
 from sweep.report.slices import readable

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 import sweep
 from sweep.cli.main import main
-from sweep.cli.terminal import OF_AN_EXTRA
 from sweep.config.includes import included
 from sweep.config.reference import RUNS
+from sweep.surroundings import EXTRAS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -36,7 +36,7 @@ def test_readme_installs_all_that_its_commands_need():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     names = re.fullmatch(r"relative-loss-sweep\[([\w,]+)\]", *extras["all"])[1].split(",")
     packages = {re.split(r"[\[>=]", requirement)[0] for name in names for requirement in extras[name]}
-    assert packages >= {"dask", *OF_AN_EXTRA} - {"h5py"}
+    assert packages >= {"dask", *EXTRAS} - {"h5py"}
     assert "relative-loss-sweep[all]" in extras["test"]
     clone, main_job, tests = re.findall(r"^ {4}(?:git|python3) .*$", README, re.M)
     assert clone == "    git clone <this repository> relative-loss-sweep && cd relative-loss-sweep"
@@ -57,6 +57,31 @@ def test_readme_command_works(line, tmp_path, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(main, line.split()).exit_code == 0
+
+
+PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "configs").glob("*.toml"))]
+SHOWN = re.compile(r"^(?: {4}|# \w+: +|#  +)(?:\.venv/bin/)?sweep (\w+) ?(.*(?:\n# +--.*)*)", re.M)
+
+
+def _shown(path: Path) -> list[tuple[str, set[str]]]:
+    """Commands that a page or a config shows, with their options."""
+    return [
+        (command, set(re.findall(r"(?<=\s)--?[a-z][\w-]*", f" {rest}")))
+        for command, rest in SHOWN.findall(path.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_options_that_are_shown_are_those_of_the_command(path):
+    assert _shown(path) or path.name == "priors.toml"
+    for command, options in _shown(path):
+        assert options <= {name for option in main.commands[command].params for name in option.opts}, command
+
+
+def test_options_that_the_readme_names_are_those_of_a_command():
+    known = {name for command in main.commands.values() for option in command.params for name in option.opts}
+    named = set(re.findall(r"`(--[a-z][\w-]*)", README))
+    assert named and named <= known
 
 
 def _reading_examples() -> list[str]:

@@ -8,6 +8,7 @@ Every function is elementwise over arguments that broadcast, of any shape, and r
 argument is and 64-bit is enabled. A value outside its domain gives NaN. Where a limit exists the value is the limit.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -257,6 +258,11 @@ def as_arrays(*values: ArrayLike) -> list[Array]:
     return jnp.broadcast_arrays(*(jnp.asarray(v, wanted) for v in values))
 
 
+def along(partials: Iterable[Array], tangents: Sequence[Array]) -> Array:
+    """Σ d v, the derivative along the tangents."""
+    return sum((d * v for d, v in zip(partials, tangents, strict=True)), start=jnp.zeros_like(tangents[0]))
+
+
 def _in_domain(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
     positive = (reference_fleet > 0.0) & (reference_years > 0.0)
     return (fleet >= 0.0) & (time >= 0.0) & ~jnp.isnan(rate) & positive
@@ -311,7 +317,7 @@ def _compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) 
         special.scale(-added / reference_fleet, exponent),
         special.scale(-added / reference_years, exponent),
     )
-    return _compute_ratio(*primals), sum(d * v for d, v in zip(partials, tangents, strict=True))
+    return _compute_ratio(*primals), along(partials, tangents)
 
 
 @jax.custom_jvp
@@ -321,8 +327,7 @@ def _log_compute_ratio(fleet: Array, time: Array, rate: Array, reference_fleet: 
 
 @_log_compute_ratio.defjvp
 def _log_compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    change = sum(d * v for d, v in zip(log_partials(*primals), tangents, strict=True))
-    return _log_compute_ratio(*primals), change
+    return _log_compute_ratio(*primals), along(log_partials(*primals), tangents)
 
 
 def log_partials(
@@ -374,8 +379,7 @@ def _power_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple
     by_run = [_power(special.product(-factor * kappa, d), *run, kappa) for d in log_partials(*run)]
     by_factor = _power(jnp.ones_like(factor), *run, kappa)
     by_kappa = _power(-factor * _log_compute_ratio(*run), *run, kappa)
-    change = sum(d * v for d, v in zip((by_factor, *by_run, by_kappa), tangents, strict=True))
-    return _power(*primals), change
+    return _power(*primals), along((by_factor, *by_run, by_kappa), tangents)
 
 
 @jax.custom_jvp

@@ -16,7 +16,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels.loss import special
-from kernels.loss.equation import as_arrays, effective_years, growth, growth_slope
+from kernels.loss.equation import along, as_arrays, effective_years, growth, growth_slope
 from kernels.loss.special import LN2
 
 _NEWTON_STEPS = 6  # enough for float64 from the starting values below, on the whole domain
@@ -231,7 +231,7 @@ def _fleet_for_target(
     parts = [special.normalised(v) for v in (q, years, reference_fleet, reference_years, factor)]
     (a, b, c, d, e), (ka, kb, kc, kd, ke) = zip(*parts, strict=True)
     fleet = special.scale(a / b * (c * d) * e, ka - kb + kc + kd + ke + k - grown.exponent + shift)
-    return jnp.where(q == 0.0, 0.0, jnp.where(endless, special.product(factor, jnp.inf), fleet))
+    return jnp.where(q == 0.0, 0.0, jnp.where(endless, special.product(factor, jnp.full_like(factor, jnp.inf)), fleet))
 
 
 @jax.custom_jvp
@@ -305,7 +305,7 @@ def _sum_log2_excess_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]
 
 
 def _total(varies: Array, factor: Array, partials: list[Array], tangents: tuple[Array, ...]) -> Array:
-    return sum(jnp.where(varies, special.product(factor, d), 0.0) * v for d, v in zip(partials, tangents, strict=True))
+    return along((jnp.where(varies, special.product(factor, d), 0.0) for d in partials), tangents)
 
 
 @_time_to_target.defjvp

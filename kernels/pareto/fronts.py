@@ -204,7 +204,7 @@ def _front(points: np.ndarray, keep_weakly: bool) -> np.ndarray:
         return valid
     columns = [column.take(valid) for column in points.T]
     if len(columns) == 2:
-        return valid[_front_of_two(*columns, keep_weakly)]
+        return valid[_front_of_two(columns[0], columns[1], keep_weakly)]
     with_fewest_first = sorted((_ranks(column) for column in columns), key=np.max)
     order, starts = _lexicographic(with_fewest_first)
     first = np.minimum.reduceat(order, starts)

@@ -96,10 +96,12 @@ def pareto_rank(points: ArrayLike, /, *, maximise: bool | Sequence[bool] = False
 
 
 def _checked(points: ArrayLike, maximise: bool | Sequence[bool]) -> tuple[np.ndarray | Array, tuple[bool, ...]]:
-    points = points if hasattr(points, "dtype") else np.asarray(points)
+    points = points if isinstance(points, Array) else np.asarray(points)
     if points.dtype.kind in "iub":
         # Whole numbers beyond 2^53 might become equal as floats.
-        exact = points.dtype.itemsize <= 4 or isinstance(points, jax.core.Tracer) or bool(np.all(abs(points) < 2**53))
+        exact = (
+            points.dtype.itemsize <= 4 or isinstance(points, jax.core.Tracer) or bool(np.all(np.abs(points) < 2**53))
+        )
         if not exact:
             raise ValueError("points: whole numbers must be below 2^53, which float64 holds exactly")
         points = points.astype(np.float64)
@@ -127,9 +129,9 @@ def _keys(points: Array, flips: tuple[bool, ...]) -> tuple[Array, Array]:
 
     Whole numbers, since a device may take subnormal numbers for 0.
     """
-    whole = jnp.int32 if points.dtype == jnp.float32 else jnp.int64
+    whole: type[np.signedinteger] = np.int32 if points.dtype == jnp.float32 else np.int64
     bits = lax.bitcast_convert_type(points.T, whole)
-    least, largest = jnp.iinfo(whole).min, jnp.iinfo(whole).max
+    least, largest = np.iinfo(whole).min, np.iinfo(whole).max
     infinity = int(np.array(np.inf, points.dtype).view(whole))
     nan = ((bits & largest) > infinity).any(axis=0)
     bits = jnp.where(jnp.array(flips)[:, None], bits ^ least, bits)
@@ -145,8 +147,8 @@ def _beaten(by: Array, block: Array) -> Array:
 def _sorted_keys(keys: Array, dead: Array) -> tuple[Array, Array, Array]:
     """Keys in lexicographic order, the dead last; which point each was; the place of the first that is equal."""
     n = keys.shape[1]
-    _, *ordered, index = lax.sort((dead.astype(jnp.int32), *keys, jnp.arange(n)), num_keys=len(keys) + 1)
-    ordered = jnp.stack(ordered)
+    _, *rows, index = lax.sort((dead.astype(jnp.int32), *keys, jnp.arange(n)), num_keys=len(keys) + 1)
+    ordered = jnp.stack(rows)
     new = jnp.append(jnp.ones(min(n, 1), bool), (ordered[:, 1:] != ordered[:, :-1]).any(axis=0))
     return ordered, index, lax.cummax(jnp.where(new, jnp.arange(n), 0))
 
@@ -180,7 +182,7 @@ def _strictly(by: Array, block: Array) -> Array:
 def _padded(keys: Array, size: int) -> tuple[Array, int]:
     """Keys with enough rows at the end for whole blocks, and the size of a block."""
     block = min(_BLOCK, size)
-    return jnp.pad(keys, ((0, 0), (0, -size % block)), constant_values=jnp.iinfo(keys.dtype).max), block
+    return jnp.pad(keys, ((0, 0), (0, -size % block)), constant_values=np.iinfo(keys.dtype).max), block
 
 
 def _good_in_blocks(keys: Array, alive: Array) -> Array:
@@ -203,7 +205,7 @@ def _good_in_blocks(keys: Array, alive: Array) -> Array:
         return start + size, front, count + fine.sum(), lax.dynamic_update_slice_in_dim(good, fine, start, axis=0)
 
     zero = jnp.zeros_like(alive)
-    empty = jnp.full_like(keys, jnp.iinfo(keys.dtype).max)
+    empty = jnp.full_like(keys, np.iinfo(keys.dtype).max)
     state = (zero, empty, zero, jnp.zeros(keys.shape[1], bool))
     return lax.while_loop(lambda state: state[0] < alive, take, state)[3][:n]
 

@@ -86,7 +86,7 @@ def sum_of_points(values: Array) -> Array:
     points = values.shape[-1]
     if points % LANES == 0:
         rows = values.reshape(*values.shape[:-1], points // LANES, LANES)
-        values = sum(rows[..., k, :] for k in range(points // LANES))
+        values = sum((rows[..., k, :] for k in range(points // LANES)), start=jnp.zeros_like(rows[..., 0, :]))
     return values.sum(axis=-1)
 
 

@@ -8,7 +8,7 @@ research lifts the software rate to b = b0 + Δb (1 − exp(−w_R B/S)). Then
 
 with J(u, t) = ∫ᵤᵗ e^(−δ(s−u)) 2^(bs) ds = 2^(bu) G(t − u, b − δ/ln 2) where software is "live", which lifts all that
 is installed, and J(u, t) = 2^(bu) G(t − u, −δ/ln 2) where it is "locked" at the date of purchase; G(t, γ) are the
-effective years of :mod:`kernels.relative_loss`. The problem is this project's, after the equation of C.-P. Lu,
+effective years of :mod:`kernels.loss.equation`. The problem is this project's, after the equation of C.-P. Lu,
 arXiv 2501.02156, which has neither dates, nor depreciation, nor a price of research.
 
 Shares have the dates along their last axis, shape (..., K); every other argument broadcasts to the shape (...) of the
@@ -122,9 +122,9 @@ def log_compute_ratio(
     """
     if software not in SOFTWARE:
         raise ValueError(f'software: must be "live" or "locked", got "{software}"')
-    names = (research_share, time, budget, horizon, hardware_rate, software_rate, research_gain, research_scale)
-    names += (depreciation, installed_fleet, reference_years)
-    w, *rest = as_arrays(shares, *(jnp.asarray(x)[..., None] for x in names))
+    spread = (research_share, time, budget, horizon, hardware_rate, software_rate, research_gain, research_scale)
+    terms = (*spread, depreciation, installed_fleet, reference_years)
+    w, *rest = as_arrays(shares, *(jnp.asarray(x)[..., None] for x in terms))
     w_research, time, budget, horizon, hardware, rate, gain, scale, loss, fleet, years = rest
     improved = improved_software_rate(
         w_research, budget=budget, software_rate=rate, research_gain=gain, research_scale=scale
@@ -142,12 +142,14 @@ def log_compute_ratio(
     return _log_total(share, spend, lead, elapsed, growing)
 
 
-def compute_ratio(shares: ArrayLike, research_share: ArrayLike, time: ArrayLike, **scenario: ArrayLike | str) -> Array:
+def compute_ratio(
+    shares: ArrayLike, research_share: ArrayLike, time: ArrayLike, *, software: str = "live", **scenario: ArrayLike
+) -> Array:
     """Compute ratio c(t) of a purchase schedule [1]; infinite where it exceeds the largest number.
 
     Arguments are those of :func:`log_compute_ratio`.
     """
-    return jnp.exp(log_compute_ratio(shares, research_share, time, **scenario))
+    return jnp.exp(log_compute_ratio(shares, research_share, time, software=software, **scenario))
 
 
 def purchase_dates(horizon: ArrayLike, dates: int) -> Array:
@@ -200,8 +202,8 @@ def _log_total_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> t
         part(share * spend, efficiency),
         special.product(of_total, growth_slope(elapsed, rate)),
     )
-    change = sum(jnp.sum(d * v, axis=-1) for d, v in zip(partials, tangents, strict=True))
-    return _log_total(*primals), change
+    changes = (jnp.sum(d * v, axis=-1) for d, v in zip(partials, tangents, strict=True))
+    return _log_total(*primals), sum(changes, start=jnp.zeros_like(added[..., 0]))
 
 
 def log_terminal_loss(
@@ -210,14 +212,15 @@ def log_terminal_loss(
     *,
     scaling_exponent: ArrayLike,
     horizon: ArrayLike,
-    **scenario: ArrayLike | str,
+    software: str = "live",
+    **scenario: ArrayLike,
 ) -> Array:
     """Logarithm of the relative excess loss at the horizon, log X(T) = −κ log c(T).
 
     Arguments are those of :func:`log_compute_ratio`, at the time T; the scaling exponent κ [1] is > 0. Accuracy is as
     there.
     """
-    log_c = log_compute_ratio(shares, research_share, horizon, horizon=horizon, **scenario)
+    log_c = log_compute_ratio(shares, research_share, horizon, horizon=horizon, software=software, **scenario)
     exponent, log_c = as_arrays(scaling_exponent, log_c)
     return -exponent * log_c
 
@@ -233,7 +236,8 @@ def mean_loss(
     software_rate: ArrayLike,
     discount_rate: ArrayLike = 0.0,
     nodes: int | None = None,
-    **scenario: ArrayLike | str,
+    software: str = "live",
+    **scenario: ArrayLike,
 ) -> Array:
     """Discounted mean of the relative excess loss up to the horizon, ∫ e^(−ρt) X(t) dt / ∫ e^(−ρt) dt.
 
@@ -286,7 +290,7 @@ def mean_loss(
     time = purchase_dates(horizon[..., None], dates)[..., :, None] + within[..., None, :]
     time = time.reshape(*horizon.shape, dates * nodes)
     weight = jnp.tile(jnp.log(weight), dates) - discount_rate[..., None] * time
-    rows = {name: value if name == "software" else jnp.asarray(value)[..., None] for name, value in scenario.items()}
+    rows = {name: jnp.asarray(value)[..., None] for name, value in scenario.items()}
     log_c = log_compute_ratio(
         jnp.asarray(shares)[..., None, :],
         research_share[..., None],
@@ -295,6 +299,7 @@ def mean_loss(
         horizon=horizon[..., None],
         hardware_rate=hardware_rate[..., None],
         software_rate=software_rate[..., None],
+        software=software,
         **rows,
     )
     return jnp.sum(jax.nn.softmax(weight, axis=-1) * jnp.exp(-scaling_exponent[..., None] * log_c), axis=-1)
@@ -337,9 +342,11 @@ def graded_rule(steepness: ArrayLike, nodes: int) -> tuple[Array, Array]:
 
     The last axis of both is that of the nodes; λ > 0 is the `steepness`.
     """
-    x, w = gauss_legendre(nodes)
+    points, weights = gauss_legendre(nodes)
     steepness = jnp.asarray(steepness)[..., None]
-    x, w = (jnp.asarray(v, steepness.dtype) for v in ((1.0 + x) / 2.0, w / 2.0))
     span = jnp.expm1(steepness)
-    x, w = (v.reshape((1,) * (steepness.ndim - 1) + (nodes,)) for v in (x, w))
+    x, w = (
+        jnp.asarray(v, steepness.dtype).reshape((1,) * (steepness.ndim - 1) + (nodes,))
+        for v in ((1.0 + points) / 2.0, weights / 2.0)
+    )
     return jnp.expm1(steepness * x) / span, w * steepness * jnp.exp(steepness * x) / span

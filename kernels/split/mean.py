@@ -4,7 +4,7 @@ The problem is that of :mod:`kernels.split.allocation`; scenarios are along the 
 """
 
 from math import factorial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -52,6 +52,10 @@ def exprels(z: Array) -> tuple[Array, Array, Array, Array]:
     return e, jnp.where(small, value, far), jnp.where(small, slope, far_slope), jnp.where(small, bend, far_bend)
 
 
+Jet: TypeAlias = tuple[Array, Array, Array]  # a value and its first and second derivative by β = b ln 2
+Purchases: TypeAlias = tuple[Jet, Jet, Array, Array, Array]  # compute, fleet, what a share buys, its date and weight
+
+
 class Reach(NamedTuple):
     """What depends on the research share alone, with first and second derivatives by β = b ln 2."""
 
@@ -59,8 +63,8 @@ class Reach(NamedTuple):
     bend: Array  # d²β/dw_R²
     grown: Array  # e^(s step): growth of what is installed between two dates
     bought: Array  # 2^((a + b) step): growth of what a dollar buys between two dates
-    span: tuple[Array, Array, Array]  # G(step) and its derivatives
-    years: tuple[Array, Array, Array]  # G(τ) at the nodes (n, B)
+    span: Jet  # G(step) and its derivatives
+    years: Jet  # G(τ) at the nodes (n, B)
     lag: Array  # years by which an improvement lifts what is installed: step, or 0 if locked
 
 
@@ -70,12 +74,15 @@ def reach(p: Problem, r: Array, live: bool) -> Reach:
     slope = p.gain * p.pace * left
     beta = p.software + p.gain * (1.0 - left)
     s = (beta - p.loss) if live else -p.loss
-    e, *span = exprels(s * p.step)
-    _, *years = exprels(s[None] * p.within)
-    if not live:
-        span, years = [[v[0], 0.0 * v[0], 0.0 * v[0]] for v in (span, years)]
-    span = tuple(v * p.step ** (j + 1) for j, v in enumerate(span))
-    years = tuple(v * p.within ** (j + 1) for j, v in enumerate(years))
+
+    def grown(rate: Array, length: Array) -> tuple[Array, Jet]:
+        e, value, slope, bend = exprels(rate * length)
+        if not live:
+            slope = bend = 0.0 * value
+        return e, (value * length, slope * length**2, bend * length**3)
+
+    e, span = grown(s, p.step)
+    _, years = grown(s[None], p.within)
     lag = p.step if live else 0.0 * p.step
     return Reach(slope, -p.pace * slope, e, jnp.exp((p.hardware + beta) * p.step), span, years, lag)
 
@@ -109,12 +116,12 @@ def evaluate(p: Problem, x: Array, live: bool) -> tuple[Array, Array, Array]:
     return jnp.sum(mean, axis=0), gradient, jnp.concatenate([hessian, last])
 
 
-def carry_forward(p: Problem, now: Reach, shares: Array) -> tuple[tuple[Array, ...], tuple[Array, ...], Array, ...]:
+def carry_forward(p: Problem, now: Reach, shares: Array) -> Purchases:
     """Compute and fleet just after each purchase, with two derivatives by β; what a share buys, its date and weight."""
     g0, g1, g2 = now.span
     e0, e1, e2 = now.grown, now.grown * now.lag, now.grown * now.lag * now.lag
 
-    def forward(carry, w):
+    def forward(carry: Purchases, w: Array) -> tuple[Purchases, Purchases]:
         (c0, c1, c2), (f0, f1, f2), buy, date, later = carry
         new = buy * w
         f0, f1, f2 = f0 + new, f1 + new * date, f2 + new * date * date
@@ -160,7 +167,7 @@ def carry_back(now: Reach, given: tuple[Array, ...], date: Array) -> tuple[Array
     g0, g1, _ = now.span
     e0, e1 = now.grown, now.grown * now.lag
 
-    def backward(carry, given):
+    def backward(carry: tuple[Array, ...], given: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         a0, a1, b0, b1, scc, scf, sff = carry
         p0, p1, q1, q0, d00, d01, d11, date = given
         b1 = b0 * g0 + b1 * e0 + a0 * g1 + a1 * e1 + q1
@@ -172,14 +179,15 @@ def carry_back(now: Reach, given: tuple[Array, ...], date: Array) -> tuple[Array
         scc = scc + d00
         return (a0, a1, b0, b1, scc, scf, sff), (a1, b1 + date * a1, scf, sff)
 
-    return lax.scan(backward, (jnp.zeros_like(e0),) * 7, (*given, date), reverse=True)[1]
+    start: tuple[Array, ...] = (jnp.zeros_like(e0),) * 7
+    return lax.scan(backward, start, (*given, date), reverse=True)[1]
 
 
 def pulls(now: Reach, on_fleet: Array, on_both: Array) -> Array:
     """What two purchases do to each other (K, K, B), by the years between them and all that follows the later one."""
     dates = on_fleet.shape[0]
 
-    def lengthen(carry, _):
+    def lengthen(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         years, grown = carry
         return (years + grown * now.span[0], grown * now.grown), carry
 

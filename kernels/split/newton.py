@@ -81,7 +81,7 @@ def direction(
     return jnp.where(bad[None], straight, move), jnp.where(bad, steep, slope)
 
 
-def gaps(p: Problem, x: Array, gradient: Array) -> tuple[Array, Array]:
+def gaps(pace: Array, x: Array, gradient: Array) -> tuple[Array, Array]:
     """Frank–Wolfe gaps over the purchases with the research share held, and over both.
 
     The first bounds the regret over the purchases, in which the loss is convex. The second is the gap of the loss made
@@ -90,7 +90,7 @@ def gaps(p: Problem, x: Array, gradient: Array) -> tuple[Array, Array]:
     lowest = jnp.min(gradient[:-1], axis=0)
     purchases = jnp.sum(x[:-1] * gradient[:-1], axis=0) - (1.0 - x[-1]) * lowest
     worth, price = jnp.maximum(-gradient[-1], 0.0), jnp.maximum(-lowest, TINY)
-    pace = jnp.maximum(p.pace, 1e-9)
+    pace = jnp.maximum(pace, 1e-9)
     more = jnp.clip(jnp.log(jnp.maximum(worth / price, TINY)) / pace, -x[-1], 1.0 - x[-1])
     return purchases, purchases + jnp.maximum(-worth * jnp.expm1(-pace * more) / pace - price * more, 0.0)
 
@@ -104,7 +104,7 @@ class Walk(NamedTuple):
     move: Array
     slope: Array
     length: Array
-    count: Array
+    taken: Array
 
 
 def begin(p: Problem, x: Array) -> Walk:
@@ -131,7 +131,7 @@ def advance(p: Problem, walk: Walk, live: bool, held: bool, rounds: int) -> Walk
         jnp.where(pick, move, walk.move),
         jnp.where(good, slope, walk.slope),
         jnp.where(good, 1.0, walk.length * shorter),
-        walk.count + 1,
+        walk.taken + 1,
     )
 
 
@@ -142,7 +142,7 @@ def descend(p: Problem, x: Array, live: bool, limit: Array, tolerance: float, ro
     """
 
     def unfinished(walk: Walk) -> Array:
-        return ~(gaps(p, walk.x, walk.gradient)[1] <= tolerance * walk.f) | (walk.count == 0)
+        return ~(gaps(p.pace, walk.x, walk.gradient)[1] <= tolerance * walk.f) | (walk.taken == 0)
 
     def more(state: tuple[Walk, Array]) -> Array:
         return jnp.any(unfinished(state[0])) & (state[1] < limit)
@@ -154,9 +154,9 @@ def descend(p: Problem, x: Array, live: bool, limit: Array, tolerance: float, ro
         keep = jax.tree.map(lambda old, new: jnp.where(stay if old.ndim == 1 else stay[None], old, new), walk, after)
         return keep, number + 1
 
-    walk, _ = lax.while_loop(more, body, (begin(p, x), 0))
+    walk, _ = lax.while_loop(more, body, (begin(p, x), jnp.asarray(0)))
     x = dusted(walk.x, walk.f, walk.gradient)
-    return x, walk.f, jnp.stack(gaps(p, x, walk.gradient)), walk.count, ~unfinished(walk)
+    return x, walk.f, jnp.stack(gaps(p.pace, x, walk.gradient)), walk.taken, ~unfinished(walk)
 
 
 def dusted(x: Array, f: Array, gradient: Array) -> Array:
@@ -171,5 +171,5 @@ def certify(p: Problem, x: Array, live: bool, tolerance: float) -> tuple[Array, 
     """What :func:`descend` returns, for shares as they are."""
     f, gradient, _ = evaluate(p, x, live)
     x = dusted(x, f, gradient)
-    bounds = jnp.stack(gaps(p, x, gradient))
+    bounds = jnp.stack(gaps(p.pace, x, gradient))
     return x, f, bounds, jnp.zeros(f.shape, jnp.int32), bounds[1] <= tolerance * f

@@ -23,6 +23,7 @@ a chunk, B.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,10 @@ MARGIN = 5e-3  # of the loss, within which a second basin is descended into
 TOLERANCE = 1e-9  # of the loss: the gap at which a descent ends
 
 
-def lanes_of(tree: object, index: Array) -> object:
+Tree = TypeVar("Tree")
+
+
+def lanes_of(tree: Tree, index: Array) -> Tree:
     """The lanes of an index, which may reach beyond the last, of every array (..., N)."""
     return jax.tree.map(lambda v: jnp.take(v, index, axis=-1, mode="clip"), tree)
 
@@ -150,8 +154,10 @@ def certified(scenario: Mapping[str, Array], shares: Array, research_share: Arra
     """
     given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
     nothing = jnp.zeros(np.shape(research_share))
-    split = Split(jnp.asarray(shares), jnp.asarray(research_share), *[nothing] * 3, jnp.stack([nothing] * 2),
-                  nothing.astype(jnp.int32), nothing.astype(jnp.int32))  # fmt: skip
+    none, bracket = nothing.astype(jnp.int32), jnp.stack([nothing] * 2)
+    split = Split(
+        jnp.asarray(shares), jnp.asarray(research_share), nothing, nothing, nothing, bracket, none, status=none
+    )
     every = np.ones(nothing.shape, bool)
     return _again(checked, given, split, every, STEEP_CHUNK, shares.shape[0], software == "live")
 
@@ -173,7 +179,7 @@ def _again(
     solve: Callable[..., Split],
     scenario: dict[str, Array],
     split: Split,
-    wanted: Array,
+    wanted: Array | np.ndarray,
     chunk: int,
     dates: int,
     live: bool,
@@ -206,7 +212,10 @@ def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool) -> tuple[
     starts, lows, brackets = lax.map(
         lambda s: scan(pose(s, dates, SCANNED + FEW_DATES // dates // 4), dates, live), by_block
     )
-    join = lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], blocks * chunk)[..., :size]  # noqa: E731
+
+    def join(v: Array) -> Array:
+        return jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], blocks * chunk)[..., :size]
+
     starts, lows, brackets = join(starts), join(lows), join(brackets)
     both = jax.tree.map(lambda v: jnp.concatenate([v, v]), scenario)
     x = jnp.concatenate([starts[0], starts[1]], axis=-1)

@@ -152,7 +152,7 @@ def evaluate_steep(p: Steep, x: Array, live: bool) -> tuple[Array, Array, Array]
 
     none = jnp.zeros_like(kappa)
     wide = jnp.zeros_like(p.dates)
-    start = (none, wide, none, wide[:, None] * wide[None], wide, none)
+    start: tuple[Array, ...] = (none, wide, none, wide[:, None] * wide[None], wide, none)
     (f, by, by_rate, corner, cross, curve), _ = lax.scan(add, start, (jnp.arange(size), p.weight))
     gradient = jnp.concatenate([-kappa[None] * by, -(kappa * by_rate * slope)[None]]) / f[None]
     cross = cross * slope[None]
@@ -175,7 +175,7 @@ class Interior(NamedTuple):
     turn: Array  # of the prices, in units of z
     length: Array
     slope: Array
-    count: Array
+    taken: Array
 
 
 def _aim(x: Array, z: Array, barrier: Array, given: tuple[Array, Array, Array], free: Array) -> Interior:
@@ -220,7 +220,7 @@ def _step(p: Steep, at: Interior, free: Array, live: bool) -> Interior:
     barrier = jnp.maximum(jnp.clip(lower, SMALLEST * at.barrier, at.barrier), LEAST)
     after = _aim(x, z, barrier, given, free)
     before = at._replace(length=at.length * NARROW)
-    return _where(good, after, before)._replace(count=at.count + 1)
+    return _where(good, after, before)._replace(taken=at.taken + 1)
 
 
 def _where(lanes: Array, one: Interior, other: Interior) -> Interior:
@@ -237,7 +237,7 @@ def descend_interior(
     free = jnp.ones((x.shape[0], 1), bool).at[-1].set(not held)
 
     def unfinished(at: Interior) -> Array:
-        return wanted & ((at.count == 0) | ~(gaps(p, at.x, at.gradient)[0 if held else 1] <= gap))
+        return wanted & ((at.taken == 0) | ~(gaps(p.pace, at.x, at.gradient)[0 if held else 1] <= gap))
 
     def more(state: tuple[Interior, Array]) -> Array:
         return jnp.any(unfinished(state[0])) & (state[1] < steps)
@@ -252,7 +252,7 @@ def descend_interior(
     count = jnp.zeros(barrier.shape, jnp.int32)
     # The first step goes nowhere, and is an evaluation.
     start = Interior(x, price, barrier, none + jnp.inf, nothing, nothing, nothing, nothing, none, none, count)
-    return lax.while_loop(more, body, (start, 0))[0]
+    return lax.while_loop(more, body, (start, jnp.asarray(0)))[0]
 
 
 def rounded(at: Interior, kappa: Array) -> Array:
@@ -299,7 +299,8 @@ def scan_steep(p: Steep, dates: int, live: bool) -> tuple[Array, Array, Array]:
         x = jnp.concatenate([(0.99 * purchases + 0.01 * even) * (1.0 - share), share])
         found.append((x, jnp.min(low, axis=0), jnp.concatenate([below, above])))
         low = jnp.where(jnp.arange(PLACES)[:, None] == best, jnp.inf, low)
-    return tuple(jnp.stack(v) for v in zip(*found, strict=True))
+    starts, lows, brackets = zip(*found, strict=True)
+    return jnp.stack(starts), jnp.stack(lows), jnp.stack(brackets)
 
 
 @partial(jax.jit, static_argnames=("dates", "live"))
@@ -318,12 +319,12 @@ def least_steep(scenario: dict[str, Array], split: Split, *, dates: int, live: b
     at = _where(second, two, one)
     x = rounded(at, p.exponent)
     f, gradient, _ = evaluate_steep(p, x, live)
-    before, after = jnp.stack(gaps(p, at.x, at.gradient)), jnp.stack(gaps(p, x, gradient))
+    before, after = jnp.stack(gaps(p.pace, at.x, at.gradient)), jnp.stack(gaps(p.pace, x, gradient))
     good = after[1] <= jnp.maximum(before[1], 10.0 * FINISHED)
     x, loss = jnp.where(good[None], x, at.x), jnp.exp(jnp.where(good, f, at.f))
     bounds = jnp.where(good[None], after, before)
     bracket = jnp.where(second[None], brackets[1], brackets[0])
-    steps = split.iterations + one.count + two.count
+    steps = split.iterations + one.taken + two.taken
     return as_split(x, loss, bounds * loss[None], bracket, steps, bounds[1] <= CERTIFIED)
 
 
@@ -333,7 +334,7 @@ def checked(scenario: dict[str, Array], split: Split, *, dates: int, live: bool)
     x = jnp.concatenate([split.shares, split.research_share[None]])
     p = pose_steep(scenario, dates, default_steep_nodes(dates))
     f, gradient, _ = evaluate_steep(p, x, live)
-    bounds, loss = jnp.stack(gaps(p, x, gradient)), jnp.exp(f)
+    bounds, loss = jnp.stack(gaps(p.pace, x, gradient)), jnp.exp(f)
     return as_split(x, loss, bounds * loss[None], split.bracket, split.iterations, bounds[1] <= CERTIFIED)
 
 

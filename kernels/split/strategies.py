@@ -6,10 +6,10 @@ installed gains, b being the software rate after research, the compute ratio of 
 
     c(t) = 1 + (1/T0) [F G(t, g) + B w_1 2^((a + b) D) G(t − D, g)],    the last term where t > D
 
-for live software, with the effective years G of :mod:`kernels.relative_loss`. Unlike a schedule of K dates this needs
+for live software, with the effective years G of :mod:`kernels.loss.equation`. Unlike a schedule of K dates this needs
 no axis of dates: every argument is elementwise and broadcasts, and the time to a target has a closed form. The problem
-is this project's, after the equation of C.-P. Lu, arXiv 2501.02156, which has neither dates, nor depreciation, nor a
-price of research.
+is this project's (kernels/README.md, 5), after C.-P. Lu, arXiv 2501.02156, which has neither dates, nor depreciation,
+nor a price of research.
 
 Terms are kept as a number and a power of two, so that none overflows where log c does not. Values are float32, or
 float64 where an argument is and 64-bit is enabled; derivatives are first derivatives, forward or reverse.
@@ -24,7 +24,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels.loss import special
-from kernels.loss.equation import as_arrays, growth, growth_slope
+from kernels.loss.equation import along, as_arrays, growth, growth_slope
 from kernels.loss.quadrature import gauss_legendre
 from kernels.loss.special import LN2
 from kernels.split.allocation import GRADED, improved_software_rate
@@ -295,7 +295,7 @@ def _sum(*terms: _Term) -> _Term:
     for exponent in exponents[1:]:
         top = jnp.maximum(top, exponent)
     scaled = (special.scale(number, e - top) for (number, _), e in zip(parts, exponents, strict=True))
-    return _Term(sum(scaled), top)
+    return _Term(sum(scaled, start=jnp.zeros_like(top)), top)
 
 
 def _tranches(
@@ -335,7 +335,7 @@ def _log_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> t
         of_later, growth_slope(elapsed, rate)
     )
     partials = (part(g0, k0), part(g1, k1), of_later * LN2, part(later * e1, k1), part(first * e0, k0), by_rate)
-    return _log_ratio(*primals), sum(d * v for d, v in zip(partials, tangents, strict=True))
+    return _log_ratio(*primals), along(partials, tangents)
 
 
 @jax.custom_jvp

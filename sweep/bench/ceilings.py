@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sweep.bench import measure
+from sweep.surroundings import compiler_options
 
 LANES, STEPS = 8, 64  # independent chains of multiply-adds for each element, and the length of each
 KINDS = {"fill": "B/s", "copy": "B/s", "multiply-add": "FLOP/s", "exp2": "values/s", "log2": "values/s"}
@@ -101,7 +102,7 @@ def _works(dtype: np.dtype, quick: bool) -> dict[str, dict[str, tuple[Work, floa
     held = 2**10 if quick else 2**20 if on_cpu else 2**26
     given, operand = jnp.full(moved, 0.5, dtype), jnp.full(held, 0.5, dtype)
     side = 32 if quick else 2048 if on_cpu else 8192
-    fills = {"XLA": (_donated(_fill, given), given.nbytes)}
+    fills: dict[str, tuple[Work, float]] = {"XLA": (_donated(_fill, given), given.nbytes)}
     if on_cpu:
         fills["memset, all cores"] = (_on_all_cores(lambda part, _: part.fill(0.5), moved, dtype), given.nbytes)
         copy = "NumPy, all cores", _on_all_cores(np.copyto, moved, dtype)
@@ -109,9 +110,9 @@ def _works(dtype: np.dtype, quick: bool) -> dict[str, dict[str, tuple[Work, floa
         product = "matrix product, NumPy", lambda: square @ square
     else:
         copy = "XLA's copy", lambda: jax.block_until_ready(jnp.copy(given))
-        square = jnp.ones((side, side), dtype)
+        factor = jnp.ones((side, side), dtype)
         multiply = jax.jit(partial(jnp.matmul, precision="highest"))
-        product = "matrix product, XLA", lambda: jax.block_until_ready(multiply(square, square))
+        product = "matrix product, XLA", lambda: jax.block_until_ready(multiply(factor, factor))
     return {
         "fill": fills,
         "copy": {"XLA, negated": (_donated(lambda _, x: -x, given), 2 * given.nbytes)},
@@ -163,7 +164,7 @@ def _donated(function: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array
 
 
 def _compiled(function: Callable[..., jax.Array], donated: Any) -> Callable[..., jax.Array]:
-    options = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
+    options = compiler_options(jax.default_backend())
     return jax.jit(function, donate_argnums=donated, keep_unused=True, compiler_options=options)
 
 

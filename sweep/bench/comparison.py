@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweep.config.files import MOST_LINES, read_bytes
@@ -87,14 +88,14 @@ def compare(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> It
 def ratio(first: Line, second: Line) -> Ratio:
     """Compare two results that are timed."""
     a, b = first["seconds"], second["seconds"]
-    errors = tuple(line.get("max_error_ulp") for line in (first, second))
+    error, other = first.get("max_error_ulp"), second.get("max_error_ulp")
     return Ratio(
         ", ".join(first[key] for key in ("benchmark", "case", "result")),
         a["median"] / b["median"],
         a["p10"] / b["p90"],
         a["p90"] / b["p10"],
         any((line.get("cores_busy_with_others") or 0.0) > BUSY for line in (first, second)),
-        errors if None not in errors and errors[0] != errors[1] else None,
+        (error, other) if error is not None and other is not None and error != other else None,
     )
 
 
@@ -108,7 +109,7 @@ def read(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], Line]:
     """
     found = {}
     try:
-        texts = read_bytes(path, MOST_LINES).decode().splitlines()
+        texts = read_bytes(Path(path), MOST_LINES).decode().splitlines()
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -9,11 +9,13 @@ import jax
 
 from sweep.bench import measure
 from sweep.bench.ceilings import Ceilings, measure_ceilings
-from sweep.bench.workloads import KERNELS, Kernel, Work
+from sweep.bench.workload import Kernel, Work
+from sweep.bench.workloads import KERNELS
+from sweep.config.spec import DType
 from sweep.errors import SpecError
 
 OURS = "ours"
-DTYPES = ("float32", "float64")
+DTYPES: tuple[DType, ...] = ("float32", "float64")
 SIZES = ("quick", "normal")
 REPEATS, FEW_REPEATS = 21, 3
 MOST_SECONDS = 4.0  # for all turns of one kernel; at least FEW_REPEATS are taken
@@ -62,7 +64,7 @@ def size_of(size: str, kernel: Kernel) -> int:
     return int(points)
 
 
-def bench(kernels: Sequence[str], dtypes: Sequence[str], size: str = "normal") -> Iterator[dict[str, Any]]:
+def bench(kernels: Sequence[str], dtypes: Sequence[DType], size: str = "normal") -> Iterator[dict[str, Any]]:
     """Measure the ceilings of JAX's default device, and kernels against them; yield result lines.
 
     Parameters
@@ -94,7 +96,7 @@ def bench(kernels: Sequence[str], dtypes: Sequence[str], size: str = "normal") -
                 yield measure_kernel(kernel, dtype, size_of(size, kernel), ceilings, quick=quick)
 
 
-def measure_kernel(kernel: Kernel, dtype: str, points: int, ceilings: Ceilings, *, quick: bool) -> dict[str, Any]:
+def measure_kernel(kernel: Kernel, dtype: DType, points: int, ceilings: Ceilings, *, quick: bool) -> dict[str, Any]:
     """Give the result line of one kernel: its first call apart, then enough turns, then the error of the last one."""
     work = kernel.make(points, dtype)
     work.before()

@@ -14,7 +14,7 @@ Point = Mapping[str, np.ndarray]
 
 def wider(dtype: str) -> np.dtype | None:
     """The type in which values of a type are checked; None where the machine has none that is wider."""
-    found = np.dtype(np.float64 if dtype == "float32" else np.longdouble)
+    found: np.dtype[np.floating] = np.dtype(np.float64 if dtype == "float32" else np.longdouble)
     return found if np.finfo(found).nmant > np.finfo(dtype).nmant + 8 else None
 
 

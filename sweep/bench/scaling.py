@@ -17,9 +17,11 @@ import jax
 import numpy as np
 
 from sweep.bench import measure
-from sweep.bench.workloads import DATES, KERNELS, Work, solve
+from sweep.bench.workload import Work
+from sweep.bench.workloads import DATES, KERNELS, solve
+from sweep.config.spec import DType
 from sweep.plan.blocks import default_memory
-from sweep.report.figures import drawing, load_matplotlib, page, settle
+from sweep.report.canvas import drawing, load_matplotlib, page, settle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,35 +92,35 @@ def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Fit:
     return Fit(latency, 1.0 / each if each > 0.0 else float("inf"))
 
 
-def measure_scaling(dtype: str, *, quick: bool = False) -> Iterator[dict[str, Any]]:
+def measure_scaling(dtype: DType, *, quick: bool = False) -> Iterator[dict[str, Any]]:
     """Measure cost against points, dates, scenarios and devices; yield result lines, each curve with its fit."""
     bound = _most_points(dtype)
     decades = [10**k for k in range(2 if quick else 3, 4 if quick else 11)]
     for name in ("full-grid", "fused-mean"):
         sizes = [n for n in decades if name != "full-grid" or n <= bound]
-        yield from _curve(f"points, {name}", dtype, sizes, lambda n, k=KERNELS[name]: k.make(n, dtype), quick)
+        yield from _curve(f"points, {name}", dtype, sizes, KERNELS[name].make, quick)
     counts = (1, 8) if quick else (1, 10, 100, 1000, 10_000)
-    yield from _curve("scenarios, front-loading", "float64", counts, lambda n: solve(n, DATES), quick)
+    yield from _curve("scenarios, front-loading", "float64", counts, lambda n, _: solve(n, DATES), quick)
     dates = (1, 2) if quick else ALL_DATES
-    yield from _curve("dates, front-loading", "float64", dates, lambda n: solve(4 if quick else FEW, n), quick)
+    yield from _curve("dates, front-loading", "float64", dates, lambda n, _: solve(4 if quick else FEW, n), quick)
     yield from _devices("fused-mean", dtype, quick)
 
 
-def _most_points(dtype: str) -> int:
+def _most_points(dtype: DType) -> int:
     """Points of a grid that fill a quarter of the memory of the device."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get("bytes_limit", default_memory()) // 4 // np.dtype(dtype).itemsize
 
 
 def _curve(
-    title: str, dtype: str, sizes: Sequence[int], make: Callable[[int], Work], quick: bool
+    title: str, dtype: DType, sizes: Sequence[int], make: Callable[[int, DType], Work], quick: bool
 ) -> Iterator[dict[str, Any]]:
     """Time one size after the other, until the next one would take long; then the fit."""
     case = f"{title}, {dtype}"
     found: list[tuple[float, float]] = []
     for size, following in itertools.pairwise([*sizes, 0]):
         with jax.enable_x64(dtype == "float64"):
-            work = make(size)
+            work = make(size, dtype)
             expected = found[-1][1] * size / found[-1][0] if found else 0.0
             repeats = 2 if quick else FEW_REPEATS if expected > LONG else REPEATS
             timing = measure.race({"ours": work.call}, repeats=repeats, warm_up=1, before=work.before)["ours"]
@@ -139,7 +141,7 @@ def fitted(case: str, found: Fit) -> Iterator[dict[str, Any]]:
         yield measure.judged(case, "crossover", [found.crossover], "1")
 
 
-def _devices(name: str, dtype: str, quick: bool) -> Iterator[dict[str, Any]]:
+def _devices(name: str, dtype: DType, quick: bool) -> Iterator[dict[str, Any]]:
     """The same work on 1, 2, 4 ... CPU devices, each number in a process of its own."""
     case, points = f"devices, {name}, {dtype}", SMALL if quick else LARGE
     if jax.default_backend() != "cpu":
@@ -154,7 +156,7 @@ def _devices(name: str, dtype: str, quick: bool) -> Iterator[dict[str, Any]]:
         yield measure.timed(case, f"{count}", timing, points=points, size=count)
 
 
-def seconds_of(name: str, dtype: str, points: int, repeats: int) -> tuple[float, ...]:
+def seconds_of(name: str, dtype: DType, points: int, repeats: int) -> tuple[float, ...]:
     """Time a kernel on all devices that this process has: the child's part of what :func:`measure_scaling` does."""
     with jax.enable_x64(dtype == "float64"):
         work = KERNELS[name].make(points, dtype)
@@ -181,7 +183,7 @@ def plot_scaling(lines: Sequence[dict[str, Any]]) -> "Figure":
         f"{measure.environment()['cpu']}, device {jax.devices()[0].device_kind}",
     ]
     with drawing():
-        figure = page("What a call costs", notes).figure
+        figure = page("What a call costs", notes)
         panels = _panels(figure, len(cases))
         for panel, case in zip(panels, cases, strict=True):
             _draw(panel, case, [line for line in lines if line["case"] == case])
@@ -192,7 +194,6 @@ def plot_scaling(lines: Sequence[dict[str, Any]]) -> "Figure":
 def _panels(figure: "Figure", count: int) -> "list[Axes]":
     """Put that many panels, two in a row, in the place of the one of a page, which grows with them."""
     rows = -(-count // 2)
-    figure.axes[0].remove()
     before = figure.get_figheight()
     after = before * (1.0 + 0.6 * (rows - 1))
     figure.set_figheight(after)

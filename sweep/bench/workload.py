@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sweep.bench import oracle
+from sweep.config.spec import DType
 
 Facts = dict[str, Any]
 
@@ -77,11 +78,11 @@ class Kernel:
     """
 
     name: str
-    make: Callable[[int, str], Work]
+    make: Callable[[int, DType], Work]
     points: int
     few: int
     more: int = 1
-    dtypes: tuple[str, ...] = ("float32", "float64")
+    dtypes: tuple[DType, ...] = ("float32", "float64")
     on_host: bool = False
 
 

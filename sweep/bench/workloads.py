@@ -20,7 +20,7 @@ from sweep.bench import oracle
 from sweep.bench.workload import Facts, Kernel, Work, compiled_ahead, error_of, operations_of
 from sweep.config.axis import Axis
 from sweep.config.distribution import Distribution
-from sweep.config.spec import SweepSpec
+from sweep.config.spec import DType, Fixed, SweepSpec
 from sweep.config.statistic import Statistic
 from sweep.engine.evaluate import Inputs, compiled, device_count, stage, together, zeros
 from sweep.engine.loop import run
@@ -30,6 +30,7 @@ from sweep.questions.sensitivity.sensitivity import sensitivity
 
 LAW = {"scaling_exponent": 0.0625, "reference_fleet": 16384.0, "reference_years": 0.25}
 RANGES = {"fleet_size": (1e3, 1e8), "time": (0.25, 20.0), "doubling_rate": (0.0, 1.6), "target": (0.3, 0.95)}
+RUN = ("fleet_size", "time", "doubling_rate")
 UNCERTAIN = {"fleet_size": (1e3, 1e6), "time": (0.25, 10.0), "doubling_rate": (0.5, 3.0)}
 UNCERTAIN |= {"scaling_exponent": (0.04, 0.06)}
 NODES = 16  # of the quadrature that gives the exact indices, in each parameter
@@ -45,17 +46,21 @@ def sides_of(points: int, devices: int = 1) -> tuple[int, int, int]:
     return devices * -(-max(1, points // (last * middle)) // devices), middle, last
 
 
-def make_problem(axes: Mapping[str, int], output: str, dtype: str) -> Problem:
+def make_problem(axes: Mapping[str, int], output: str, dtype: DType) -> Problem:
     """Problem of a grid over some of `RANGES`, with coordinates that float32 holds."""
     made = {}
     for name, size in axes.items():
         space = np.geomspace if name == "fleet_size" else np.linspace
         made[name] = Axis(values=tuple(space(*RANGES[name], size).astype(np.float32).astype(float)))
-    spec = SweepSpec(loss="total", outputs=(output,), axes=made, fixed=LAW, dtype=dtype)
+    spec = SweepSpec(loss="total", outputs=(output,), axes=made, fixed=_fixed(LAW), dtype=dtype)
     return Problem.of(spec)
 
 
-def _grid(names: tuple[str, str, str], output: str, points: int, dtype: str) -> Work:
+def _fixed(values: Mapping[str, float]) -> dict[str, Fixed]:
+    return {name: Fixed(value=value) for name, value in values.items()}
+
+
+def _grid(names: tuple[str, str, str], output: str, points: int, dtype: DType) -> Work:
     """Stage 2 of one block on each device, into a buffer that is used again."""
     devices = device_count()
     shape = sides_of(points, devices)
@@ -106,14 +111,14 @@ def _grid_error(values: np.ndarray, spec: SweepSpec, exact: Callable[[oracle.Poi
     return facts
 
 
-def _mean(points: int, dtype: str) -> Work:
+def _mean(points: int, dtype: DType) -> Work:
     """Mean over the fleets, from a spec to a dataset."""
     last, middle, first = sides_of(points)
     shape = (first, middle, last)
-    axes = dict(zip(("fleet_size", "time", "doubling_rate"), shape, strict=True))
+    axes = dict(zip(RUN, shape, strict=True))
     wanted = Statistic(statistic="mean", output="relative_loss", over=("fleet_size",))
     spec = make_problem(axes, "relative_loss", dtype).derived(statistics={"mean": wanted}).spec
-    small = _grid(tuple(axes), "relative_loss", 2**12, dtype)
+    small = _grid(RUN, "relative_loss", 2**12, dtype)
     total = math.prod(shape)
 
     def judge(made: np.ndarray) -> Facts:
@@ -140,7 +145,7 @@ def _mean(points: int, dtype: str) -> Work:
     )
 
 
-def _quantiles(points: int, dtype: str) -> Work:
+def _quantiles(points: int, dtype: DType) -> Work:
     """Three exact quantiles of each row, by selection."""
     rows = max(1, points // ROW)
     values = np.random.default_rng(1).random((rows, min(points, ROW)), np.dtype(dtype))
@@ -163,7 +168,7 @@ def _quantiles(points: int, dtype: str) -> Work:
     )
 
 
-def _filter(points: int, dtype: str) -> Work:
+def _filter(points: int, dtype: DType) -> Work:
     """Points above the concave side of a sphere, 3 objectives: a front of thousands."""
     rng = np.random.default_rng(0)
     directions = np.abs(rng.standard_normal((points, 3)))
@@ -227,11 +232,11 @@ def _exact_loss(made: Split, given: Mapping[str, jax.Array], i: int) -> np.longd
     return oracle.mean_loss(np.asarray(made.shares)[:, i], float(made.research_share[i]), scenario)
 
 
-def _sobol(points: int, dtype: str) -> Work:
+def _sobol(points: int, dtype: DType) -> Work:
     """Sobol' indices of the loss by four parameters, from a spec to a dataset: draws, evaluation, sums, intervals."""
     size = 1 << max(6, points.bit_length() - 1)
     given = {name: Distribution(distribution="uniform", low=a, high=b) for name, (a, b) in UNCERTAIN.items()}
-    fixed = {name: value for name, value in LAW.items() if name not in UNCERTAIN}
+    fixed = _fixed({name: value for name, value in LAW.items() if name not in UNCERTAIN})
     outputs = ("relative_loss",)
     spec = SweepSpec(loss="total", outputs=outputs, fixed=fixed, distributions=given, dtype=dtype)
     total = size * (len(UNCERTAIN) + 2)
@@ -257,7 +262,7 @@ def _indices() -> np.ndarray:
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     sides = [(low + high) / 2.0 + (high - low) / 2.0 * nodes for low, high in UNCERTAIN.values()]
     grid = dict(zip(UNCERTAIN, np.meshgrid(*sides, indexing="ij"), strict=True))
-    values = oracle.relative_loss({**LAW, **grid})
+    values = oracle.relative_loss({**{name: np.asarray(value) for name, value in LAW.items()}, **grid})
     axes, weights = range(len(sides)), weights / 2.0
 
     def mean(values: np.ndarray, over: Iterable[int]) -> np.ndarray:
@@ -272,12 +277,10 @@ def _indices() -> np.ndarray:
     return np.stack([np.array(alone), variance - np.array(others)]) / variance
 
 
-_RUN = ("fleet_size", "time", "doubling_rate")
-
 KERNELS = {
     kernel.name: kernel
     for kernel in (
-        Kernel("full-grid", partial(_grid, _RUN, "relative_loss"), 2**25, 2**12, more=32),
+        Kernel("full-grid", partial(_grid, RUN, "relative_loss"), 2**25, 2**12, more=32),
         Kernel("fused-mean", _mean, 2**28, 2**12, more=64),
         Kernel("quantiles", _quantiles, 2**23, 2**13, on_host=True),
         *(

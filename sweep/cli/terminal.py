@@ -1,17 +1,14 @@
 """The terminal: options and values of commands, errors as one line, progress, and text that is printed.
 
-With :mod:`sweep.cli.main` and :mod:`sweep.cli.questions`, which use it, all that prints, exits or reads arguments.
+With the commands, which use it, all that prints, exits or reads arguments.
 Libraries are imported inside what needs them.
 """
 
 import contextlib
 import errno
 import math
-import os
 import re
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import sweep
+from sweep.cli.signals import Stop, stop
 from sweep.errors import Caution, one_line
+from sweep.surroundings import EXTRAS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from sweep.models.problem import Problem
 
 DAMAGED, REFUSED = 1, 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-OF_AN_EXTRA = ("matplotlib", "h5netcdf", "h5py", "moocore")
 UNITS = {"B": 1, **{f"{p}B": 1000**i for i, p in enumerate("kMGT", 1)}}
 UNITS |= {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
 
@@ -48,68 +45,6 @@ class Refusal(click.ClickException):
 def _misuse(error: click.UsageError, ctx: click.Context) -> Refusal:
     message = " ".join(error.format_message().split()).rstrip(".")
     return Refusal(f"{message}; see {(error.ctx or ctx).command_path} --help")
-
-
-class Stop:
-    """What Ctrl-C, SIGTERM and SIGHUP do while a command runs.
-
-    The first one asks the command to stop: a loop looks after every block, because an exception that is raised
-    anywhere may be swallowed there, as callbacks of the garbage collection do; where no loop runs it is raised at
-    once. The second one ends the process. A signal that is ignored already, as under nohup, stays so.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._is_looked_at = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "Stop":
-        """Take the signals over, where Python lets a thread do so."""
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give them back."""
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-    def _ask(self, number: int, _: Any) -> None:
-        self.number = number
-        for each in self._before:
-            signal.signal(each, signal.SIG_DFL)
-        if sys.stderr.isatty():
-            os.write(2, b"\x1b[?25h")  # the cursor, which a bar hides and a second signal would leave so
-        if not self._is_looked_at:
-            raise KeyboardInterrupt
-
-    @property
-    def code(self) -> int:
-        """The exit status: 130, 143 or 129."""
-        return 128 + (self.number or signal.SIGINT)
-
-    def look(self, *_: Any) -> None:
-        """Stop here if that was asked for; fit to be told of progress."""
-        if self.number:
-            raise KeyboardInterrupt
-
-    @contextlib.contextmanager
-    def looked_at(self) -> "Iterator[Callable[..., None]]":
-        """Wait for a loop, which calls what is yielded after every block."""
-        self._is_looked_at = True
-        try:
-            yield self.look
-        finally:
-            self._is_looked_at = False
-        self.look()
-
-
-def stop() -> Stop:
-    """The signals of the command that runs; of none, where there is no command."""
-    context = click.get_current_context(silent=True)
-    return (context and context.find_object(Stop)) or Stop()
 
 
 class Commands(click.Group):
@@ -151,7 +86,7 @@ class Commands(click.Group):
         except MemoryError as error:
             raise Refusal(f"out of memory: {error}; use --store or a smaller --memory") from None
         except ImportError as error:
-            if error.name not in OF_AN_EXTRA:
+            if error.name not in EXTRAS:
                 raise
             raise Refusal(str(error)) from None
         except ValueError as error:
@@ -199,7 +134,7 @@ class _Size(click.ParamType):
         return int(size)
 
 
-class At(click.ParamType):
+class _At(click.ParamType):
     """A dimension and the value at which it is held."""
 
     name = "dim=value"
@@ -210,12 +145,20 @@ class At(click.ParamType):
             return value
         dim, _, number = value.partition("=")
         try:
-            found = dim.strip(), float(number)
+            place = dim.strip(), float(number)
         except ValueError:
-            found = "", math.nan
-        if not found[0] or not math.isfinite(found[1]):
+            place = "", math.nan
+        if not place[0] or not math.isfinite(place[1]):
             self.fail(f"{value!r} is not DIM=VALUE such as time=6", param, ctx)
-        return found
+        return place
+
+
+def _places(_: click.Context, __: click.Parameter, at: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    """Value at which each dimension is held, once."""
+    for dim in dict(at):
+        if len(values := [f"{value:g}" for name, value in at if name == dim]) > 1:
+            raise Refusal(f"--at: {dim} is held twice, at {' and '.join(values)}; hold it once")
+    return dict(at)
 
 
 def print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -231,6 +174,9 @@ def print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
+AT = click.option(
+    "--at", type=_At(), multiple=True, callback=_places, help="Hold an axis, e.g. time=6; may be repeated."
+)
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 DTYPE = click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Instead of the config's precision.")
 MEMORY = click.option(
@@ -238,15 +184,24 @@ MEMORY = click.option(
     type=_Size(),
     help="Budget such as 512MB, 4GiB or 2e9 (bytes); by default half of the machine's, or of the container's.",
 )
+FIGURE = click.option("-o", "path", type=click.Path(path_type=Path), help="Figure to write: .png, .svg or .pdf.")
+NETCDF = click.option("--netcdf", "file", type=click.Path(path_type=Path), help="NetCDF file to write.")
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is at --netcdf.")
 
 
-def held(at: tuple[tuple[str, float], ...]) -> dict[str, float]:
-    """Give the value at which each dimension is held, once."""
-    places = dict(at)
-    for dim in places:
-        if len(found := [f"{value:g}" for name, value in at if name == dim]) > 1:
-            raise Refusal(f"--at: {dim} is held twice, at {' and '.join(found)}; hold it once")
-    return places
+def check_outputs(figure: Path | None, file: Path | None, memory: int | None, overwrite: bool, result: int = 0) -> None:
+    """Refuse, before anything is computed, paths of a figure and of a NetCDF file that could not be written afterwards.
+
+    The file is to hold so many bytes of a result.
+    """
+    if figure is not None:
+        from sweep.report import figures
+
+        figures.check_path(figure)
+    if file is not None:
+        from sweep.results import netcdf
+
+        netcdf.check(file, result, memory=memory, overwrite=overwrite)
 
 
 def read_netcdf(path: Path) -> "xr.Dataset":
@@ -254,33 +209,6 @@ def read_netcdf(path: Path) -> "xr.Dataset":
     from sweep.results import netcdf
 
     return netcdf.read(path).assign_attrs(complete=True)
-
-
-def evaluate(
-    problem: "Problem", store: Path | None, memory: int | None, overwrite: bool
-) -> "tuple[xr.Dataset, Progress]":
-    """Run a sweep, showing how far it is; an interrupt says what is left of it."""
-    from sweep.report.describe import count
-
-    last: list[Progress] = []
-    try:
-        with bar() as show:
-
-            def progress(now: "Progress") -> None:
-                last[:] = [now]
-                show(now)
-
-            dataset = sweep.run(problem, store=store, memory=memory, overwrite=overwrite, progress=progress)
-    except KeyboardInterrupt:
-        if store is None:
-            click.echo("stopped; nothing was stored", err=True)
-        elif not last:
-            click.echo("stopped before the first block; the same command goes on", err=True)
-        else:
-            done = f"{last[0].blocks:,} of {count(last[0].total_blocks, 'block')}"
-            click.echo(f"stopped after {done}; the same command goes on", err=True)
-        raise click.exceptions.Exit(stop().code) from None
-    return dataset, last[0]
 
 
 @contextlib.contextmanager

@@ -50,21 +50,35 @@ class Axis(Frozen):
         missing = [key for key in ("start", "stop", "num") if getattr(self, key) is None]
         if missing:
             raise ValueError(f'needs start, stop and num, or "values"; {", ".join(missing)} missing')
-        if not self.start < self.stop:
-            raise ValueError(f"start must be below stop, got start={self.start}, stop={self.stop}")
-        if self.spacing == "log" and not self.start > 0:
-            raise ValueError(f"a log axis must start above 0, got start={self.start}")
+        start, stop, _ = self.span()
+        if not start < stop:
+            raise ValueError(f"start must be below stop, got start={start}, stop={stop}")
+        if self.spacing == "log" and not start > 0:
+            raise ValueError(f"a log axis must start above 0, got start={start}")
         self._check_resolution()
         return self
 
     def _check_resolution(self) -> None:
-        extent = self.stop / self.start if self.is_log else self.stop - self.start
+        start, stop, num = self.span()
+        extent = stop / start if self.is_log else stop - start
         if math.isinf(extent):
-            raise ValueError(f"start and stop are too far apart for float64, got start={self.start}, stop={self.stop}")
-        step = math.log(extent) / (self.num - 1) if self.is_log else extent / (self.num - 1)
-        finest = 1.0 if self.is_log else max(abs(self.start), abs(self.stop))
+            raise ValueError(f"start and stop are too far apart for float64, got start={start}, stop={stop}")
+        step = math.log(extent) / (num - 1) if self.is_log else extent / (num - 1)
+        finest = 1.0 if self.is_log else max(abs(start), abs(stop))
         if step < 8 * np.finfo(np.float64).eps * finest:
-            raise ValueError(f"num={self.num} points between {self.start} and {self.stop} are too close for float64")
+            raise ValueError(f"num={num} points between {start} and {stop} are too close for float64")
+
+    def span(self) -> tuple[float, float, int]:
+        """First value, last value and number of points of a range.
+
+        Raises
+        ------
+        TypeError
+            Where the axis is a list of values.
+        """
+        if self.start is None or self.stop is None or self.num is None:
+            raise TypeError("an axis of values has no start, stop and num")
+        return self.start, self.stop, self.num
 
     @property
     def is_log(self) -> bool:
@@ -73,7 +87,7 @@ class Axis(Frozen):
 
     def __len__(self) -> int:
         """Count the points."""
-        return len(self.values) if self.values is not None else self.num
+        return len(self.values) if self.values is not None else self.span()[2]
 
     def coordinates(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Values at the indices ``start`` to ``stop`` (exclusive), the same bits however the axis is cut.
@@ -103,15 +117,16 @@ class Axis(Frozen):
         """
         if self.values is not None:
             return np.asarray(self.values, dtype=np.float64)[index]
+        start, stop, num = self.span()
         row = np.ravel(index)  # NumPy rounds the power of a number by itself in another way than that of a row
-        fraction = row / (self.num - 1)
+        fraction = row / (num - 1)
         if self.is_log:
             # numpy's power is within an ulp; a sum of logs would lose several.
-            points = self.start * (self.stop / self.start) ** fraction
+            points = start * (stop / start) ** fraction
         else:
-            step_is_one = self.stop - self.start == self.num - 1
-            points = self.start + (row if step_is_one else (self.stop - self.start) * fraction)
-        return np.where(row == self.num - 1, self.stop, points).reshape(np.shape(index))
+            step_is_one = stop - start == num - 1
+            points = start + (row if step_is_one else (stop - start) * fraction)
+        return np.where(row == num - 1, stop, points).reshape(np.shape(index))
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the values, the default spacing spelled out."""
@@ -121,5 +136,5 @@ class Axis(Frozen):
 
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest value."""
-        ends = (self.values[0], self.values[-1]) if self.values is not None else (self.start, self.stop)
+        ends = (self.values[0], self.values[-1]) if self.values is not None else self.span()[:2]
         return min(ends), max(ends)

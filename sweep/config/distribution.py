@@ -74,12 +74,14 @@ class Distribution(Frozen):
                 raise ValueError(f'{key}: does not belong to distribution = "{kind}"; drop it')
         if self.values is not None and (len(self.values) < 2 or min(self.values) == max(self.values)):
             raise ValueError(f"values: must be numbers of which two at least differ, got {short(list(self.values))}")
-        if self.low is not None and not self.low < self.high:
-            raise ValueError(f"low: must be below high, got low={self.low}, high={self.high}")
-        if kind in ("loguniform", "lognormal") and not self.low > 0.0:
-            raise ValueError(f'low: must be > 0 with distribution = "{kind}", got {self.low}')
-        if self.mode is not None and not self.low <= self.mode <= self.high:
-            raise ValueError(f"mode: must be in [low, high] = [{self.low}, {self.high}], got {self.mode}")
+        if self.values is None:
+            low, high = self.ends()
+            if not low < high:
+                raise ValueError(f"low: must be below high, got low={low}, high={high}")
+            if kind in ("loguniform", "lognormal") and not low > 0.0:
+                raise ValueError(f'low: must be > 0 with distribution = "{kind}", got {low}')
+            if self.mode is not None and not low <= self.mode <= high:
+                raise ValueError(f"mode: must be in [low, high] = [{low}, {high}], got {self.mode}")
         self._check_limits()
         return self
 
@@ -99,14 +101,22 @@ class Distribution(Frozen):
         """Probability of the central interval from which "normal" and "lognormal" are made."""
         return 0.9 if self.interval is None else self.interval
 
+    def ends(self) -> tuple[float, float]:
+        """`low` and `high`, of all but "empirical"."""
+        if self.low is None or self.high is None:
+            raise TypeError(f"low, high: do not belong to distribution = {self.distribution!r}")
+        return self.low, self.high
+
     def _extremes(self) -> tuple[float, float]:
         """Values between which every draw lies where nothing is cut off."""
         if self.values is not None:
             return min(self.values), max(self.values)
+        low, high = self.ends()
         if self.distribution not in _INTERVALS:
-            return self.low, self.high
+            return low, high
         logs = self.distribution == "lognormal"
-        low, high = (math.log(self.low), math.log(self.high)) if logs else (self.low, self.high)
+        if logs:
+            low, high = math.log(low), math.log(high)
         middle = low / 2.0 + high / 2.0
         reach = FARTHEST * (high / 2.0 - low / 2.0) / NormalDist().inv_cdf(0.5 + self.mass / 2.0)
         if logs:
@@ -119,7 +129,7 @@ class Distribution(Frozen):
 
     def stated(self) -> tuple[float, float]:
         """Values between which it was written to lie, without the tails of "normal" and "lognormal"."""
-        cut = self._cut(*((self.low, self.high) if self.distribution in _INTERVALS else self._extremes()))
+        cut = self._cut(*(self.ends() if self.distribution in _INTERVALS else self._extremes()))
         return cut if cut[0] < cut[1] else self.bounds()
 
     def middle(self) -> float:

@@ -1,6 +1,6 @@
 """Frozen, validated records of a config, whose errors are one line: the key, the value and what is allowed."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -11,7 +11,7 @@ from sweep.errors import SpecError, short, unknown
 class ReadOnly(dict[str, Any]):
     """A dict that cannot be changed; it pickles and copies, which MappingProxyType does not."""
 
-    def _refuse(self, *_: Any, **__: Any) -> None:
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("a sweep cannot be changed; make another with model_copy(update=...)")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse

@@ -16,10 +16,10 @@ import numpy as np
 
 from sweep.config.files import MOST_CSV, check_regular
 from sweep.errors import short, unknown
+from sweep.surroundings import of_an_extra
 
 MOST_VALUES = 1_000_000
 LONGEST_LINE = 2**20  # characters
-LIBRARIES = ("h5netcdf", "h5py")
 SEAL = b"\nsweep sha256 "  # stands with the hash of a NetCDF file of ours behind its end
 T = TypeVar("T")
 
@@ -141,11 +141,6 @@ def is_sound(path: Path) -> bool:
 
 def check_libraries() -> None:
     """Say in one line what is missing to read and write NetCDF."""
-    try:
+    with of_an_extra("NetCDF needs"):
         import h5netcdf  # noqa: F401 (xarray imports it by name)
         import h5py  # noqa: F401 (h5netcdf imports it when it writes)
-    except ModuleNotFoundError as error:
-        if error.name not in LIBRARIES:
-            raise
-        advice = 'pip install "relative-loss-sweep[netcdf]"'
-        raise ImportError(f"NetCDF needs {error.name}: {advice}", name=error.name) from None

@@ -18,6 +18,7 @@ from sweep.config.axis import Axis
 from sweep.config.distribution import DRAW, REPLICATE, Distribution, Draws
 from sweep.config.files import read_toml
 from sweep.config.includes import included
+from sweep.config.kinds import QUANTILE
 from sweep.config.record import Float, Frozen, ReadOnly, listed, plain
 from sweep.config.reference import run_of
 from sweep.config.statistic import Statistic
@@ -103,7 +104,7 @@ class Written(Frozen):
 
     def of_statistics(self) -> tuple[str, ...]:
         """Outputs that statistics are of, each once."""
-        return tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.outputs))
+        return tuple(dict.fromkeys(name for statistic in self.statistics.values() for name in statistic.uses))
 
     def referred(self) -> dict[str, Fixed]:
         """Give the fixed values with those of the run that `reference` names.
@@ -148,7 +149,7 @@ class SweepSpec(Written):
     model : str
         Name of the model, "relative_loss" for the shipped one.
     loss : {"total", "excess"}
-        Which loss the power law is on, so which kind of exponent belongs in it (model.md section 1).
+        Which loss the power law is on, so which kind of exponent belongs in it (kernels/README.md, 1).
     reference : str
         The run from which fleets, times and losses count: the name of one in :data:`sweep.config.reference.RUNS`, which
         gives ``reference_fleet`` and ``reference_years`` with their sources, or "own", as if it were not said: the two
@@ -198,12 +199,12 @@ class SweepSpec(Written):
         return self
 
     def _check_statistic(self, key: str, statistic: Statistic) -> None:
-        if not key.isidentifier() or key in ("quantile", *self.axes):
+        if not key.isidentifier() or key in (QUANTILE, *self.axes):
             raise ValueError(f'statistics: "{key}" cannot be the name of a variable beside the axes; use another')
-        made = {f"{key}_{dim}" for dim in self.axes} if "arg" in statistic.statistic else {f"{key}_bin"}
+        made = {*statistic.variables(key, self.axes), *statistic.own_dims(key)} - {key}
         for name in sorted(made & {*self.statistics, *self.axes}):
             raise ValueError(f'statistics: "{key}" makes a variable "{name}", which is given too; rename one')
-        for name in statistic.outputs:
+        for name in statistic.uses:
             if name not in self.outputs:
                 raise ValueError(f'statistics.{key}: "{name}" is not among the outputs ({", ".join(self.outputs)})')
         for field, names in (("over", statistic.over), ("regret", statistic.regret or ())):
@@ -247,7 +248,7 @@ class SweepSpec(Written):
             "axes": {k: v.canonical() for k, v in self.axes.items()},
             "fixed": {k: self.fixed[k].value for k in sorted(self.fixed)},
         }
-        if self.distributions:
+        if self.distributions and self.draws is not None:
             content["distributions"] = {k: v.canonical() for k, v in self.distributions.items()}
             content["draws"] = self.draws.canonical()
         if self.allocation is not None:

@@ -1,19 +1,24 @@
 """What a sweep keeps of an output instead of its values, and the conditions that a share counts."""
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from sweep.config.axis import Axis
+from sweep.config.kinds import KINDS, NEEDS, Kind
 from sweep.config.record import Frozen, listed
 from sweep.errors import short
 
 MOST_EDGES = 10_001
 MOST_CONDITIONS = 100  # each is compiled into every point
-Kind = Literal["mean", "variance", "std", "min", "max", "argmin", "argmax", "quantiles", "share", "histogram"]
+if TYPE_CHECKING:
+    Name = str
+else:
+    Name = Literal[tuple(KINDS)]
 
 
 class Condition(NamedTuple):
@@ -32,19 +37,22 @@ def conditions_of(where: str) -> tuple[Condition, ...]:
     ValueError
         For anything else, and for more than `MOST_CONDITIONS`.
     """
-    found = []
     parts = re.split(r"\band\b", where)
     if len(parts) > MOST_CONDITIONS:
         raise ValueError(f"where: must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
-    for part in parts:
-        match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
-        try:
-            found.append(Condition(match[1], match[2], float(match[3])))
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
-            ) from None
-    return tuple(found)
+    try:
+        return tuple(map(_condition, parts))
+    except ValueError:
+        raise ValueError(
+            f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
+        ) from None
+
+
+def _condition(part: str) -> Condition:
+    match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", part)
+    if match is None:
+        raise ValueError(f"{part} is no comparison")
+    return Condition(match[1], match[2], float(match[3]))
 
 
 class Statistic(Frozen):
@@ -52,18 +60,24 @@ class Statistic(Frozen):
 
     Every grid point counts alike, so the mean along a logarithmic axis is one over logarithms. Squares are held in the
     type of the sweep: in float32 a deviation beyond 1e19 makes variance and std infinite or NaN, one below 1e-19 counts
-    as none.
+    as none. Skewness and correlation have no such limits: of normal numbers up to a 64th of the largest, a correlation
+    is within 4 units of rounding of the type (1.2e-7, or 2.2e-16), and a skewness within 4 times the mean cube of the
+    deviations, signs dropped, in standard deviations; both are NaN of constants and of what is not finite. A sum is the
+    mean times the number of points, infinite or NaN with it, within 4 such units of the sum of the magnitudes.
 
     Attributes
     ----------
     statistic : str
-        "mean", "variance" and "std" (of the points themselves: divided by their number), "min", "max", "argmin",
-        "argmax" (the values of the axes where the output is least or largest, the first point of several),
-        "quantiles", "share" (of the points where a condition holds) or "histogram" (counts).
+        "mean", "sum", "variance", "std" and "skewness" (of the points themselves: divided by their number),
+        "correlation" (Pearson's, of two outputs), "min", "max", "argmin", "argmax" (the values of the axes where the
+        output is least or largest, the first point of several), "quantiles", "share" (of the points where a condition
+        holds) or "histogram" (counts).
     over : tuple of str
         Axes along which the statistic is taken.
     output : str
         The output it is taken of; for a share the condition names it.
+    outputs : tuple of str
+        The two outputs it is taken of, where it is of two.
     probabilities : tuple of float
         Of the quantiles, increasing, in [0, 1].
     where : str
@@ -76,9 +90,10 @@ class Statistic(Frozen):
         counted.
     """
 
-    statistic: Kind
+    statistic: Name
     over: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
     output: str | None = None
+    outputs: Annotated[tuple[str, ...] | None, BeforeValidator(listed), Field(min_length=2, max_length=2)] = None
     probabilities: Annotated[tuple[float, ...] | None, BeforeValidator(listed)] = None
     where: str | None = None
     regret: Annotated[tuple[str, ...] | None, BeforeValidator(listed), Field(min_length=1)] = None
@@ -86,23 +101,20 @@ class Statistic(Frozen):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needs = {"quantiles": "probabilities", "share": "where", "histogram": "edges"}
-        for kind, key in needs.items():
-            given = getattr(self, key) is not None
-            if given and kind != self.statistic:
-                raise ValueError(f'{key}: belongs to statistic = "{kind}", got it with "{self.statistic}"; drop it')
-            if not given and kind == self.statistic:
-                raise ValueError(f'{key}: is required by statistic = "{kind}"')
-        if (self.output is None) != (self.statistic == "share"):
-            if self.output is None:
-                raise ValueError(f'output: is required by statistic = "{self.statistic}"')
-            raise ValueError("output: the condition of a share names its outputs; drop it")
+        for key in NEEDS:
+            if key in self.kind.needs and getattr(self, key) is None:
+                raise ValueError(f'{key}: is required by statistic = "{self.statistic}"')
+            if key not in self.kind.needs and getattr(self, key) is not None:
+                raise ValueError(self._superfluous(key))
         for name in self.over:
             if self.over.count(name) > 1:
                 raise ValueError(f'over: names "{name}" twice')
+        for name in self.outputs or ():
+            if self.outputs.count(name) > 1:
+                raise ValueError(f'outputs: names "{name}" twice')
         for name in self.regret or ():
-            if self.statistic == "share":
-                raise ValueError("regret: belongs to statistics of an output, not to a share; drop it")
+            if self.output is None:
+                raise ValueError(f"regret: belongs to statistics of an output, not to a {self.statistic}; drop it")
             if name in self.over or self.regret.count(name) > 1:
                 raise ValueError(f'regret: "{name}" must be given once, and not among over too')
         found = self.probabilities or ()
@@ -121,19 +133,44 @@ class Statistic(Frozen):
         _ = self.conditions
         return self
 
+    def _superfluous(self, key: str) -> str:
+        """Say why a field is not one of this kind."""
+        if key == "output":
+            return f'output: statistic = "{self.statistic}" takes {self.kind.needs[0]} in its place; drop it'
+        others = " or ".join(f'"{kind.name}"' for kind in KINDS.values() if key in kind.needs)
+        return f'{key}: belongs to statistic = {others}, got it with "{self.statistic}"; drop it'
+
+    @property
+    def kind(self) -> Kind:
+        """What is known of all statistics of its kind."""
+        return KINDS[self.statistic]
+
+    def variables(self, name: str, over: Iterable[str]) -> list[str]:
+        """Names of the variables that it makes, by the name it is given and the axes that are reduced."""
+        return [f"{name}_{dim}" for dim in over] if self.kind.is_place else [name]
+
+    def own_dims(self, name: str) -> tuple[str, ...]:
+        """The dimension that its result has beside axes of the sweep, if it has one."""
+        return (self.kind.dim.format(name),) if self.kind.dim else ()
+
+    def own_axes(self, name: str) -> dict[str, Axis]:
+        """The axis of that dimension."""
+        return {} if self.kind.coordinate is None else {self.kind.dim.format(name): self.kind.coordinate(self)}
+
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """The comparisons of a share."""
         return conditions_of(self.where) if self.where is not None else ()
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def uses(self) -> tuple[str, ...]:
         """The outputs it is taken of."""
-        return (self.output,) if self.output is not None else tuple(dict.fromkeys(c.output for c in self.conditions))
+        return self.outputs or tuple(dict.fromkeys(c.output for c in self.conditions)) or (str(self.output),)
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the numbers."""
-        found = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
+        found: dict[str, Any] = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
+        found |= {"outputs": self.outputs and list(self.outputs)}
         found |= {"probabilities": self.probabilities and list(self.probabilities)}
         found |= {"where": self.where and " and ".join(f"{c.output} {c.sign} {c.bound!r}" for c in self.conditions)}
         found |= {"regret": self.regret and sorted(self.regret)}

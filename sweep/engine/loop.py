@@ -315,7 +315,7 @@ def _reduce(
     reducer = (Rows if found.kind == ROWS else Stepper)(problem, found, tuple(sides[dim] for dim in found.kept))
     for unit, partial in made(reducer, units()):
         tile = unit.tile
-        merged = merge(held.pop(tile.number), partial) if tile.number in held else partial
+        merged = merge(problem.spec, found, held.pop(tile.number), partial) if tile.number in held else partial
         tally.points += _counted(found, unit)
         if unit.number + 1 == found.parts:
             merged, again = narrowed(problem.spec, found, merged)

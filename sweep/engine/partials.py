@@ -12,26 +12,28 @@ import numpy as np
 from kernels import statistics as running
 from kernels.statistics import Sought
 from sweep.config.spec import SweepSpec
-from sweep.config.statistic import Condition
+from sweep.config.statistic import Condition, Statistic
 from sweep.plan.blocks import Block
 from sweep.plan.passes import ROWS, Pass, result_dims, result_dtype
 from sweep.results.sinks import Partial
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 
-MOMENTS = ("count", "mean", "excess", "squares")
 SKETCH, SOUGHT, ROUND = ("bins", "counts", "ends"), ("sought", "before", "shifts"), "round"
-FIELDS = {"COUNT": ("total",), "MEAN": MOMENTS, "MOMENTS": MOMENTS}
-FIELDS |= dict.fromkeys(("LEAST", "FIRST_LEAST"), ("least", "place"))
 
 
 class Wanted(NamedTuple):
-    """A running statistic and what it is fed: an output, its negative, or whether conditions hold."""
+    """A running statistic and what it is fed: outputs, the negative of one, or whether conditions on them hold."""
 
     running: str
-    output: str
-    negative: bool = False
+    outputs: tuple[str, ...]
+    is_negated: bool = False
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def accumulator(self) -> running.Running:
+        """What it is fed to."""
+        return getattr(running, self.running)
 
 
 def wanted(spec: SweepSpec, names: Sequence[str]) -> dict[str, Wanted]:
@@ -39,31 +41,30 @@ def wanted(spec: SweepSpec, names: Sequence[str]) -> dict[str, Wanted]:
     found: dict[str, Wanted] = {}
     for name in names:
         statistic = spec.statistics[name]
-        output = statistic.outputs[0]
-        kind = statistic.statistic
-        if kind == "share":
-            found[name] = Wanted("COUNT", output, conditions=statistic.conditions)
-            continue
-        least = {"min": "LEAST", "max": "LEAST", "argmin": "FIRST_LEAST", "argmax": "FIRST_LEAST"}.get(kind)
-        key, new = f"{source(kind)} {output}", least or ("MEAN" if kind == "mean" else "MOMENTS")
-        if key not in found or len(new) > len(found[key].running):  # MOMENTS include MEAN, FIRST_LEAST includes LEAST
-            found[key] = Wanted(new, output, negative=kind in ("max", "argmax"))
+        kind, key = statistic.kind, key_of(name, statistic)
+        new = Wanted(kind.keeps, statistic.uses, kind.is_negated, statistic.conditions)
+        if key not in found or found[key].accumulator in new.accumulator.includes:
+            found[key] = new
     return found
 
 
-def source(kind: str) -> str:
-    """Name the running statistic that gives one of an output."""
-    return {"min": "least", "argmin": "least", "max": "most", "argmax": "most"}.get(kind, "mean")
+def key_of(name: str, statistic: Statistic) -> str:
+    """Name what a statistic is made of in a partial: its own name, or one that others of the same output share."""
+    return f"{statistic.kind.shares} {' '.join(statistic.uses)}" if statistic.kind.shares else name
+
+
+def is_narrowed(spec: SweepSpec, found: Pass, name: str) -> bool:
+    """Whether a statistic of rows is narrowed down by counting, since they are too long to be looked at whole."""
+    return spec.statistics[name].kind.is_narrowed and not found.is_whole
 
 
 def names_of(spec: SweepSpec, found: Pass, round: int = 0) -> set[str]:
     """Names of the arrays of a partial, of the first look at all parts or a later one."""
     if found.kind != ROWS:
-        return {f"{key}.{field}" for key, w in wanted(spec, found.names).items() for field in FIELDS[w.running]}
+        return {f"{key}.{field}" for key, w in wanted(spec, found.names).items() for field in w.accumulator.fields}
     names = set()
     for name in found.names:
-        sketch = ("quantiles",) if found.is_whole else SKETCH + (SOUGHT if round else ())
-        fields = ("total",) if spec.statistics[name].edges is not None else sketch
+        fields = SKETCH + (SOUGHT if round else ()) if is_narrowed(spec, found, name) else (ROWS,)
         names |= {f"{name}.{field}" for field in fields}
     return names | ({ROUND} if round else set())
 
@@ -73,30 +74,32 @@ def round_of(partial: Partial) -> int:
     return int(partial.get(ROUND, 0))
 
 
-def merge(first: Partial, second: Partial) -> Partial:
+def merge(spec: SweepSpec, found: Pass, first: Partial, second: Partial) -> Partial:
     """Partial of the union of two parts of a tile, the first of which comes before the second."""
+    if found.kind == ROWS:
+        return _merge_rows(spec, found, first, second)
     merged: Partial = {}
-    for key in first:
-        name, _, field = key.rpartition(".")
-        a, b = first, second
-        if field == "mean":
-            found = running.merge_moments(*(np.stack([x[f"{name}.{f}"] for x in (a, b)], axis=-1) for f in MOMENTS))
-            merged |= {f"{name}.{f}": value for f, value in zip(MOMENTS, found, strict=True)}
-        elif field == "least":
-            pieces = [np.stack([x[f"{name}.{f}"] for x in (a, b)], axis=-1) for f in ("least", "place")]
-            merged |= dict(zip((f"{name}.least", f"{name}.place"), running.merge_least(*pieces), strict=True))
-        elif field == "total":
-            merged[key] = a[key] + b[key] if key in b else a[key]
-        elif key == ROUND or field in SOUGHT:
-            merged[key] = a[key]
-        elif field == "bins":
-            merged |= _mergesketches_of(name, a, b)
+    for key, w in wanted(spec, found.names).items():
+        pieces = [np.stack([x[f"{key}.{f}"] for x in (first, second)], axis=-1) for f in w.accumulator.fields]
+        merged |= named(key, w, w.accumulator.merge(*pieces))
     return merged
 
 
-def _mergesketches_of(name: str, a: Partial, b: Partial) -> Partial:
-    found = [running.merge_sketches(x, y) for x, y in zip(sketches_of(name, a), sketches_of(name, b), strict=True)]
-    return joined(name, found)
+def named(key: str, wanted: Wanted, arrays: Sequence[np.ndarray]) -> Partial:
+    """Name the arrays of a running statistic in a partial."""
+    return {f"{key}.{field}": array for field, array in zip(wanted.accumulator.fields, arrays, strict=True)}
+
+
+def _merge_rows(spec: SweepSpec, found: Pass, first: Partial, second: Partial) -> Partial:
+    merged = {key: first[key] for key in first if key == ROUND or key.rpartition(".")[2] in SOUGHT}
+    for name in found.names:
+        key = f"{name}.{ROWS}"
+        if is_narrowed(spec, found, name):
+            both = zip(sketches_of(name, first), sketches_of(name, second), strict=True)
+            merged |= joined(name, [running.merge_sketches(a, b) for a, b in both])
+        elif key in first:  # counts, of which a later look adds none
+            merged[key] = first[key] + second[key] if key in second else first[key]
+    return merged
 
 
 def sketches_of(name: str, partial: Partial) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -142,8 +145,8 @@ def narrowed(spec: SweepSpec, found: Pass, partial: Partial) -> tuple[Partial, b
     again = False
     for name in found.names:
         statistic = spec.statistics[name]
-        if statistic.edges is not None:
-            made[f"{name}.total"] = partial[f"{name}.total"]
+        if not is_narrowed(spec, found, name):
+            made[f"{name}.{ROWS}"] = partial[f"{name}.{ROWS}"]
             continue
         sketches = sketches_of(name, partial)
         now = [
@@ -164,37 +167,27 @@ def finished(spec: SweepSpec, found: Pass, partial: Partial, tile: Block) -> dic
     made: dict[str, np.ndarray] = {}
     for name in found.names:
         statistic = spec.statistics[name]
-        kind = statistic.statistic
-        key = f"{source(kind)} {statistic.outputs[0]}"
-        if kind == "mean":
-            made[name] = partial[f"{key}.mean"]
-        elif kind in ("variance", "std"):
-            variance = partial[f"{key}.squares"] / partial[f"{key}.count"]
-            made[name] = np.sqrt(variance) if kind == "std" else variance
-        elif kind in ("min", "max"):
-            made[name] = partial[f"{key}.least"] * (-1.0 if kind == "max" else 1.0)
-        elif kind in ("argmin", "argmax"):
-            made |= _coordinates(spec, found, name, partial, key)
-        elif kind == "share":
-            made[name] = partial[f"{name}.total"] / found.reduced
-        elif kind == "histogram":
-            made[name] = partial[f"{name}.total"]
-        elif found.is_whole:
-            made[name] = partial[f"{name}.quantiles"]
-        else:
+        if is_narrowed(spec, found, name):
             known = (found.reduced, statistic.probabilities, np.dtype(spec.dtype))
-            made[name] = np.stack([running.sought_quantiles(one, *known) for one in sought_of(name, partial, 0)])
+            arrays = {ROWS: np.stack([running.sought_quantiles(one, *known) for one in sought_of(name, partial, 0)])}
+        else:
+            start = f"{key_of(name, statistic)}."
+            arrays = {key.removeprefix(start): array for key, array in partial.items() if key.startswith(start)}
+        with np.errstate(all="ignore"):  # 0 over 0, and what is beyond the largest number
+            values = statistic.kind.finish(arrays, found.reduced)
+        made |= _coordinates(spec, found, name, values) if statistic.kind.is_place else {name: values}
     dims = result_dims(spec, found.names, found.kept, found.over)
-    return {
-        name: values.reshape([lengths[d] for d in dims[name]]).astype(result_dtype(spec, name))
-        for name, values in made.items()
-    }
+    with np.errstate(over="ignore"):
+        return {
+            name: values.reshape([lengths[d] for d in dims[name]]).astype(result_dtype(spec, name))
+            for name, values in made.items()
+        }
 
 
-def _coordinates(spec: SweepSpec, found: Pass, name: str, partial: Partial, key: str) -> dict[str, np.ndarray]:
-    """Give the values of the reduced axes at the places of the extreme, NaN where that is NaN."""
-    undefined = np.isnan(partial[f"{key}.least"])
-    places = np.unravel_index(np.where(undefined, 0, partial[f"{key}.place"]), found.lengths)
+def _coordinates(spec: SweepSpec, found: Pass, name: str, at: np.ndarray) -> dict[str, np.ndarray]:
+    """Give the values of the reduced axes at places, NaN where there is none."""
+    undefined = at < 0
+    places = np.unravel_index(np.where(undefined, 0, at), found.lengths)
     return {
         f"{name}_{dim}": np.where(undefined, np.nan, spec.axes[dim].at(place))
         for dim, place in zip(found.over, places, strict=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from kernels import statistics as running
 from sweep.engine.evaluate import Evaluator
-from sweep.engine.partials import Box, Partial, assembled, cells_of, joined, merge, sought_in, sought_of
+from sweep.engine.partials import Box, Partial, assembled, cells_of, is_narrowed, joined, merge, sought_in, sought_of
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
-from sweep.plan.passes import Pass, Unit, tile_boxes
+from sweep.plan.passes import ROWS, Pass, Unit, tile_boxes
 
 
 class Rows:
@@ -66,7 +66,9 @@ class Rows:
                 if number < len(own):
                     box, piece = own[number]
                     made = self._look(box, piece, arrays, i, sought[i][box])
-                    found[i][box] = merge(found[i][box], made) if box in found[i] else made
+                    if box in found[i]:
+                        made = merge(self._problem.spec, self._pass, found[i][box], made)
+                    found[i][box] = made
             self._evaluator.reuse(arrays)
             arrays = ahead
         return [assembled(list(f), list(f.values())) for f in found]
@@ -107,12 +109,10 @@ class Rows:
         for name in self._pass.names:
             statistic = self._problem.spec.statistics[name]
             held = values[statistic.output][span[0] : span[-1] + 1]
-            if statistic.edges is not None:
-                if not sought:  # or they are counted already
-                    made[f"{name}.total"] = running.row_counts(held.copy(), statistic.edges.coordinates())
-            elif self._pass.is_whole:
-                made[f"{name}.quantiles"] = running.row_quantiles(held.copy(), statistic.probabilities)
-            else:
+            if is_narrowed(self._problem.spec, self._pass, name):
                 within = sought_of(name, sought_in(sought, span), len(span))
                 made[f"{name}.sketches"] = [running.sketch(*one) for one in zip(held, within, strict=True)]
+            elif not sought:  # or they have been looked at already
+                look = getattr(running, statistic.kind.keeps)
+                made[f"{name}.{ROWS}"] = look(held.copy(), statistic.kind.rows(statistic))
         return made

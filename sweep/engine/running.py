@@ -13,7 +13,7 @@ from jax import lax
 
 from kernels import statistics as running
 from sweep.engine.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
-from sweep.engine.partials import MOMENTS, Box, Partial, Wanted, assembled, wanted
+from sweep.engine.partials import Box, Partial, Wanted, assembled, named, wanted
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes
@@ -34,8 +34,9 @@ def _accumulate(
     model: str,
 ) -> dict[str, running.State]:
     """Feed the steps of one piece to the running statistics: whole groups, and the rest one by one."""
-    names = tuple(dict.fromkeys(output for _, w in wanted for output in (w.output, *(c.output for c in w.conditions))))
+    names = tuple(dict.fromkeys(output for _, w in wanted for output in w.outputs))
     done, lengths = given["done"], given["lengths"]
+    once = jax.jit(finish)  # traced once, not for each step of a group
 
     def values(step: jax.Array) -> dict[str, jax.Array]:
         # Unsigned, so that XLA has no negative index to look for at every cell.
@@ -45,15 +46,12 @@ def _accumulate(
             left = lax.div(left, length.astype(jnp.uint32))
         places = [left, *places] if lengths else []
         inputs = {name: _at(array, places) for name, array in given["inputs"].items()}
-        found = take(finish(**inputs), names, model)
+        found = take(once(**inputs), names, model)
         return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, found, strict=True)}
 
     def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
         made = [values(first + number) for number in range(count)]
-        return {
-            key: getattr(running, w.running).add(states[key], [_fed(w, of) for of in made], done + first)
-            for key, w in wanted
-        }
+        return {key: w.accumulator.add(states[key], [_fed(w, of) for of in made], done + first) for key, w in wanted}
 
     steps = math.prod(lengths, start=jnp.ones_like(done))
     groups = steps // group
@@ -71,12 +69,12 @@ def _at(array: jax.Array, places: Sequence[jax.Array]) -> jax.Array:
     return array
 
 
-def _fed(wanted: Wanted, made: Mapping[str, jax.Array]) -> jax.Array:
-    if not wanted.conditions:
-        return -made[wanted.output] if wanted.negative else made[wanted.output]
-    return functools.reduce(
-        operator.and_, (running.compare(made[c.output], c.sign, c.bound) for c in wanted.conditions)
-    )
+def _fed(wanted: Wanted, made: Mapping[str, jax.Array]) -> Any:
+    if wanted.conditions:
+        holds = (running.compare(made[c.output], c.sign, c.bound) for c in wanted.conditions)
+        return functools.reduce(operator.and_, holds)
+    values = tuple(-made[name] if wanted.is_negated else made[name] for name in wanted.outputs)
+    return values if len(values) > 1 else values[0]
 
 
 class Stepper:
@@ -106,7 +104,7 @@ class Stepper:
         block = tuple(self._piece[dim] for dim in self._stepped) + tuple(self._cells.values())
         order = (*self._stepped, *self._cells)
         spec = problem.spec
-        outputs = tuple(dict.fromkeys(o for name in self._pass.names for o in spec.statistics[name].outputs))
+        outputs = tuple(dict.fromkeys(o for name in self._pass.names for o in spec.statistics[name].uses))
         self._sub = problem.derived(axes={dim: spec.axes[dim] for dim in order}, outputs=outputs)
         plan = Plan({dim: self._pass.shape[dim] for dim in order}, block, block, {}, np.dtype(spec.dtype).itemsize)
         with jax.enable_x64(spec.dtype == "float64"):
@@ -144,11 +142,9 @@ class Stepper:
         shape = tuple(self._cells.values())
         lead = max(1, len(shape) - RANK + 1)
         cells = (math.prod(shape[:lead]), *shape[lead:])
-        with jax.enable_x64(self._problem.spec.dtype == "float64"):
-            fresh = {
-                key: getattr(running, w.running).start(cells, np.dtype(self._problem.spec.dtype))
-                for key, w in self._wanted.items()
-            }
+        dtype = np.dtype(self._problem.spec.dtype)
+        with jax.enable_x64(dtype == "float64"):
+            fresh = {key: w.accumulator.start(cells, dtype) for key, w in self._wanted.items()}
             states = together([self._put(fresh, number) for number in range(len(jobs))])
             for number in range(max(map(len, pieces))):
                 given, steps = [], []
@@ -207,17 +203,10 @@ class Stepper:
             arrays = (a.reshape(tuple(self._cells.values()))[within].transpose(order) for a in arrays)
             # NumPy sums in another order where the memory is in another one, which the sides of the box decide.
             arrays = [np.ascontiguousarray(a).reshape(-1, side) for a in arrays]
-            if w.running == "COUNT":
-                made[f"{key}.total"] = arrays[0].sum(axis=1, dtype=np.int64)
-            elif w.running in ("MEAN", "MOMENTS"):
-                mean, excess, *squares = (a.astype(np.float64) for a in arrays)
-                squares = squares[0] - squares[1] if squares else np.zeros_like(mean)
-                found = running.merge_moments(np.full((1, side), float(steps)), mean, excess, squares)
-                made |= {f"{key}.{f}": value for f, value in zip(MOMENTS, found, strict=True)}
-            else:
-                places = self._places(unit, ends, arrays[1] if len(arrays) > 1 else np.zeros(arrays[0].shape, np.int64))
-                found = running.merge_least(arrays[0].astype(np.float64), places)
-                made |= dict(zip((f"{key}.least", f"{key}.place"), found, strict=True))
+            pieces = dict(zip(w.accumulator.fields, w.accumulator.piece(steps, *arrays), strict=True))
+            if "place" in pieces:
+                pieces["place"] = self._places(unit, ends, pieces["place"])
+            made |= named(key, w, w.accumulator.merge(*pieces.values()))
         return made
 
     def _places(self, unit: Unit, ends: Mapping[str, tuple[int, int]], steps: np.ndarray) -> np.ndarray:

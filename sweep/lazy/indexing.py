@@ -33,8 +33,9 @@ def requested(key: ExplicitIndexer, lengths: tuple[int, ...]) -> tuple[tuple[int
     """
     keys = [_within(k, n) for k, n in zip(key.tuple, lengths, strict=True)]
     if isinstance(key, VectorizedIndexer):
-        shape = np.broadcast_shapes(*(k.shape for k in keys))
-        full = [k.reshape((1,) * (len(shape) - k.ndim) + k.shape) for k in keys]
+        arrays = [np.asarray(k) for k in keys]
+        shape = np.broadcast_shapes(*(k.shape for k in arrays))
+        full = [k.reshape((1,) * (len(shape) - k.ndim) + k.shape) for k in arrays]
         return shape, lambda box: [
             k[tuple(s if n > 1 else slice(None) for s, n in zip(box, k.shape, strict=True))] for k in full
         ]
@@ -61,6 +62,11 @@ def _within(key: Any, length: int) -> int | range | np.ndarray:
         return range(*key.indices(length))
     if np.ndim(key) == 0 and not isinstance(key, np.ndarray):
         return range(length)[key]
+    return _counted(key, length)
+
+
+def _counted(key: np.ndarray, length: int) -> np.ndarray:
+    """Give an array of indices of one axis, counted from the start."""
     low, high = (key.min(), key.max()) if key.size else (0, 0)
     if key.size and not -length <= low <= high < length:
         raise IndexError(f"index out of range for an axis of {length} points")
@@ -165,7 +171,7 @@ class RangeIndex(Index):
         else:
             where = np.asarray(index)
             where = np.flatnonzero(where) if where.dtype.kind == "b" else where
-            where = self._positions.start + self._positions.step * _within(where, len(self._positions))
+            where = self._positions.start + self._positions.step * _counted(where, len(self._positions))
             if where.size > LONG:
                 return None
         return PandasIndex.from_variables({self._name: xr.Variable(self._dim, self._axis.at(where))}, options={})
@@ -234,13 +240,13 @@ class RangeIndex(Index):
 
     def _search(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Count the points that come before each label, and those that come before or are equal to it."""
-        axis, positions = self._axis, self._positions
-        inside = np.clip(np.nan_to_num(labels, nan=axis.start), axis.start, axis.stop)
-        if axis.is_log:
-            fraction = np.log(inside / axis.start) / np.log(axis.stop / axis.start)
+        (start, stop, num), positions = self._axis.span(), self._positions
+        inside = np.clip(np.nan_to_num(labels, nan=start), start, stop)
+        if self._axis.is_log:
+            fraction = np.log(inside / start) / np.log(stop / start)
         else:
-            fraction = (inside - axis.start) / (axis.stop - axis.start)
-        guess = np.rint((fraction * (axis.num - 1) - positions.start) / positions.step)
+            fraction = (inside - start) / (stop - start)
+        guess = np.rint((fraction * (num - 1) - positions.start) / positions.step)
         # An axis is coarse enough for float64 that the guess is off by one point at most.
         first = np.clip(guess - NEAR // 2, 0, len(positions) - NEAR).astype(np.int64)
         near = self._at(first[..., np.newaxis] + np.arange(NEAR))

@@ -45,7 +45,7 @@ _PARAMETERS = (
         "1/year",
         Domain(0.0, FAST),
         0.0,
-        "model.md: no research",
+        "chosen: no research",
         doubts=DOUBLING_TIMES,
     ),
     Parameter(
@@ -54,7 +54,7 @@ _PARAMETERS = (
         "reference fleets",
         POSITIVE,
         1.0,
-        "model.md",
+        "chosen: the price of the reference fleet; of no effect where research_gain is 0",
         doubts=BUDGETS,
     ),
     Parameter(
@@ -72,7 +72,7 @@ _PARAMETERS = (
         "reference fleets",
         NON_NEGATIVE,
         1.0,
-        "model.md",
+        "chosen: the reference fleet goes on running",
         doubts=(Doubt(1000.0, math.inf, "a number of accelerators", write="it / reference_fleet"),),
     ),
     Parameter(

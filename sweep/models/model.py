@@ -49,7 +49,7 @@ class Parameter:
     Attributes
     ----------
     name, long_name, unit : str
-        As in model.md; the unit is CF-style, "1" for a pure number.
+        As in kernels/README.md; the unit is CF-style, "1" for a pure number.
     domain : Domain
         Values that are accepted.
     default : float or None
@@ -225,11 +225,11 @@ class Model:
             for value in axis.bounds():
                 self._check_value(f'axis "{name}"', name, value, spec.dtype)
         for key, statistic in spec.statistics.items():
-            depends = {name for output in statistic.outputs for name in self.output(output).parameters}
+            depends = {name for output in statistic.uses for name in self.output(output).parameters}
             for field_name, names in (("over", statistic.over), ("regret", statistic.regret or ())):
                 for name in names:
                     if name not in depends:
-                        of = " and ".join(statistic.outputs)
+                        of = " and ".join(statistic.uses)
                         raise SpecError(f"statistics.{key}.{field_name}: {of} does not depend on {name}; drop it")
             refuse_subnormal(f"statistics.{key}.where", statistic.conditions, spec.dtype)
         for name, fixed in spec.fixed.items():

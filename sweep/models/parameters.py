@@ -63,7 +63,7 @@ LAW = (
         "1",
         Domain(0.0, 1.0, high_open=True),
         0.0,
-        "model.md: the total-loss form",
+        "arXiv 2501.02156: the total-loss form",
         ("e",),
         doubts=(
             Doubt(1.0, 10.0, "an irreducible loss in nats", write="its ratio to the loss at time 0"),

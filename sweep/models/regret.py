@@ -46,7 +46,7 @@ def with_regrets(problem: Problem, evaluate: Callable[[Problem], xr.Dataset]) ->
         statistics[key] = statistic.model_copy(update={"output": name})
     if not regrets:
         return problem
-    outputs = tuple(dict.fromkeys(name for statistic in statistics.values() for name in statistic.outputs))
+    outputs = tuple(dict.fromkeys(name for statistic in statistics.values() for name in statistic.uses))
     described = [regret.described for regret in regrets.values()]
     model = _with_outputs(problem.model, described, tuple(regrets.values()), _excess)
     return replace(problem, model=model).derived(outputs=outputs, statistics=statistics)

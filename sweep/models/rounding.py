@@ -36,13 +36,14 @@ def apart(function: "Function") -> "Function":
 def _evaluate(function: "Function", **inputs: "Array") -> Mapping[str, "Array"]:
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     inputs = {name: jnp.asarray(value) for name, value in inputs.items()}
     traced, shapes = jax.make_jaxpr(function, return_shape=True)(**inputs)
     leaves = jax.tree.leaves(inputs)
     # A compiler cannot know that this is minus infinity, so it cannot drop what is compared with it.
     seen = jnp.ravel(leaves[0])[0]
-    most = jnp.finfo(seen.dtype).max
+    most = np.finfo(seen.dtype).max
     least = jnp.where(seen > most, -most, -jnp.inf)
     return jax.tree.unflatten(jax.tree.structure(shapes), _walked(traced.jaxpr, traced.consts, leaves, least))
 

@@ -116,20 +116,23 @@ def quantiles(u: "Array", distributions: tuple[Distribution, ...], factor: "Arra
 def _quantile(u: "Array", given: Distribution) -> "Array":
     from kernels.draws import distributions as kernel
 
-    kind, cut = given.distribution, {"lower": given.minimum, "upper": given.maximum}
+    kind, least, most = given.distribution, given.minimum, given.maximum
+    if given.values is not None:
+        return kernel.empirical(u, np.sort(given.values).astype(u.dtype), lower=least, upper=most)
+    low, high = given.ends()
     if kind == "normal":
-        return kernel.normal(u, *kernel.normal_from_interval(given.low, given.high, given.mass), **cut)
+        mean, sigma = kernel.normal_from_interval(low, high, given.mass)
+        return kernel.normal(u, mean, sigma, lower=least, upper=most)
     if kind == "lognormal":
-        if given.minimum is not None and given.minimum <= 0.0:
-            cut["lower"] = None  # it cuts nothing off, and has no logarithm
-        return kernel.lognormal(u, *kernel.lognormal_from_interval(given.low, given.high, given.mass), **cut)
-    if kind == "triangular":
-        return kernel.triangular(u, given.low, given.mode, given.high, **cut)
-    if kind == "beta":
-        return kernel.beta(u, given.alpha, given.beta, given.low, given.high, **cut)
-    if kind == "empirical":
-        return kernel.empirical(u, np.sort(given.values).astype(u.dtype), **cut)
-    return (kernel.loguniform if kind == "loguniform" else kernel.uniform)(u, given.low, given.high, **cut)
+        if least is not None and least <= 0.0:
+            least = None  # it cuts nothing off, and has no logarithm
+        mean, sigma = kernel.lognormal_from_interval(low, high, given.mass)
+        return kernel.lognormal(u, mean, sigma, lower=least, upper=most)
+    if given.mode is not None:
+        return kernel.triangular(u, low, given.mode, high, lower=least, upper=most)
+    if given.alpha is not None and given.beta is not None:
+        return kernel.beta(u, given.alpha, given.beta, low, high, lower=least, upper=most)
+    return (kernel.loguniform if kind == "loguniform" else kernel.uniform)(u, low, high, lower=least, upper=most)
 
 
 @lru_cache(maxsize=64)

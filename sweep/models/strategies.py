@@ -28,15 +28,17 @@ def _strategy(**given: "Array") -> dict[str, "Array"]:
     """Evaluate the outputs of the model ``strategies``."""
     from kernels.split import strategies
 
-    shares = [given[name] for name in ("front_load_share", "research_share", "later_date")]
+    front, research, date = (given[name] for name in ("front_load_share", "research_share", "later_date"))
     scenario = {name: given[name] for name in _SCENARIO}
     kappa, horizon = given["scaling_exponent"], given["horizon"]
     law = {"scaling_exponent": kappa, "irreducible_share": given["irreducible_share"]}
     return {
-        **_losses(strategies.log_compute_ratio(*shares, horizon, **scenario), **law),
-        "mean_relative_excess_loss": strategies.mean_loss(*shares, scaling_exponent=kappa, horizon=horizon, **scenario),
-        "time_to_target": strategies.time_to_target(given["target"], *shares, **law, **scenario),
-        **_fleets(*shares, **{name: given[name] for name in _COSTED}),
+        **_losses(strategies.log_compute_ratio(front, research, date, horizon, **scenario), **law),
+        "mean_relative_excess_loss": strategies.mean_loss(
+            front, research, date, scaling_exponent=kappa, horizon=horizon, **scenario
+        ),
+        "time_to_target": strategies.time_to_target(given["target"], front, research, date, **law, **scenario),
+        **_fleets(front, research, date, **{name: given[name] for name in _COSTED}),
     }
 
 
@@ -132,8 +134,10 @@ def _delayed(
 _LAW = tuple(replace(p, aliases=("N0",)) if p.name == "reference_fleet" else p for p in LAW)
 
 _SHARES = ("front_load_share", "research_share")
-_SCENARIO = ("budget", "hardware_rate", "software_rate", "research_gain", "research_scale", "depreciation")
-_SCENARIO += ("installed_fleet", "reference_years")
+_SCENARIO = (
+    *("budget", "hardware_rate", "software_rate", "research_gain", "research_scale", "depreciation"),
+    *("installed_fleet", "reference_years"),
+)
 _BOUGHT = ("budget", "reference_fleet")
 _RUNNING = (*_BOUGHT, "horizon", "depreciation", "installed_fleet")
 _COSTED = (*_RUNNING, "unit_price", "power", "pue", "electricity_price")
@@ -167,7 +171,7 @@ STRATEGIES = Model(
             "1",
             SHARE,
             0.0,
-            "model.md: no research",
+            "chosen: no research",
             ("wR", "w_R"),
             PERCENTAGE,
         ),

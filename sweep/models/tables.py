@@ -188,12 +188,13 @@ def _finish_inverses(
     from kernels.loss import stages
 
     found = {}
-    need = (given.get("need"), given.get("need_exponent"))
     if "time_to_target" in outputs:
         tables = (given[k] for k in ("fleet_years", "pace", "years_per_doubling"))
-        found["time_to_target"] = stages.time_to_target(*need, *tables)
+        found["time_to_target"] = stages.time_to_target(given["need"], given["need_exponent"], *tables)
     if "fleet_for_target" in outputs:
-        found["fleet_for_target"] = stages.fleet_for_target(*need, growth_years, growth_exponent, given["reference"])
+        found["fleet_for_target"] = stages.fleet_for_target(
+            given["need"], given["need_exponent"], growth_years, growth_exponent, given["reference"]
+        )
     if "rate_for_target" in outputs:
         law = ("scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")
         found |= apart(_rate)(**{k: given[k] for k in ("target", "fleet_size", "time", *law)})
@@ -231,7 +232,7 @@ def _costs(
     pue: "Array",
     electricity_price: "Array",
 ) -> dict[str, "Array"]:
-    """Evaluate cost and energy of a constant fleet (model.md section 3)."""
+    """Evaluate cost and energy of a constant fleet (kernels/README.md, 3)."""
     capital_cost = fleet_size * unit_price
     energy = fleet_size * power * pue * (HOURS_PER_YEAR / 1000.0) * time
     energy_cost = energy * 1000.0 * electricity_price
@@ -259,7 +260,15 @@ def stages_for(spec: SweepSpec) -> Stages:
     bounded = moderate and range_of(spec, "scaling_exponent")[1] <= 0.9
     finish = _finish_for(spec.outputs, bounded, range_of(spec, "irreducible_share") != (0.0, 0.0))
     growth = _moderate_growth if moderate else _growth
-    tables = (growth, _fleet, _law, _capital, _yearly_energy, _yearly_cost, *_power_tables(spec))
+    tables: tuple[Callable[..., Mapping[str, np.ndarray]], ...] = (
+        growth,
+        _fleet,
+        _law,
+        _capital,
+        _yearly_energy,
+        _yearly_cost,
+        *_power_tables(spec),
+    )
     return Stages((*tables, *_inverse_tables(spec)), finish)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.config.axis import Axis
-from sweep.config.distribution import DRAW, DRAWN, REPLICATE, Distribution
+from sweep.config.distribution import DRAW, DRAWN, REPLICATE, Distribution, Draws
 from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
 from sweep.models.model import Domain, Model, Output, Parameter, Stages
@@ -76,7 +76,7 @@ def sampler_of(model: Model, spec: SweepSpec) -> Sampler:
         distributions=tuple(spec.distributions.values()),
         columns=tuple(order.index(name) for name in spec.distributions),
         dimensions=len(order),
-        draws=spec.draws,
+        draws=spec.draws or Draws(),
     )
 
 

@@ -128,7 +128,7 @@ class Plan:
 
     def block(self, number: int) -> Block:
         """Return the block at a position in the order of evaluation."""
-        rest, index = number, []
+        rest, index = number, list[int]()
         for count in reversed(self.counts):
             rest, position = divmod(rest, count)
             index.insert(0, position)
@@ -224,11 +224,11 @@ def boxes_of(
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Cut a box into boxes of at most some sides, the last axis fastest: first and one past the last index of each."""
     lengths = {str(i): b - a for i, (a, b) in enumerate(zip(start, stop, strict=True))}
-    found = []
-    for block in Plan(lengths, sides, sides, {}, 1).blocks():
-        ends = (block.start, block.stop)
-        found.append(tuple(tuple(a + b for a, b in zip(start, at, strict=True)) for at in ends))
-    return found
+
+    def moved(at: Sequence[int]) -> tuple[int, ...]:
+        return tuple(a + b for a, b in zip(start, at, strict=True))
+
+    return [(moved(block.start), moved(block.stop)) for block in Plan(lengths, sides, sides, {}, 1).blocks()]
 
 
 def boxes(lengths: tuple[int, ...], points: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

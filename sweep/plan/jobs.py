@@ -63,7 +63,7 @@ def make_jobs(
     """
     budget = ((default_memory() if memory is None else memory) - reserved) // devices
     if problem.spec.statistics:
-        passes = make_passes(problem, budget)
+        passes: Sequence[Pass] = make_passes(problem, budget)
         if plans is not None:
             passes = [replace(found, plan=plan) for found, plan in zip(passes, plans, strict=True)]
         return [Job(number, found.plan, found) for number, found in enumerate(passes)]

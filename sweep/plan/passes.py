@@ -27,10 +27,8 @@ ROW_POINTS = 2**24  # points that are held together for quantiles; of more they 
 PIECE_POINTS = 2**22  # points evaluated at once where values are looked at in rows
 PART_POINTS = 2**30
 TABLE_POINTS = 2**21
-QUANTILE = "quantile"
 
 RUNNING, ROWS = "running", "rows"
-ROW_KINDS = ("quantiles", "histogram")
 
 
 @dataclass(frozen=True)
@@ -164,9 +162,9 @@ def make_passes(problem: Problem, memory: int) -> tuple[Pass, ...]:
     """
     groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for name, statistic in problem.spec.statistics.items():
-        shape = problem.axes_of(*statistic.outputs)
+        shape = problem.axes_of(*statistic.uses)
         over = tuple(dim for dim in shape if dim in statistic.over)
-        kind = ROWS if statistic.statistic in ROW_KINDS else RUNNING
+        kind = RUNNING if statistic.kind.rows is None else ROWS
         groups.setdefault((kind, shape, over), []).append(name)
     found = []
     for (kind, shape, over), names in sorted(groups.items(), reverse=True):
@@ -177,16 +175,14 @@ def make_passes(problem: Problem, memory: int) -> tuple[Pass, ...]:
     return tuple(found)
 
 
-def result_dims(spec: SweepSpec, names: Sequence[str], kept: Sequence[str], over: Sequence[str]) -> dict[str, tuple]:
+def result_dims(
+    spec: SweepSpec, names: Sequence[str], kept: Sequence[str], over: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     """Name the variables that statistics make, and the dimensions of each."""
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
-        kind = spec.statistics[name].statistic
-        if kind in ("argmin", "argmax"):
-            found |= {f"{name}_{dim}": tuple(kept) for dim in over}
-        else:
-            extra = {"quantiles": (QUANTILE,), "histogram": (f"{name}_bin",)}.get(kind, ())
-            found[name] = (*kept, *extra)
+        statistic = spec.statistics[name]
+        found |= dict.fromkeys(statistic.variables(name, over), (*kept, *statistic.own_dims(name)))
     return found
 
 
@@ -194,8 +190,7 @@ def result_names(spec: SweepSpec) -> list[str]:
     """Names of the variables of the result, in the order of the spec."""
     names: list[str] = []
     for name, statistic in spec.statistics.items():
-        is_place = statistic.statistic in ("argmin", "argmax")
-        names += [f"{name}_{dim}" for dim in spec.axes if dim in statistic.over] if is_place else [name]
+        names += statistic.variables(name, [dim for dim in spec.axes if dim in statistic.over])
     return names or list(spec.outputs)
 
 
@@ -206,28 +201,19 @@ def result_axes(problem: Problem) -> dict[str, Axis]:
         return dict(spec.axes)
     kept: set[str] = set()
     for statistic in spec.statistics.values():
-        kept |= set(problem.axes_of(*statistic.outputs)) - set(statistic.over)
+        kept |= set(problem.axes_of(*statistic.uses)) - set(statistic.over)
     found = {dim: axis for dim, axis in spec.axes.items() if dim in kept}
     for name, statistic in spec.statistics.items():
-        if statistic.probabilities:
-            found[QUANTILE] = Axis(values=statistic.probabilities)
-        if statistic.edges:
-            found[f"{name}_bin"] = middles(statistic.edges)
+        found |= statistic.own_axes(name)
     return found
 
 
-def middles(edges: Axis) -> Axis:
-    """Middles of the bins of a histogram."""
-    ends = edges.coordinates()
-    return Axis(values=tuple(ends[:-1] / 2.0 + ends[1:] / 2.0))
-
-
 def result_dtype(spec: SweepSpec, variable: str) -> str:
-    """Type of a variable of the result: that of the sweep, but float64 for counts and for places of extremes."""
+    """Type of a variable of the result: that of the sweep, but float64 for counts and for places."""
     if not spec.statistics:
         return spec.dtype
     statistic = spec.statistics.get(variable)
-    return "float64" if statistic is None or statistic.statistic == "histogram" else spec.dtype
+    return "float64" if statistic is None else statistic.kind.dtype or spec.dtype
 
 
 def _make_running(
@@ -259,8 +245,8 @@ def _make_running(
         return FIXED_BYTES + side * 16 * itemsize * len(names) + TABLE_BYTES * min(steps * side, TABLE_POINTS)
 
     plan = _fit(spec, names, shape, over, tile, needed, memory)
-    of_over = (tuple(found[dim] for dim in over) for found in (sides, pieces))
-    return Pass(names, RUNNING, shape, over, plan, *of_over, lanes)
+    part, piece = (tuple(lengths[dim] for dim in over) for lengths in (sides, pieces))
+    return Pass(names, RUNNING, shape, over, plan, part, piece, lanes)
 
 
 def _lay(
@@ -289,7 +275,7 @@ def _make_rows(
     whole = reduced <= ROW_POINTS
     part = tuple(lengths) if whole else rows(lengths, PART_POINTS)
     piece = part if whole else rows(lengths, PIECE_POINTS)
-    quantiles = 0 if whole else sum(spec.statistics[name].statistic == "quantiles" for name in names)
+    quantiles = 0 if whole else sum(spec.statistics[name].kind.is_narrowed for name in names)
     side = math.prod(piece)
     itemsize = 8 if spec.dtype == "float64" else 4
 
@@ -311,11 +297,7 @@ def _fit(
 ) -> Plan:
     """Cut the results into the largest tiles that fit."""
     kept = {dim: n for dim, n in shape.items() if dim not in over}
-    extra = {}
-    for name in names:
-        statistic = spec.statistics[name]
-        extra |= {QUANTILE: len(statistic.probabilities)} if statistic.probabilities else {}
-        extra |= {f"{name}_bin": len(statistic.edges) - 1} if statistic.edges else {}
+    extra = {dim: len(axis) for name in names for dim, axis in spec.statistics[name].own_axes(name).items()}
     variables = result_dims(spec, names, tuple(kept), over)
     while needed(tile) > memory:
         if tile == 1:

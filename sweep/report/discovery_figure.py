@@ -1,6 +1,5 @@
 """Boxes of a scenario discovery in words and as a figure: the limits of the chosen one, and what the others trade."""
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -8,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.statistic import conditions_of
-from sweep.errors import Caution, SpecError
-from sweep.report.figures import NORMAL, SMALL, drawing, load_matplotlib, page, settle
-from sweep.report.slices import ORIGIN, fixed_note, numbers, quantities
-from sweep.results.metadata import named_reference
+from sweep.report.canvas import NORMAL, SMALL, drawing, load_matplotlib, page, settle
+from sweep.report.layout import table
+from sweep.report.slices import fixed_note, numbers, origin, quantities
+from sweep.results.metadata import named_reference, refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +38,7 @@ def describe_regions(dataset: xr.Dataset) -> Iterator[str]:
         ends = " to ".join(numbers(one["quantile"].values, 3))
         p = float(one.quasi_p_value)
         rows.append((name, limits_of(one), f"quantiles {ends}", f"quasi-p {'< 1e-300' if p < 1e-300 else f'{p:.2g}'}"))
-    yield from _table(rows)
+    yield from table(rows)
     free = [str(name) for name in dataset.parameter.values if name not in _limited(chosen)]
     if not rows:
         yield "  no limit tells the interesting draws from the others"
@@ -54,7 +53,7 @@ def describe_regions(dataset: xr.Dataset) -> Iterator[str]:
     yield from named_reference(dataset)
     yield from ("", "boxes with less and less coverage")
     header = ("box", *SHARES, "fresh coverage", "fresh density", "limits on")
-    yield from _table([header, *map(_row, _milestones(dataset))])
+    yield from table([header, *map(_row, _milestones(dataset))])
 
 
 def _milestones(dataset: xr.Dataset) -> list[xr.Dataset]:
@@ -89,12 +88,6 @@ def _percent(share: float) -> str:
     return "none" if np.isnan(share) else f"{100 * share:.3g} %"
 
 
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
 def plot_regions(dataset: xr.Dataset) -> "Figure":
     """Draw the limits of the chosen box as bars between quantiles, and the density of all boxes over their coverage.
 
@@ -121,18 +114,13 @@ def plot_regions(dataset: xr.Dataset) -> "Figure":
         For letters that the font does not have.
     """
     load_matplotlib()
-    if "is_chosen" not in dataset:
-        raise SpecError("the dataset has no boxes: it is not of a scenario discovery")
+    refuse_other_kind(dataset, "discovery")
     with drawing():
-        first = page(str(dataset.attrs.get("title", "")), _notes(dataset))
-        figure = first.figure
-        first.remove()
+        figure = page(str(dataset.attrs.get("title", "")), _notes(dataset))
         bars, curve = figure.subplots(1, 2, width_ratios=(1.15, 1.0))
         _draw_bars(bars, dataset.isel(box=-1))
         _draw_curve(curve, dataset)
-        missing = settle(figure)
-    if missing:
-        warnings.warn(missing, Caution, stacklevel=2)
+        settle(figure)
     return figure
 
 
@@ -182,5 +170,5 @@ def _notes(dataset: xr.Dataset) -> list[str]:
         "Coverage: share of the interesting draws inside. Density: share of the draws inside that are interesting",
         f"Method: {found['method']}",
         *fixed_note(dataset, xr.DataArray(0, attrs={"outputs": ", ".join(c.output for c in conditions)})),
-        *(f"{word}: {found[key]}" for key, word in ORIGIN.items() if found.get(key) not in (None, "none")),
+        *origin(dataset),
     ]

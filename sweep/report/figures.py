@@ -1,29 +1,35 @@
-"""Dataset to figure: curves or a heat map of one output; the only module that imports matplotlib (extra ``plot``)."""
+"""Dataset to figure: curves, a fan of quantiles or a heat map of one output, and a figure to a file."""
 
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from sweep.errors import Caution, SpecError, one_line
-from sweep.plan.passes import QUANTILE
-from sweep.report.slices import is_log, label, linear_part, numbers, quantities, take
+from sweep.config.kinds import QUANTILE
+from sweep.errors import SpecError
+from sweep.report.canvas import (
+    ACROSS,
+    NORMAL,
+    SMALL,
+    UP,
+    add_legend,
+    drawing,
+    load_matplotlib,
+    page,
+    set_axis,
+    settle,
+    wrapped,
+)
+from sweep.report.slices import is_log, label, numbers, quantities, take
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT, MARGIN = 7.5, 4.6, 0.12  # inches; title and caption add to the height
-ACROSS, UP, BESIDE = 5.0, 3.4, 1.5  # inches for the labels of the axes and the legend
-SMALL, NORMAL, LARGE = 7.0, 9.0, 10.5  # points
-STYLE = {"font.family": "DejaVu Sans", "font.size": NORMAL, "hatch.linewidth": 0.5, "svg.hashsalt": "sweep"}
 FEWEST_CONTOURED = 8  # values along an axis of a map: between fewer, the lines are an invention
 BARS = ("purchase",)  # dimensions along which values are amounts of their own, and nothing is between them
 DARK = 0.18  # luminance at which black and white stand out equally
@@ -73,27 +79,11 @@ def plot(
     load_matplotlib()
     drawn, notes = take(dataset, output=output, x=x, lines=lines, y=y, at=at)
     with drawing():
-        axes = page(str(dataset.attrs.get("title", "")), notes)
+        figure = page(str(dataset.attrs.get("title", "")), notes)
         draw = _draw_curves if drawn.dims[0] != QUANTILE else _draw_fan
-        (draw if y is None else _draw_map)(axes, drawn)
-        missing = settle(axes.figure)
-    if missing:
-        warnings.warn(missing, Caution, stacklevel=2)
-    return axes.figure
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """Draw in the style of this project, with boxes for letters that the font lacks."""
-    with load_matplotlib().rc_context(STYLE), _boxes_for_letters():
-        yield
-
-
-def settle(figure: "Figure") -> str:
-    """Lay a figure out, so that what is measured is what is printed; say which letters its font lacks, if any."""
-    figure.draw_without_rendering()
-    missing = _missing_letters(figure)
-    return f"the font of the figure has no {missing}; boxes stand for it" if missing else ""
+        (draw if y is None else _draw_map)(figure.add_subplot(), drawn)
+        settle(figure)
+    return figure
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
@@ -139,64 +129,6 @@ def _kind(path: Path) -> str:
     if kind not in NO_DATE:
         raise SpecError(f'{path}: a figure is written as .png, .svg or .pdf, got "{path.suffix}"')
     return kind
-
-
-def load_matplotlib() -> Any:
-    """Import matplotlib.
-
-    Raises
-    ------
-    ImportError
-        Saying what to install, without it.
-    """
-    try:
-        import matplotlib
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise ImportError('figures need matplotlib: pip install "relative-loss-sweep[plot]"', name=error.name) from None
-    return matplotlib
-
-
-@contextmanager
-def _boxes_for_letters() -> Iterator[None]:
-    """Draw letters that the font lacks as boxes without a warning for each."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from", category=UserWarning)
-        yield
-
-
-def _missing_letters(figure: "Figure") -> str:
-    """Name the letters of a figure that its font lacks, at most eight, "" where there are none."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-    from matplotlib.text import Text
-
-    known = get_font(findfont(FontProperties(family=STYLE["font.family"]))).get_charmap()
-    used = {letter for text in figure.findobj(Text) for letter in text.get_text()} - {"\n"}
-    missing = sorted(letter for letter in used if ord(letter) not in known)
-    names = [f"{one_line(letter)} (U+{ord(letter):04X})" for letter in missing[:8]]
-    return ", ".join([*names, *["..."] * (len(missing) > 8)])
-
-
-def page(title: str, notes: list[str], height: float = HEIGHT) -> "Axes":
-    """Make a figure with title and caption, as much taller as they need; return axes that fill the rest, in inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    inches = WIDTH - 2 * MARGIN
-    left = {"x": MARGIN / WIDTH, "ha": "left", "parse_math": False}
-    text = "\n".join(_wrap(figure, note, inches, SMALL) for note in notes)
-    caption = figure.text(y=0, s=text, va="bottom", color="0.4", fontsize=SMALL, linespacing=1.35, **left)
-    heading = figure.suptitle(_wrap(figure, title, inches, LARGE), fontsize=LARGE, **left)
-    below = caption.get_window_extent().height / figure.dpi + 2 * MARGIN
-    height += below + heading.get_window_extent().height / figure.dpi
-    figure.set_size_inches(WIDTH, height)
-    caption.set_y(MARGIN / height)
-    rest = (0, below / height, 1, 1 - below / height)
-    figure.set_layout_engine("constrained", rect=rest, w_pad=MARGIN, h_pad=MARGIN / 1.5)
-    return figure.add_subplot()
 
 
 def _draw_curves(axes: "Axes", drawn: xr.DataArray) -> None:
@@ -248,15 +180,6 @@ def _draw_fan(axes: "Axes", drawn: xr.DataArray) -> None:
     add_legend(axes, "probability of less")
 
 
-def add_legend(axes: "Axes", title: str, step: int = 1) -> None:
-    """Name the lines beside the axes, in their order or, with a step of -1, the other way round."""
-    handles, labels = axes.get_legend_handles_labels()
-    place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False, "alignment": "left"}
-    legend = axes.legend(handles[::step], labels[::step], title=_wrap(axes.figure, title, BESIDE, NORMAL), **place)
-    for text in (legend.get_title(), *legend.get_texts()):
-        text.set_parse_math(False)
-
-
 def _draw_map(axes: "Axes", drawn: xr.DataArray) -> None:
     """Draw a cell for each value, hatched where infinite and grey where NaN, and contours with their values."""
     from matplotlib.colors import LogNorm, Normalize
@@ -271,7 +194,7 @@ def _draw_map(axes: "Axes", drawn: xr.DataArray) -> None:
     set_axis(axes, "x", x, ACROSS)
     set_axis(axes, "y", y, UP)
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=25)
-    bar.set_label(_wrap(axes.figure, label(drawn), UP, NORMAL), parse_math=False)
+    bar.set_label(wrapped(axes.figure, label(drawn), UP, NORMAL), parse_math=False)
     bar.outline.set_visible(False)
     if min(drawn.shape) >= FEWEST_CONTOURED:
         _add_contours(axes, drawn, norm)
@@ -318,45 +241,9 @@ def _luminance(colour: tuple[float, ...]) -> float:
     return float(np.dot((0.2126, 0.7152, 0.0722), linear))
 
 
-def set_axis(axes: "Axes", which: str, variable: xr.DataArray, inches: float) -> None:
-    """Set label, scale and, for a coordinate, limits of one axis; tick labels stand for themselves."""
-    text, linear = label(variable), None if variable.name in variable.dims else linear_part(variable)
-    if is_log(variable):
-        axes.set(**{f"{which}scale": "log"})
-    elif linear is not None:
-        {"x": axes.set_xscale, "y": axes.set_yscale}[which]("symlog", linthresh=linear)
-        text += f", symmetric log scale, linear within ±{linear:.2g}"
-    else:
-        axes.ticklabel_format(axis=which, useOffset=False)
-    if variable.name in variable.dims and variable.size > 1:
-        axes.set(**{f"{which}lim": (variable.values.min(), variable.values.max())})
-    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    axis.set_label_text(_wrap(axes.figure, text, inches, NORMAL), parse_math=False)
-
-
 def _edges(coordinate: xr.DataArray) -> np.ndarray:
     """Borders of the cells around grid values, halfway on the scale of the axis."""
     points = np.log(coordinate.values) if is_log(coordinate) else coordinate.values
     middle = (points[:-1] + points[1:]) / 2
     edges = np.concatenate([2 * points[:1] - middle[:1], middle, 2 * points[-1:] - middle[-1:]])
     return np.exp(edges) if is_log(coordinate) else edges
-
-
-def _wrap(figure: "Figure", text: str, inches: float, size: float) -> str:
-    """Break a text into lines no wider than that in print, between words or, where a word is wider, inside it."""
-    from matplotlib.font_manager import FontProperties
-
-    renderer, font = figure.canvas.get_renderer(), FontProperties(size=size)
-    limit = 0.97 * inches * figure.dpi  # letters are a little wider at some resolutions
-
-    def measure(line: str) -> float:
-        return renderer.get_text_width_height_descent(line, font, ismath=False)[0]
-
-    letters = len(text) or 1
-    while True:
-        lines = wrap(text, letters, break_on_hyphens=False)
-        width, length = max(((measure(line), len(line)) for line in lines), default=(0.0, 0))
-        if letters == 1 or width <= limit:
-            return "\n".join(lines)
-        # No more letters than would fit if all were as wide as those of the widest line.
-        letters = max(1, min(letters - 1, int(length * limit / width)))

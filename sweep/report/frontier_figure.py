@@ -1,16 +1,16 @@
 """Frontier to figure: what one objective costs in another, the points behind it as a density, the knees marked."""
 
 import itertools
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from sweep.errors import Caution, SpecError
+from sweep.errors import SpecError
+from sweep.report.canvas import add_legend, drawing, load_matplotlib, page, set_axis, settle
 from sweep.report.density import behind
-from sweep.report.figures import add_legend, drawing, load_matplotlib, page, set_axis, settle
-from sweep.report.slices import MOST_LINES, ORIGIN, fixed_note, quantities
+from sweep.report.slices import MOST_LINES, fixed_note, origin, quantities
+from sweep.results.metadata import refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +51,7 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
         For letters that the font does not have.
     """
     load_matplotlib()
+    refuse_other_kind(dataset, "frontier")
     names = objectives_of(dataset)
     if len(names) not in (2, 3):
         raise SpecError(f"a frontier is drawn for 2 or 3 objectives, this one has {len(names)}; write it with --netcdf")
@@ -62,26 +63,20 @@ def plot_frontier(dataset: xr.Dataset) -> "Figure":
     cloud = behind(dataset, names)
     notes = _notes(dataset, cloud, int((~finite).sum()), left_out)
     with drawing():
-        panels = [page(str(dataset.attrs.get("title", "")), notes)]
-        figure, pairs = panels[0].figure, list(itertools.combinations(names, 2))
-        if len(pairs) > 1:
-            panels[0].remove()
-            panels = list(figure.subplots(1, len(pairs)))
+        figure = page(str(dataset.attrs.get("title", "")), notes)
+        pairs = list(itertools.combinations(names, 2))
+        panels = figure.subplots(1, len(pairs), squeeze=False)[0]
         for axes, (x, y) in zip(panels, pairs, strict=True):
             _draw(axes, drawn, groups, x, y, line=len(names) == 2)
             _draw_density(axes, drawn, cloud, x, y, line=len(names) == 2)
         title = " and ".join(str(dataset[name].attrs.get("long_name", name)) for name in _by(dataset))
         add_legend(panels[-1], title)
-        missing = settle(figure)
-    if missing:
-        warnings.warn(missing, Caution, stacklevel=2)
+        settle(figure)
     return figure
 
 
 def objectives_of(dataset: xr.Dataset) -> list[str]:
     """Name the objectives of a frontier."""
-    if "minimised" not in dataset.attrs:
-        raise SpecError("the dataset is not a frontier: it does not say what was minimised")
     return [n for key in ("minimised", "maximised") for n in dataset.attrs[key].split(", ") if n != "none"]
 
 
@@ -183,5 +178,4 @@ def _notes(dataset: xr.Dataset, cloud: xr.Dataset | None, infinite: int, left_ou
         notes.append(f"Left out: {', '.join(parts + [f'{left_out:,} frontiers'] * bool(left_out))}")
     notes.append(f"Knee: {found['knee']}")
     notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": ", ".join(map(str, dataset.data_vars))}))
-    notes += [f"{word}: {found[key]}" for key, word in ORIGIN.items() if found.get(key) not in (None, "none")]
-    return notes
+    return notes + origin(dataset)

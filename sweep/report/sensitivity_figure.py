@@ -1,15 +1,15 @@
 """Sensitivity to figure: bars with intervals, a tornado, or indices over an axis, one panel for each output."""
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from sweep.errors import Caution, SpecError
+from sweep.errors import SpecError
 from sweep.questions.sensitivity.estimates import PARAMETER
-from sweep.report.figures import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
-from sweep.report.slices import ORIGIN, fixed_note, label, quantities
+from sweep.report.canvas import ACROSS, HEIGHT, add_legend, drawing, load_matplotlib, page, set_axis, settle
+from sweep.report.slices import fixed_note, label, origin, quantities
+from sweep.results.metadata import refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,8 +56,7 @@ def plot_sensitivity(dataset: xr.Dataset) -> "Figure":
         For letters that the font does not have.
     """
     load_matplotlib()
-    if "sensitivity" not in dataset.attrs:
-        raise SpecError("the dataset is not of sensitivity: it has no attribute of that name")
+    refuse_other_kind(dataset, "sensitivity")
     method, outputs = dataset.attrs["sensitivity"], dataset.attrs["outputs"].split(", ")
     names, notes = outputs[:MOST_OUTPUTS], []
     if len(outputs) > len(names):
@@ -70,16 +69,11 @@ def plot_sensitivity(dataset: xr.Dataset) -> "Figure":
     notes += dict.fromkeys(note for _, note in taken if note)
     with drawing():
         height = HEIGHT if len(names) == 1 else PANEL * len(names)
-        panels = [page(str(dataset.attrs["title"]), [*notes, *_origin(dataset)], height)]
-        figure = panels[0].figure
-        if len(names) > 1:
-            panels[0].remove()
-            panels = list(figure.subplots(len(names), 1))
+        figure = page(str(dataset.attrs["title"]), [*notes, *_origin(dataset)], height)
+        panels = figure.subplots(len(names), 1, squeeze=False)[:, 0]
         for axes, name, (cell, _) in zip(panels, names, taken, strict=True):
             _draw(axes, cell, name, method, legend=axes is panels[0])
-        missing = settle(figure)
-    if missing:
-        warnings.warn(missing, Caution, stacklevel=2)
+        settle(figure)
     return figure
 
 
@@ -188,4 +182,4 @@ def _origin(dataset: xr.Dataset) -> list[str]:
     if "confidence" in found:
         notes[0] += f"; {100 * found['confidence']:g} % intervals"
     notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": found["outputs"]}))
-    return notes + [f"{word}: {found[key]}" for key, word in ORIGIN.items() if found.get(key) not in (None, "none")]
+    return notes + origin(dataset)

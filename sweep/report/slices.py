@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.distribution import REPLICATE
+from sweep.config.kinds import QUANTILE
 from sweep.errors import SpecError, unknown
 from sweep.models.registry import MODELS
-from sweep.plan.passes import QUANTILE
+from sweep.results.metadata import kind_of
 from sweep.results.replicates import pooled
 
 MOST_LINES, MOST_POINTS, MOST_CELLS = 8, 2000, 400  # drawn along an axis: more than a reader or a screen resolves
@@ -50,7 +51,7 @@ def take(
     SpecError
         A name the dataset does not have, dimensions that contradict each other, a slice without numbers.
     """
-    if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs.get("spec", "{}")):
+    if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
         dataset = pooled(dataset)
     variable = _variable(dataset, output)
     at = dict(at or {})
@@ -64,8 +65,13 @@ def take(
         most = float(dataset[f"{variable.name}_standard_error"].max())
         notes.append(f"Sampling error: at most {most:.2g} (standard error, {dataset.attrs['replicates']} replicates)")
     notes += fixed_note(dataset, variable)
-    notes += [f"{word}: {dataset.attrs[k]}" for k, word in ORIGIN.items() if dataset.attrs.get(k) not in (None, "none")]
+    notes += origin(dataset)
     return drawn, notes
+
+
+def origin(dataset: xr.Dataset) -> list[str]:
+    """Say where the numbers of a dataset come from."""
+    return [f"{word}: {dataset.attrs[k]}" for k, word in ORIGIN.items() if dataset.attrs.get(k) not in (None, "none")]
 
 
 def is_log(variable: xr.DataArray) -> bool:

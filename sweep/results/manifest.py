@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,8 @@ from sweep.config.files import open_regular, read_bytes
 from sweep.errors import StoreError
 from sweep.plan.blocks import Block, Plan
 
-NEEDED = dict.fromkeys(
-    ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec"), str
-)
-NEEDED |= {"complete": bool}
+TEXTS = ("title", "model", "equation", "fixed", "dtype", "device", "caveats", "fingerprint", "spec")
+NEEDED: dict[str, type] = {**dict.fromkeys(TEXTS, str), "complete": bool}
 MOST_METADATA = 10**8  # bytes; an axis of listed values is among the attributes
 PARTIAL = ".partial"  # folder of what has been reduced so far, one file a tile
 CHECKSUMS = "checksums"  # attribute of a store whose chunks have checksums and whose shards have seals: a digest
@@ -57,8 +56,9 @@ def attributes(path: Path) -> dict[str, Any]:
         if found["dtype"] not in ("float32", "float64"):
             raise ValueError(f"dtype is {found['dtype']!r:.60}")
         held = _parsed(found["spec"])
-        for key, kind in (("model", str), ("loss", str | None), ("axes", dict), ("outputs", list)):
-            if not isinstance(held[key], kind):
+        wanted: dict[str, type | UnionType] = {"model": str, "loss": str | None, "axes": dict, "outputs": list}
+        for key, allowed in wanted.items():
+            if not isinstance(held[key], allowed):
                 raise TypeError(f"{key} of the spec is {held[key]!r:.60}")
         if hashlib.sha256(found["spec"].encode()).hexdigest()[:16] != found["fingerprint"]:
             raise ValueError("the spec does not have the fingerprint")
@@ -181,6 +181,8 @@ class Shards:
     @property
     def index_bytes(self) -> int:
         """Bytes of the index at the end of a shard."""
+        if self.chunk is None:
+            raise TypeError("an array that is not sharded has no index")
         return 16 * math.prod(b // c for b, c in zip(self.sides, self.chunk, strict=True)) + 4
 
     def seal(self, position: Sequence[int], index: bytes) -> bytes:

@@ -9,24 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.config import reference
 from sweep.config.distribution import DRAWN
+from sweep.config.kinds import QUANTILE
 from sweep.config.spec import SweepSpec
+from sweep.errors import SpecError
 from sweep.models.problem import Problem
-from sweep.plan.passes import QUANTILE
 
 if TYPE_CHECKING:
     import xarray as xr
 
-# CF's word for a statistic (cell_methods) and ours for its long name.
-METHODS = {
-    "variance": ("variance", "variance"),
-    "std": ("standard_deviation", "standard deviation"),
-    "min": ("minimum", "smallest value"),
-    "max": ("maximum", "largest value"),
-    "argmin": ("argmin", "smallest value"),
-    "argmax": ("argmax", "largest value"),
-    "quantiles": ("quantile", "quantile"),
-    "share": ("mean", "share"),
-    "histogram": ("histogram", "number of points in each bin"),
+# What a dataset may be, and the attribute by which each is told in files that were written before there was `kind`.
+KINDS = {
+    "grid": "",
+    "statistics": "",
+    "frontier": "minimised",
+    "sensitivity": "sensitivity",
+    "discovery": "least_coverage",
+    "split": "allocation_dates",
 }
 LIBRARIES = ("relative-loss-sweep", "jax", "jaxlib", "numpy")
 
@@ -36,6 +34,7 @@ def dataset_attributes(problem: Problem, device: str) -> dict[str, Any]:
     model, spec = problem.model, problem.spec
     attributes = {
         "Conventions": "CF-1.11",
+        "kind": "statistics" if spec.statistics else "grid",
         "title": spec.title or f"{model.name} sweep over {', '.join(spec.axes)}",
         "model": model.name,
         "equation": model.equation,
@@ -78,6 +77,26 @@ def reference_of(problem: Problem) -> str:
     return f"{reference.OWN}: {text}" + (f" for {years} year{'' if years == '1' else 's'}" if years else "")
 
 
+def kind_of(dataset: "xr.Dataset") -> str:
+    """Say which of `KINDS` a dataset is: what it says itself or, of an old file, what its other attributes tell."""
+    if "kind" in dataset.attrs:
+        return str(dataset.attrs["kind"])
+    plain = "statistics" if "statistics" in json.loads(dataset.attrs.get("spec", "{}")) else "grid"
+    return next((kind for kind, mark in KINDS.items() if mark in dataset.attrs), plain)
+
+
+def refuse_other_kind(dataset: "xr.Dataset", kind: str) -> None:
+    """Refuse a dataset that is not of a kind.
+
+    Raises
+    ------
+    SpecError
+        Naming both.
+    """
+    if kind_of(dataset) != kind:
+        raise SpecError(f'the dataset is of the kind "{kind_of(dataset)}"; give one of the kind "{kind}"')
+
+
 def named_reference(dataset: "xr.Dataset") -> Iterator[str]:
     """One line that says from which run an answer counts, where it depends on one."""
     if "reference" in dataset.attrs:
@@ -117,7 +136,7 @@ def variable_attributes(problem: Problem, name: str) -> dict[str, Any]:
     if name == QUANTILE:
         return {"long_name": "probability of not exceeding the quantile", "units": "1", "spacing": "listed"}
     for key, statistic in spec.statistics.items():
-        if name == f"{key}_bin":
+        if name in statistic.own_dims(key):
             output = problem.model.output(statistic.output)
             edges = [float(edge) for edge in statistic.edges.coordinates()]
             text = f"middle of a bin of {output.long_name}; attribute edges has the ends"
@@ -136,32 +155,24 @@ def statistic_of(spec: SweepSpec, variable: str) -> str:
 def _of_statistic(problem: Problem, key: str, dim: str) -> dict[str, Any]:
     """Attributes of a statistic, or of where along an axis its extreme is."""
     statistic = problem.spec.statistics[key]
-    kind = statistic.statistic
+    kind = statistic.kind
     over = [axis for axis in problem.spec.axes if axis in statistic.over]
     reduced = math.prod(len(problem.spec.axes[axis]) for axis in over)
-    output = problem.model.output(statistic.outputs[0])
-    what, unit, method, words = output.long_name, output.unit, kind, kind
-    if kind in METHODS:
-        method, words = METHODS[kind]
-    if kind == "variance" and unit != "1":
-        unit = f"({unit})2"
-    elif kind == "share":
-        what, unit, method = f"points where {statistic.where.strip()}", "1", f"mean where {statistic.where.strip()}"
-    elif kind == "histogram":
-        unit = "1"
-    elif dim:
-        words, unit = f"{dim} at the {words}", problem.model.parameter(dim).unit
+    outputs = [problem.model.output(name) for name in statistic.uses]
+    what, where = " and ".join(output.long_name for output in outputs), ""
+    if statistic.where is not None:
+        where = f" where {statistic.where.strip()}"
+        what = f"points{where}"
+    unit = problem.model.parameter(dim).unit if dim else kind.unit(outputs[0].unit)
     attributes = {
-        "long_name": f"{words} of {what}",
+        "long_name": f"{dim} at the {kind.words} of {what}" if dim else f"{kind.words} of {what}",
         "units": unit,
-        "cell_methods": f"{' '.join(f'{axis}:' for axis in over)} {method}",
-        "outputs": ", ".join(statistic.outputs),
+        "cell_methods": f"{' '.join(f'{axis}:' for axis in over)} {kind.method}{where}",
+        "outputs": ", ".join(statistic.uses),
         "reduced_points": reduced,
         "reduced": "; ".join(_span(problem, axis) for axis in over),
     }
-    if kind == "quantiles":
-        attributes["method"] = "exact order statistics, interpolated linearly (Hyndman and Fan 1996, type 7)"
-    return attributes
+    return attributes | ({"method": kind.note} if kind.note else {})
 
 
 def _span(problem: Problem, name: str) -> str:

@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.distribution import DRAW, REPLICATE
+from sweep.config.kinds import KINDS
 from sweep.errors import SpecError
 
-_COMBINED = {"minimum": "min", "maximum": "max", "histogram": "sum"}
+_POOLING = {kind.method: kind.pooling for kind in KINDS.values()}
 
 
 def pooled(dataset: xr.Dataset) -> xr.Dataset:
@@ -42,13 +43,14 @@ def pooled(dataset: xr.Dataset) -> xr.Dataset:
         raise SpecError('dataset: has no dimension "replicate"; give draws.replicates and statistics over "draw"')
     found = {}
     for name, variable in dataset.data_vars.items():
-        kind = str(variable.attrs.get("cell_methods", "")).split(": ")[-1]
+        method = str(variable.attrs.get("cell_methods", "")).split(": ")[-1].split(" where ")[0]
+        pooling = _POOLING.get(method, "mean")
         if "cell_methods" not in variable.attrs and REPLICATE in variable.dims:
             raise SpecError(f"dataset: {name} is not a statistic over the draws; give statistics")
-        if REPLICATE not in variable.dims or DRAW in variable.dims or kind in ("argmin", "argmax"):
+        if REPLICATE not in variable.dims or DRAW in variable.dims or not pooling:
             found[name] = variable
-        elif kind in _COMBINED:
-            found[name] = getattr(variable, _COMBINED[kind])(REPLICATE, skipna=False, keep_attrs=True)
+        elif pooling != "mean":
+            found[name] = getattr(variable, pooling)(REPLICATE, skipna=False, keep_attrs=True)
         else:
             # The mean of opposite infinities, and the error of a mean that is infinite, are unknown: NaN.
             with np.errstate(invalid="ignore"):

@@ -6,7 +6,7 @@ import numpy as np
 
 from sweep.plan.blocks import Block, Plan
 from sweep.plan.jobs import Job
-from sweep.results import zarr_store as stores
+from sweep.results.shard_writer import Partials, Writer
 
 Partial = dict[str, np.ndarray]  # what part of a tile has been reduced to
 
@@ -55,7 +55,7 @@ class Disk:
     """
 
     def __init__(self, path: Path, job: Job) -> None:
-        writer, partials = stores.Writer(path, job.plan), stores.Partials(path, job.number)
+        writer, partials = Writer(path, job.plan), Partials(path, job.number)
         self.load, self.keep = partials.load, partials.keep
         self._drop = partials.drop if job.reduces is not None else lambda tile: None
         self._writer = writer

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import sweep
 from sweep.bench import ceilings, comparison, kernels, measure, oracle, scaling, workloads
 from sweep.cli.main import main
-from sweep.report import figures
+from sweep.report import canvas
 
 DTYPES = kernels.DTYPES
 CHEAP = [name for name in workloads.KERNELS if name != "front-loading"]  # that one takes seconds to compile
@@ -431,4 +431,4 @@ def test_plot_scaling_draws_the_crossover():
     (axes,) = figure.axes
     assert any(np.allclose(drawn.get_xdata(), fit.crossover) for drawn in axes.lines)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    assert figure.get_figwidth() == figures.WIDTH
+    assert figure.get_figwidth() == canvas.WIDTH

@@ -89,7 +89,7 @@ BAD_CONFIGS = {
 SLOW = """
 import signal
 from time import sleep as pause
-from sweep import equations
+from sweep.models import registry
 from sweep.cli.main import main
 from sweep.models.model import Model, Output, Parameter, Stages
 
@@ -97,7 +97,7 @@ def table(rate, time):
     pause(0.1)
     return {"table": rate * time}
 
-equations.MODELS["toy"] = Model(
+registry.MODELS["toy"] = Model(
     name="toy", equation="s = v t", source="school", assumptions="none",
     parameters=(Parameter("rate", "rate", "m/s"), Parameter("time", "duration", "s")),
     outputs=(Output("distance", "way", "m", ("rate", "time")),),
@@ -370,7 +370,7 @@ def test_main_reports_a_bug_with_its_traceback(good: Path, monkeypatch: pytest.M
     def broken(path: Path, dtype: str | None) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("sweep.cli.main.load", broken)
+    monkeypatch.setattr("sweep.cli.describe.load", broken)
     with pytest.raises(ValueError, match="a bug"):
         sweep("describe", good)
 
@@ -379,7 +379,7 @@ def test_main_names_the_file_of_an_error_of_the_system(good: Path, monkeypatch: 
     def full(path: Path, dtype: str | None) -> None:
         raise OSError(28, "No space left on device", "out.zarr")
 
-    monkeypatch.setattr("sweep.cli.main.load", full)
+    monkeypatch.setattr("sweep.cli.describe.load", full)
     assert_refused(sweep("describe", good), "out.zarr: No space left on device")
 
 
@@ -632,7 +632,6 @@ def test_run_names_the_extra_that_netcdf_needs(missing: str, toy: Path, monkeypa
 
 @pytest.mark.parametrize("config", [ROOT / "configs" / "smoke.toml"], ids=["smoke"])
 def test_run_computes_a_shipped_config(config: Path, tmp_path: Path) -> None:
-    pytest.importorskip("kernels.loss.stages", reason="the kernels are not there")
     result = sweep("run", config, "--store", tmp_path / "out.zarr")
     assert (result.exit_code, result.stderr) == (0, "")
 
@@ -728,7 +727,7 @@ def test_main_does_not_exit_with_0_after_an_interrupt_that_was_swallowed_outside
         swallowed(signal.SIGTERM)
         return load(path, dtype)
 
-    monkeypatch.setattr("sweep.cli.main.load", loaded)
+    monkeypatch.setattr("sweep.cli.describe.load", loaded)
     result = sweep("describe", good)
     assert (result.exit_code, result.stderr) == (143, "stopped\n")
 
@@ -741,7 +740,7 @@ def test_main_leaves_a_signal_ignored_that_was(good: Path, monkeypatch: pytest.M
         os.kill(os.getpid(), signal.SIGHUP)
         raise library.SpecError("the end")
 
-    monkeypatch.setattr("sweep.cli.main.load", load)
+    monkeypatch.setattr("sweep.cli.describe.load", load)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert_refused(sweep("describe", good), "the end")
@@ -772,7 +771,7 @@ def test_main_stops_in_one_line_anywhere_else(good: Path, monkeypatch: pytest.Mo
     def interrupted(path: Path, dtype: str | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sweep.cli.main.load", interrupted)
+    monkeypatch.setattr("sweep.cli.describe.load", interrupted)
     result = sweep("describe", good)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "stopped\n")
 
@@ -879,7 +878,6 @@ def test_status_reports_at_most_the_bytes_that_describe_announced(toy: Path) -> 
 
 @pytest.mark.parametrize("source", ["toy.toml", "out.zarr"])
 def test_plot_draws_a_config_or_a_store(source: str, toy: Path) -> None:
-    pytest.importorskip("matplotlib", reason="figures need matplotlib")
     sweep("run", toy, "--store", "out.zarr")
     result = sweep("plot", source, "--output", "distance", "--x", "time", "--lines", "rate")
     assert result.exit_code == 0
@@ -899,7 +897,6 @@ def test_plot_hands_over_what_was_asked_for(toy: Path, monkeypatch: pytest.Monke
 
 
 def test_plot_warns_of_a_store_that_is_not_complete(toy: Path) -> None:
-    pytest.importorskip("matplotlib", reason="figures need matplotlib")
     sweep("run", toy, "--store", "out.zarr", "--memory", LITTLE)
     sorted(path for path in Path("out.zarr/distance/c").rglob("*") if path.is_file())[-1].unlink()
     result = sweep("plot", "out.zarr")

@@ -59,8 +59,8 @@ import sys
 from pathlib import Path
 import jax
 import sweep
-from sweep import passes
-from tests import test_devices as t
+from sweep.plan import passes
+from tests.engine import test_devices as t
 
 assert jax.local_device_count() == t.DEVICES
 out = Path(sys.argv[1])

@@ -20,7 +20,7 @@ from sweep.engine import evaluate
 from sweep.models.problem import Problem
 from sweep.models.registry import RELATIVE_LOSS
 from sweep.plan.jobs import make_jobs
-from sweep.results import manifest
+from sweep.results import durable, manifest
 from sweep.results import zarr_store as stores
 from tests import cases, reference
 
@@ -377,7 +377,7 @@ def test_store_that_cannot_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stores, "_sync", fail)
+    monkeypatch.setattr(durable, "sync", fail)
     with pytest.raises(sweep.StoreError, match=r"cannot be written: No space left on device$"):
         sweep.run(make_spec(), store=tmp_path / "out.zarr")
     assert not list(tmp_path.iterdir())

@@ -29,7 +29,7 @@ from sweep.plan import passes
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.plan.jobs import make_jobs
 from sweep.results import manifest
-from sweep.results import zarr_store as stores
+from sweep.results.shard_writer import Partials
 from tests.kernels.test_statistics import assert_within_ulp, moments
 
 AXES = {
@@ -205,7 +205,7 @@ def test_run_of_every_statistic_agrees_with_the_full_grid_in_float64(over):
 )
 def test_run_of_every_statistic_is_right_however_the_points_are_laid(layout, dtype, monkeypatch):
     lay(monkeypatch, layout)
-    running = {name: s for name, s in every_kind(OVERS[2]).items() if s.statistic not in passes.ROW_KINDS}
+    running = {name: s for name, s in every_kind(OVERS[2]).items() if s.kind.rows is None}
     spec = make_spec(running, dtype=dtype)
     (found,) = passes.make_passes(Problem.of(spec), 2**40)
     assert (layout in ("lanes", "long_lanes")) == bool(found.lanes)
@@ -311,7 +311,12 @@ def inverse_spec(dtype="float32"):
 def test_run_of_statistics_of_inverses_counts_infinities():
     dataset = assert_right(inverse_spec())
     assert np.isinf(dataset.max_of).all() and np.isinf(dataset.mean_of).all()
-    assert dataset.never.values.min() > 0 or dataset.never.values.max() == 1.0
+    share = {rate: dataset.never.sel(doubling_rate=rate) for rate in (-1.0, 0.0, 1.0)}
+    assert (share[0.0] == 0).all() and (share[1.0] == 0).all()
+    added = share[-1.0].target.values ** (-1 / 0.05) - 1  # a rate of -1 adds at most one fleet for 1 / ln 2 years
+    fleets = np.geomspace(1e3, 1e8, 6)
+    np.testing.assert_allclose(share[-1.0], np.mean(fleets[:, None] / math.log(2) < added, axis=0), rtol=1e-6)
+    assert 0 < share[-1.0].mean() < 1
 
 
 def shares(*bounds):
@@ -449,7 +454,7 @@ def test_run_of_quantiles_of_zero_and_one_alone_is_the_least_and_the_largest(mon
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_run_of_quantiles_of_more_points_than_are_held_together_is_numpys(dtype, monkeypatch):
     lay(monkeypatch, NARROWED)
-    kinds = {name: s for name, s in every_kind(OVERS[2]).items() if s.statistic in passes.ROW_KINDS}
+    kinds = {name: s for name, s in every_kind(OVERS[2]).items() if s.kind.rows is not None}
     spec = make_spec(kinds, dtype=dtype)
     (found,) = passes.make_passes(Problem.of(spec), 2**40)
     assert found.parts > 1 and not found.is_whole
@@ -612,8 +617,8 @@ BAD_WHERE = "statistics.best.where: must be comparisons such as relative_loss < 
 BAD = {
     "kind": (
         MEAN | {"statistic": "median"},
-        'statistics.best.statistic: must be "mean", "variance", "std", "min", "max", "argmin", "argmax", "quantiles", '
-        '"share" or "histogram", got "median"',
+        'statistics.best.statistic: must be "mean", "sum", "variance", "std", "skewness", "correlation", "min", "max", '
+        '"argmin", "argmax", "quantiles", "share" or "histogram", got "median"',
     ),
     "over_nothing": (MEAN | {"over": ()}, "statistics.best.over: must not be empty"),
     "over_string": (MEAN | {"over": "time"}, 'statistics.best.over: must be a list, got "time"'),
@@ -655,9 +660,21 @@ BAD = {
         {"statistic": "share", "over": ("time",), "where": "relative_loss < 1.2.3"},
         BAD_WHERE + '"relative_loss < 1.2.3"',
     ),
+    "one_output_of_correlation": (
+        {"statistic": "correlation", "over": ("time",), "outputs": ("relative_loss",)},
+        'statistics.best.outputs: must have 2 entries, got ["relative_loss"]',
+    ),
+    "same_outputs_of_correlation": (
+        {"statistic": "correlation", "over": ("time",), "outputs": ("relative_loss", "relative_loss")},
+        'statistics.best.outputs: names "relative_loss" twice',
+    ),
+    "output_of_correlation": (
+        MEAN | {"statistic": "correlation", "outputs": ("relative_loss", "total_cost")},
+        'statistics.best.output: statistic = "correlation" takes outputs in its place; drop it',
+    ),
     "output_of_share": (
         {"statistic": "share", "over": ("time",), "where": "relative_loss < 1", "output": "relative_loss"},
-        "statistics.best.output: the condition of a share names its outputs; drop it",
+        'statistics.best.output: statistic = "share" takes where in its place; drop it',
     ),
     "edges_decreasing": (
         MEAN | {"statistic": "histogram", "edges": {"values": (1.0, 0.0)}},
@@ -665,7 +682,8 @@ BAD = {
     ),
     "unknown_key": (
         MEAN | {"colour": 1},
-        'statistics.best: unknown key "colour"; allowed: statistic, over, output, probabilities, where, regret, edges',
+        'statistics.best: unknown key "colour"; allowed: statistic, over, output, outputs, probabilities, where, '
+        "regret, edges",
     ),
 }
 
@@ -758,12 +776,14 @@ def interrupted(path, steps):
 
     def stop(step):
         seen.append(step)
-        if len(seen) == running:
+        if len(seen) == steps:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         sweep.run(stored_spec(), store=path, progress=stop)
-    return sorted((path / manifest.PARTIAL).glob("*"))
+    partials = sorted((path / manifest.PARTIAL).glob("*"))
+    assert partials
+    return partials
 
 
 def test_run_of_statistics_into_a_store_gives_the_same_as_in_memory(whole, monkeypatch):
@@ -777,7 +797,7 @@ def test_run_of_statistics_into_a_store_gives_the_same_as_in_memory(whole, monke
 @pytest.mark.parametrize("steps", [2, 5, 12, 20])
 def test_run_of_statistics_goes_on_after_an_interruption_with_the_same_bytes(steps, tmp_path, whole, many_parts):
     path = tmp_path / "out.zarr"
-    interrupted(path, running)
+    interrupted(path, steps)
     seen = []
     sweep.run(stored_spec(), store=path, memory=FIXED_BYTES * 2, progress=seen.append)
     assert contents(path) == contents(whole)
@@ -856,12 +876,12 @@ def test_load_of_a_partial_with_any_byte_changed_gives_what_was_kept_or_nothing(
     path = tmp_path / "out.zarr"
     file = interrupted(path, 4)[0]
     number, tile, parts = map(int, file.stem.split("-"))
-    right, data = stores.Partials(path, number).load(tile), file.read_bytes()
+    right, data = Partials(path, number).load(tile), file.read_bytes()
     assert right[0] == parts
     rng = np.random.default_rng(9)
     for place in {*rng.integers(0, len(data), 60).tolist(), *range(len(data) - 22, len(data))}:
         file.write_bytes(data[:place] + bytes([data[place] ^ (1 << int(rng.integers(8)))]) + data[place + 1 :])
-        found = stores.Partials(path, number).load(tile)
+        found = Partials(path, number).load(tile)
         if found[0]:
             assert sorted(found[1]) == sorted(right[1])
             for key, array in right[1].items():
@@ -900,7 +920,7 @@ def test_store_of_other_statistics_is_refused_naming_what_differs(whole, tmp_pat
     ):
         with pytest.raises(sweep.StoreError, match=rf"holds a different sweep: {line}.*--overwrite$"):
             sweep.run(make_spec(made | change), store=whole)
-    with pytest.raises(sweep.StoreError, match=r"holds a different sweep: statistics is absent here|statistics is "):
+    with pytest.raises(sweep.StoreError, match=r"holds a different sweep: statistics is \{.* there, absent here"):
         sweep.run(make_spec({}, outputs=("relative_loss",)), store=whole)
     assert contents(whole) == before
 
@@ -923,12 +943,13 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import json, sweep
-from sweep import loop, passes, steps
+from sweep.engine import loop, running
+from sweep.plan import passes
 for name, value in json.loads(sys.argv[1]).items():
     setattr(passes, name, value)
-steps.GROUP = int(sys.argv[4])
+running.GROUP = int(sys.argv[4])
 loop.BETWEEN = 0.0
-from tests import test_reduce
+from tests.engine import test_reduce
 sweep.run(test_reduce.stored_spec(), store=sys.argv[2], progress=lambda step: time.sleep(0.05))
 """
 

@@ -520,7 +520,7 @@ def test_command_line_writes_what_it_shows_of_replicates_and_these_on_request(tm
         # The second command goes on with the store of the first, which has each set.
         found = CliRunner().invoke(main, ["run", str(path), *of_store, "--netcdf", str(file), *more])
         assert found.exit_code == 0, found.output
-        assert "complete already" in found.output or not (store and more)
+        assert ("complete already" in found.output) == bool(store and more)
     told, sets = (xr.load_dataset(file, engine="h5netcdf") for file in files.values())
     shown = CliRunner().invoke(main, ["run", str(path)]).output
     assert all(re.search(rf"^ *{name} ", shown, re.M) for name in told.data_vars)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sweep.plan.blocks import LIBRARY_BYTES, default_memory
+from sweep.plan.blocks import default_memory
 from sweep.plan.machine import available_memory
 
 PHYSICAL = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -105,8 +105,12 @@ def test_available_memory_is_the_least_limit_of_the_groups(tmp_path, case):
     assert available_memory(root) == expected
 
 
-@pytest.mark.parametrize("most", [2**24, 4 * 10**8, 15 * 10**8, 10**12])
-def test_default_memory_leaves_room_for_the_libraries(monkeypatch, most):
-    monkeypatch.setattr("sweep.plan.blocks.available_memory", lambda: most)
-    assert most // 4 <= default_memory() <= most // 2
-    assert default_memory() + LIBRARY_BYTES <= most or default_memory() == most // 4
+@pytest.mark.parametrize(
+    ("most", "budget"),
+    [(16e6, 4e6), (400e6, 100e6), (500e6, 200e6), (1.5e9, 750e6), (1e12, 500e9)],
+    ids=lambda number: f"{number:.2g}",
+)
+def test_default_memory_leaves_room_for_the_libraries(monkeypatch, most, budget):
+    """Half, but 300 MB are left for the libraries, and a quarter where there is little more than these."""
+    monkeypatch.setattr("sweep.plan.blocks.available_memory", lambda: int(most))
+    assert default_memory() == budget

@@ -297,7 +297,7 @@ def test_plot_leaves_the_settings_of_matplotlib_alone(losses):
 
 def test_plot_leaves_pyplot_alone():
     code = (
-        "import sys, xarray; from sweep import figures; figures.plot(xarray.Dataset({'a': ('b', [1.0, 2.0])})); "
+        "import sys, xarray; from sweep.report import figures; figures.plot(xarray.Dataset({'a': ('b', [1.0, 2.0])})); "
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -587,7 +587,7 @@ def saved_by_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[Pat
     losses.relative_loss[:3] = np.inf
     losses.to_netcdf(folder / "losses.nc", engine="h5netcdf")
     code = (
-        "import sys, xarray; from sweep import figures; source, *targets = sys.argv[1:]; "
+        "import sys, xarray; from sweep.report import figures; source, *targets = sys.argv[1:]; "
         "figure = figures.plot(xarray.open_dataset(source, engine='h5netcdf'), x='time', y='fleet_size'); "
         "[figures.save(figure, target) for target in targets]"
     )

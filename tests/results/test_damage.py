@@ -24,8 +24,10 @@ from sweep.errors import SpecError, StoreError
 from sweep.models.model import Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.report.slices import readable
-from sweep.results import lock, manifest, netcdf
+from sweep.results import durable, lock, manifest, netcdf, template
 from sweep.results import zarr_store as stores
+from sweep.results.faults import faults
+from sweep.results.shard_writer import Partials
 
 # Axes of one length and values that do not compress, so that each file is as good as another to whoever only looks at
 # sizes; `k` has no axes and is one number.
@@ -97,8 +99,8 @@ def read(store):
         return stores.dataset(store).load()
 
 
-def faults(store):
-    return {str(file.relative_to(store)): fault for file, fault in stores.faults(store)}
+def faults_of(store):
+    return {str(file.relative_to(store)): fault for file, fault in faults(store)}
 
 
 # Bits, and files in each other's place
@@ -129,11 +131,11 @@ def test_faults_names_every_file_with_a_flipped_bit(whole, store):
     rng = random.Random(2)
     names = [str(file.relative_to(store)) for file in data_files(store)]
     assert {name.split("/")[0] for name in names} == {"x", "z", "y", "w", "k", "j"}
-    assert faults(store) == {}
+    assert faults_of(store) == {}
     for bit_of in (lambda bits: 0, lambda bits: bits - 1, rng.randrange, rng.randrange, rng.randrange):
         for name in names:
             flip(store / name, bit_of((store / name).stat().st_size * 8))
-        assert faults(store) == dict.fromkeys(names, "damaged")
+        assert faults_of(store) == dict.fromkeys(names, "damaged")
         for name in names:
             shutil.copy(whole / name, store / name)
 
@@ -153,10 +155,10 @@ def test_no_two_files_can_change_places_unseen(store):
         other.write_bytes(contents[0])
         with pytest.raises(StoreError, match=r"is damaged; the command that wrote this store repairs it$"):
             stores.dataset(store)
-        assert len(faults(store)) == 2
+        assert len(faults_of(store)) == 2
         one.write_bytes(contents[0])
         other.write_bytes(contents[1])
-    assert faults(store) == {}
+    assert faults_of(store) == {}
 
 
 def test_no_file_of_another_sweep_passes_for_one_of_this(store, tmp_path):
@@ -216,7 +218,7 @@ def test_run_warns_of_a_store_without_checksums_and_goes_on(tmp_path, monkeypatc
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stores, "CHECKSUMS", "of_old")
+        patch.setattr(template, "CHECKSUMS", "of_old")
         run(path, progress=stop)
     for _ in range(2):  # to go on with it, and when it is complete
         with pytest.warns(UserWarning, match="was begun before stores had checksums"):
@@ -225,12 +227,12 @@ def test_run_warns_of_a_store_without_checksums_and_goes_on(tmp_path, monkeypatc
 
 
 def test_partials_are_of_their_tile_and_part(store):
-    stores.Partials(store, 0).keep(3, 7, {"a": np.arange(4.0)})
+    Partials(store, 0).keep(3, 7, {"a": np.arange(4.0)})
     (file,) = (store / manifest.PARTIAL).iterdir()
-    assert stores.Partials(store, 0).load(3)[0] == 7
+    assert Partials(store, 0).load(3)[0] == 7
     for tile, other in ((4, "0-4-7.npz"), (3, "0-3-8.npz")):
         shutil.copy(file, file.with_name(other))
-        assert stores.Partials(store, 0).load(tile) == (0, {})
+        assert Partials(store, 0).load(tile) == (0, {})
         file.with_name(other).unlink()
 
 
@@ -256,7 +258,7 @@ def test_run_on_a_disk_that_fills_at_any_moment_goes_on_later(whole, tmp_path, m
                 break
             except StoreError as error:
                 assert str(error).startswith(f"{path}: cannot be written: No space left on device")
-        assert not list(tmp_path.rglob("*" + stores.UNFINISHED))
+        assert not list(tmp_path.rglob("*" + durable.UNFINISHED))
         if path.exists() and budget % 2:
             continue
         shutil.rmtree(path, ignore_errors=True)

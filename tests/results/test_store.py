@@ -16,7 +16,7 @@ from sweep.models.model import Model, Output, Parameter
 from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, make_plan
 from sweep.results import manifest, netcdf
-from sweep.results import zarr_store as stores
+from sweep.results.faults import refuse_wrong_coordinates
 
 # Values that no compressor makes smaller, and one output that does not depend on x.
 NOISE = Model(
@@ -240,12 +240,12 @@ COORDINATE_DAMAGES = {
 @pytest.mark.parametrize("name", ["fleet_size", "quantile", "h_bin"])
 def test_refuse_wrong_coordinates_names_the_coordinate(name, damage, statistics, tmp_path):
     path = shutil.copytree(statistics, tmp_path / "out.zarr")
-    stores.refuse_wrong_coordinates(path)
+    refuse_wrong_coordinates(path)
     other = {"fleet_size": "quantile", "quantile": "fleet_size", "h_bin": "fleet_size"}[name]
     shutil.copy(path / other / "c" / "0", path / "other")
     COORDINATE_DAMAGES[damage](path / name / "c" / "0")
-    with pytest.raises(stores.StoreError, match=f"out.zarr: the coordinate {name} is damaged; run the sweep"):
-        stores.refuse_wrong_coordinates(path)
+    with pytest.raises(StoreError, match=f"out.zarr: the coordinate {name} is damaged; run the sweep"):
+        refuse_wrong_coordinates(path)
 
 
 @pytest.mark.parametrize("key", ["data_type", "codecs", "fill_value", "chunk_grid", "chunk_key_encoding", "attributes"])

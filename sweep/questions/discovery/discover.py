@@ -26,6 +26,7 @@ from sweep.models.problem import Problem, parts_of
 from sweep.models.uncertain import drawn
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
 from sweep.questions.discovery import prim
+from sweep.questions.discovery.labels import dataset_of
 
 MOST_DRAWS = 2**22
 # Bytes that are taken for each draw to peel boxes, and for each parameter of it: a bound on what was measured.
@@ -34,10 +35,6 @@ METHOD = (
     f"patient rule induction (Friedman and Fisher 1999): slabs of {prim.PEEL:g} of the draws are peeled off; the "
     "limits of the box chosen are then moved to where lying inside says most of the outcome, and dropped where they "
     f"say less than {prim.COST:g} ln(draws) in twice the log-likelihood"
-)
-QUASI_P = (
-    "probability of as many interesting fresh draws in the chosen box if the parameter's limits told nothing: if each "
-    "were interesting with the density of the box without them, the draws independent; NaN where it has none"
 )
 
 
@@ -113,10 +110,10 @@ def discover(
     first, fresh = (_draws(values.isel({REPLICATE: part}), asked, conditions) for part in (slice(1), slice(1, None)))
     _refuse_trivial(values.isel({REPLICATE: 0}), first.hits, where, conditions)
     limits, chosen = _fitted(first, coverage, density)
-    dataset = _dataset(
-        limits, chosen, first, fresh, {name: problem.model.output(name).unit for name in asked.distributions}
-    )
+    units = {name: problem.model.output(name).unit for name in asked.distributions}
+    dataset = dataset_of(limits, chosen, first, fresh, units)
     dataset.attrs = values.attrs | {
+        "kind": "discovery",
         "where": " ".join(where.split()),
         "draws_fitted": len(first.hits),
         "draws_interesting": int(first.hits.sum()),
@@ -215,17 +212,17 @@ def _held(spec: SweepSpec, at: Mapping[str, float], needs: set[str], named: str)
 
 
 @dataclass(frozen=True)
-class _Draws:
+class Draws:
     """Values of the uncertain parameters, (parameters, draws), and which draws are interesting, (draws,)."""
 
     columns: np.ndarray
     hits: np.ndarray
 
 
-def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> _Draws:
+def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> Draws:
     columns = np.stack([values[name].values.reshape(-1) for name in asked.distributions])
     found = (compare(values[c.output].values.reshape(-1), c.sign, c.bound) for c in conditions)
-    return _Draws(columns, reduce(and_, found))
+    return Draws(columns, reduce(and_, found))
 
 
 def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions: tuple[Condition, ...]) -> None:
@@ -240,7 +237,7 @@ def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions
     raise SpecError(f"where: {which} of the {len(hits):,} draws have {where.strip()}, where {' and '.join(ranges)}")
 
 
-def _fitted(draws: _Draws, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
+def _fitted(draws: Draws, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
     """Peel; choose a box and move its limits."""
     columns, hits = draws.columns, draws.hits
     orders = prim.ordered(columns)
@@ -255,64 +252,3 @@ def _fitted(draws: _Draws, coverage: float, density: float) -> tuple[np.ndarray,
             f"densest has {densest:.4g}"
         )
     return peeled, prim.moved(columns, hits, orders, peeled[number], score, cost)
-
-
-def _dataset(
-    peeled: np.ndarray, chosen: np.ndarray, first: _Draws, fresh: _Draws, units: Mapping[str, str]
-) -> xr.Dataset:
-    """Describe all boxes, the chosen one last; `units` are those of the parameters."""
-    limits = np.concatenate([peeled, chosen[np.newaxis]])
-    words = {"low": "left", "high": "right"}
-    quantile = np.empty(limits.shape)
-    for j, column in enumerate(first.columns):
-        ranked = np.sort(column)
-        for end, side in enumerate(words.values()):
-            quantile[:, j, end] = np.searchsorted(ranked, limits[:, j, end], side) / len(ranked)
-    shares = {**_shares(limits, first, "", "draws"), **_shares(limits, fresh, "fresh_", "fresh draws")}
-    space, one = ("box", "parameter", "limit"), {"units": "1"}
-    return xr.Dataset(
-        {
-            "limits": (space, limits, {"long_name": "limits of a box, inside it", "units": "that of the parameter"}),
-            "quantile": (space, quantile, {"long_name": "share of the draws below a limit", **one}),
-            **shares,
-            "quasi_p_value": ("parameter", _quasi_p_values(chosen, fresh), {"long_name": QUASI_P, **one}),
-            "is_chosen": (
-                "box",
-                np.arange(len(limits)) == len(peeled),
-                {"long_name": "whether a box is chosen", **one},
-            ),
-        },
-        {
-            "box": (
-                "box",
-                np.arange(len(limits)),
-                {"long_name": "slabs peeled off; the last is the chosen box", **one},
-            ),
-            "parameter": ("parameter", np.array(list(units)), {"long_name": "uncertain parameter"}),
-            "limit": ("limit", np.array(list(words)), {"long_name": "which limit"}),
-            "unit": ("parameter", np.array(list(units.values())), {"long_name": "unit of the parameter"}),
-        },
-    )
-
-
-def _shares(limits: np.ndarray, draws: _Draws, prefix: str, noun: str) -> dict[str, tuple[str, np.ndarray, dict]]:
-    """Coverage, density and support of nested boxes and of one more."""
-    counts = [prim.counted(draws.columns, draws.hits, part) for part in (limits[:-1], limits[-1:])]
-    inside, found = (np.concatenate(part).astype(float) for part in zip(*counts, strict=True))
-    with np.errstate(invalid="ignore"):
-        shares = {
-            "coverage": (found / np.float64(draws.hits.sum()), f"share of the interesting {noun} that lie inside"),
-            "density": (found / inside, f"share of the {noun} inside that are interesting"),
-            "support": (inside / len(draws.hits), f"share of the {noun} that lie inside"),
-        }
-    return {f"{prefix}{k}": ("box", v, {"long_name": text, "units": "1"}) for k, (v, text) in shares.items()}
-
-
-def _quasi_p_values(box: np.ndarray, draws: _Draws) -> np.ndarray:
-    inside = prim.within(draws.columns, box)
-    number, interesting = int(inside.sum()), int(draws.hits[inside].sum())
-    found = np.full(len(box), np.nan)
-    for j in np.flatnonzero(np.isfinite(box).any(axis=1)):
-        without = draws.hits[prim.within(draws.columns, box, but=int(j))]
-        found[j] = prim.binomial_tail(interesting, number, float(without.mean()) if without.size else 0.0)
-    return found

@@ -84,14 +84,16 @@ def _compared(
     inside = given["inside"]
 
     def group(number: jax.Array) -> list[jax.Array]:
-        bits, least = jnp.zeros((), jnp.int32), [jnp.inf] * len(objectives)
+        bits = jnp.zeros((), jnp.int32)
+        least: list[jax.Array | float] = [jnp.inf] * len(objectives)
         for i in range(sides[0]):
             row = number * sides[0] + i
             made = values(row)
-            holds = None if inside is None else _row(row, inside[0])
-            for condition in conditions:
-                holds = holds & compare(made[condition.output], condition.sign, condition.bound)
-            if holds is not None:
+            holds: jax.Array | None = None
+            if inside is not None:
+                holds = _row(row, inside[0])
+                for condition in conditions:
+                    holds = holds & compare(made[condition.output], condition.sign, condition.bound)
                 bits = bits | jnp.where(holds, jnp.int32(1 << i), jnp.int32(0))
             for j, (name, maximise) in enumerate(objectives):
                 value = -made[name] if maximise else made[name]

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,21 +15,19 @@ from sweep.models.model import Model, refuse_subnormal
 from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances
+from sweep.questions.frontier.labels import dataset_of
+from sweep.questions.frontier.pieces import Piece
 from sweep.questions.frontier.robust import reduced
-from sweep.questions.frontier.scan import Front, Objective, Piece, Scan, room_of
+from sweep.questions.frontier.running_front import Front, room_of
+from sweep.questions.frontier.scan import Objective, Scan
 from sweep.questions.frontier.sources import Field, Offer, Source, opened
-from sweep.questions.frontier.thinning import hypervolumes, is_logarithmic, knee, load_moocore, normalised, thinned
+from sweep.questions.frontier.thinning import load_moocore
 
 MOST_OBJECTIVES = 6
 MOST_FRONTIERS = 100_000
 TOGETHER = 64  # pieces that are looked at together, where they last and there is room
 BLOCK_BYTES = 10 * 2**26  # of a budget that the blocks of a device take, at most
 LEAST_LEFT = 2**24  # bytes that the fronts take in any case: part of what a run takes whatever its size
-KNEE = (
-    "the point with the least sum of normalised objectives, unless that is an end; of two objectives the one farthest "
-    "below the chord between the ends"
-)
-NORMALISED = "each from 0, the best on the frontier, to 1, the worst; by its logarithm if it spans more than 1000-fold"
 
 
 def frontier(
@@ -137,12 +134,14 @@ def frontier(
     field = offer.field(question.outputs, question.axes, question.by, blocks)
     left = LEAST_LEFT + budget - blocks
     fronts, dtypes = _fronts(field, question, keep_weakly, budget, left, progress or (lambda _: None))
-    dataset = _dataset(field, question, fronts, dtypes, most, hypervolume)
+    dataset = dataset_of(field, question, fronts, dtypes, most, hypervolume)
     return dataset if draw is None or not chance else with_chances(dataset, each, draw, values, [*most_of], _names(by))
 
 
 @dataclass(frozen=True)
-class _Question:
+class Question:
+    """What is asked of a sweep, checked."""
+
     objectives: tuple[Objective, ...]
     conditions: tuple[Condition, ...]
     where: str
@@ -173,7 +172,7 @@ def _checked(
     by: tuple[str, ...],
     most: int | None,
     hypervolume: Mapping[str, float] | None,
-) -> _Question:
+) -> Question:
     """Refuse what cannot be answered."""
     names = [objective.name for objective in objectives]
     if not 1 <= len(names) <= MOST_OBJECTIVES:
@@ -213,7 +212,7 @@ def _checked(
     if hypervolume is not None and set(hypervolume) != set(names):
         raise SpecError(f"hypervolume: needs a reference for each objective ({', '.join(names)}) and no others")
     axes = tuple(dim for dim in offer.lengths if dim in needs)
-    return _Question(objectives, conditions, " ".join((where or "").split()), by, outputs, axes)
+    return Question(objectives, conditions, " ".join((where or "").split()), by, outputs, axes)
 
 
 def _conditions(where: str | None) -> tuple[Condition, ...]:
@@ -233,7 +232,7 @@ def _refuse_unknown(offer: Offer, kind: str, name: str) -> None:
 
 def _fronts(
     field: Field,
-    question: _Question,
+    question: Question,
     keep_weakly: bool,
     budget: int,
     left: int,
@@ -286,115 +285,3 @@ def _fronts(
 
 def _bytes_of(waiting: Mapping[tuple[int, ...], Sequence[Piece]]) -> int:
     return sum(piece.nbytes for pieces in waiting.values() for piece in pieces)
-
-
-def _dataset(
-    field: Field,
-    question: _Question,
-    fronts: dict[tuple[int, ...], Front],
-    dtypes: Mapping[str, np.dtype],
-    most: int | None,
-    hypervolume: Mapping[str, float] | None,
-) -> xr.Dataset:
-    """Describe the points of all fronts, which are taken out one by one: together they may be large."""
-    names, found = [o.name for o in question.objectives], []
-    flips = np.array([-1.0 if o.maximise else 1.0 for o in question.objectives])
-    logs = tuple(
-        is_logarithmic(np.concatenate([front.values[:, i] for front in fronts.values()]) * flip)
-        for i, flip in enumerate(flips)
-    )
-    reference = None if hypervolume is None else flips * [hypervolume[name] for name in names]
-    epsilon, count, feasible = 0.0, 0, 0
-    for key in list(fronts):
-        count, feasible = count + len(fronts[key].places), feasible + fronts[key].feasible
-        *part, excess = _told(fronts.pop(key), len(names), logs, reference, most)
-        found.append(part)
-        epsilon = max(epsilon, excess)
-    if len(found) > 1:
-        rows, places = (np.concatenate([part[i] for part in found]) for i in (0, 1))
-        columns = {name: np.concatenate([part[2][name] for part in found]) for name in found[0][2]}
-    else:
-        rows, places, columns = found.pop()
-    dataset = _described(field, question, rows, places, dtypes, columns)
-    totals = {
-        "points_considered": field.plan.points,
-        "points_feasible": feasible,
-        "points_nondominated": count,
-    }
-    dataset.attrs = {**field.dataset_attributes, **_words(question), **totals, "knee": KNEE, "normalised": NORMALISED}
-    if most is not None:
-        dataset.attrs |= {"most": most, "epsilon": epsilon}
-        dataset.attrs["epsilon_means"] = (
-            "for each point of the frontiers there is one that is kept whose normalised objectives are at most epsilon "
-            "larger"
-        )
-    if hypervolume is not None:
-        dataset.attrs["hypervolume_reference"] = ", ".join(f"{name} = {hypervolume[name]:.10g}" for name in names)
-    return dataset
-
-
-def _told(
-    front: Front, objectives: int, logs: tuple[bool, ...], reference: np.ndarray | None, most: int | None
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], float]:
-    """Values and places of the points of a front to keep, in order, what else is said of each, and epsilon."""
-    order = np.lexsort((front.places, *front.values[:, :objectives].T[::-1]))
-    rows, places = front.values[order], front.places[order]
-    points = rows[:, :objectives]
-    columns: dict[str, np.ndarray] = {"is_knee": np.zeros(len(places), bool)}
-    scaled = normalised(points, logs)
-    turn = knee(scaled)
-    if turn is not None:
-        columns["is_knee"][turn] = True
-    if reference is not None:
-        volume, columns["hypervolume_contribution"] = hypervolumes(points, reference)
-        columns["hypervolume"] = np.full(len(places), volume)
-    if most is None or not len(places):
-        return rows, places, columns, 0.0
-    chosen, epsilon = thinned(scaled, most, () if turn is None else (turn,))
-    return rows[chosen], places[chosen], {name: column[chosen] for name, column in columns.items()}, epsilon
-
-
-def _words(question: _Question) -> dict[str, str]:
-    """Say what was asked."""
-    words = {
-        "minimised": ", ".join(o.name for o in question.objectives if not o.maximise),
-        "maximised": ", ".join(o.name for o in question.objectives if o.maximise),
-        "where": question.where,
-        "by": ", ".join(question.by),
-    }
-    return {key: text or "none" for key, text in words.items()}
-
-
-def _described(
-    field: Field,
-    question: _Question,
-    rows: np.ndarray,
-    places: np.ndarray,
-    dtypes: Mapping[str, np.dtype],
-    columns: Mapping[str, np.ndarray],
-) -> xr.Dataset:
-    index = np.unravel_index(places, [field.plan.shape[dim] for dim in field.dims])
-    data: dict[str, Any] = {}
-    names = (*(o.name for o in question.objectives), *question.extras)
-    for name, column in zip(names, rows.T, strict=True):
-        flip = any(o.name == name and o.maximise for o in question.objectives)
-        data[name] = ("point", (-column if flip else column).astype(dtypes[name]), _plain(field.attributes(name)))
-    coords = {}
-    for dim, at in zip(field.dims, index, strict=True):
-        if dim not in data:
-            coords[dim] = ("point", field.at(dim, at), _plain(field.attributes(dim)))
-        words = {"long_name": f"position along {dim} in the sweep", "units": "1"}
-        data[f"{dim}_index"] = ("point", at.astype(np.int64, copy=False), words)
-    unit = " ".join(f"({field.attributes(o.name).get('units', '1')})" for o in question.objectives)
-    words = {
-        "is_knee": {"long_name": "whether this is the knee of its frontier", "units": "1"},
-        "hypervolume": {"long_name": "hypervolume of the whole frontier that this point is on", "units": unit},
-        "hypervolume_contribution": {"long_name": "what this point alone adds to the hypervolume", "units": unit},
-    }
-    data |= {name: ("point", column, words[name]) for name, column in columns.items()}
-    return xr.Dataset(data, coords)
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what describes a dimension of a grid, which a point is not."""
-    return {key: value for key, value in attributes.items() if key != "spacing"}

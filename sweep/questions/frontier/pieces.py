@@ -1,16 +1,52 @@
-"""A piece of a frontier's grid whose values are in memory, in tiles."""
+"""Pieces of a frontier's grid, in tiles: what they must say, and those whose values are in memory."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from sweep.questions.frontier.scan import Scan, points_of
+from sweep.questions.frontier.scan import Scan
 
 TILE = {1: (256,), 2: (8, 32), 3: (4, 8, 16)}  # sides of a tile along the last axes, by how many there are
 
 
-class Held:
+class Piece(Protocol):
+    """Part of the grid, in tiles.
+
+    Attributes
+    ----------
+    sides : tuple of int
+        Of a tile.
+    corners : numpy.ndarray
+        Shape (tiles, objectives): nowhere worse than any point of the tile at which the conditions hold.
+    possible : numpy.ndarray
+        Whether they hold anywhere in a tile.
+    feasible : int
+        At how many points they hold.
+    lasting : bool
+        Whether it can be looked at after the next one has been made.
+    nbytes : int
+        What it takes until then.
+    """
+
+    lasting: bool
+    nbytes: int
+    sides: tuple[int, ...]
+    corners: np.ndarray
+    possible: np.ndarray
+    feasible: int
+
+    def values(self, tiles: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Give what is asked for at all points of some tiles, one tile after the other."""
+        ...
+
+    def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
+        ...
+
+
+class Loaded:
     """A piece whose values are in memory.
 
     Parameters
@@ -33,13 +69,13 @@ class Held:
         self._grid = grid = tuple(-(-n // side) for n, side in zip(shape, self.sides, strict=True))
         self.corners = np.empty((math.prod(grid), len(scan.objectives)), scan.dtype)
         for column, objective in zip(self.corners.T, scan.objectives, strict=True):
-            best = _tiled(values[objective.name], self.sides, np.fmax if objective.maximise else np.fmin)
+            best = tiled(values[objective.name], self.sides, np.fmax if objective.maximise else np.fmin)
             column.reshape(grid)[...] = -best if objective.maximise else best
         self._mask = mask = scan.holds(values)
         self.possible, self.feasible = np.ones(len(self.corners), bool), math.prod(shape)
         if mask is not None:
             self.feasible = int(np.count_nonzero(mask)) * (math.prod(shape) // mask.size)
-            self.possible = np.broadcast_to(_tiled(mask.view(np.uint8), self.sides, np.maximum), grid).ravel() > 0
+            self.possible = np.broadcast_to(tiled(mask.view(np.uint8), self.sides, np.maximum), grid).ravel() > 0
         self.nbytes = self.corners.nbytes + sum(array.nbytes for array in values.values())
 
     def values(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
@@ -49,11 +85,11 @@ class Held:
         for i, (corner, side, n) in enumerate(zip(corners, self.sides, self._shape, strict=True)):
             along = np.minimum(corner[:, None] * side + np.arange(side), n - 1)
             index.append(along.reshape(len(tiles), *(side if j == i else 1 for j in range(len(self.sides)))))
-        found = {}
+        columns = {}
         for name, array in self._values.items():
             part = array[tuple(i if n > 1 else 0 for i, n in zip(index, array.shape, strict=True))]
-            found[name] = np.broadcast_to(part, (len(tiles), *self.sides)).reshape(-1)
-        return found
+            columns[name] = np.broadcast_to(part, (len(tiles), *self.sides)).reshape(-1)
+        return columns
 
     def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
@@ -70,19 +106,26 @@ def _sides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(sides)
 
 
-def _tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarray:
+def tiled(values: np.ndarray, sides: Sequence[int], best: np.ufunc) -> np.ndarray:
     """Best value in each tile; NaN counts only where there is nothing else."""
     for axis, side in enumerate(sides):
         n = values.shape[axis]
         if side == 1 or n == 1:
             continue
-        whole, found = n // side, []
+        whole, parts = n // side, []
         before, after = values.shape[:axis], values.shape[axis + 1 :]
         lead = (slice(None),) * axis
         if whole:
             split = values[(*lead, slice(whole * side))].reshape(*before, whole, side, *after)
-            found.append(best.reduce(split, axis=axis + 1))
+            parts.append(best.reduce(split, axis=axis + 1))
         if n % side:
-            found.append(best.reduce(values[(*lead, slice(whole * side, None))], axis=axis, keepdims=True))
-        values = np.concatenate(found, axis=axis) if len(found) > 1 else found[0]
+            parts.append(best.reduce(values[(*lead, slice(whole * side, None))], axis=axis, keepdims=True))
+        values = np.concatenate(parts, axis=axis) if len(parts) > 1 else parts[0]
     return values
+
+
+def points_of(tiles: np.ndarray, points: np.ndarray, grid: Sequence[int], sides: Sequence[int]) -> list[np.ndarray]:
+    """Indices along each axis of some points of some tiles, counted one tile after the other."""
+    tile, within = np.divmod(points, math.prod(sides))
+    corner, offset = np.unravel_index(tiles[tile], grid), np.unravel_index(within, sides)
+    return [c * s + o for c, s, o in zip(corner, sides, offset, strict=True)]

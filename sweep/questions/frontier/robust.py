@@ -9,12 +9,12 @@ import xarray as xr
 
 from kernels.statistics import compare
 from sweep.config.distribution import DRAWN, REPLICATE
+from sweep.config.kinds import QUANTILE
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition
 from sweep.engine.loop import run
 from sweep.errors import SpecError
 from sweep.models.problem import Problem
-from sweep.plan.passes import QUANTILE
 from sweep.results.replicates import pooled
 
 ALLOWED = "allowed_by_statistics"
@@ -124,7 +124,7 @@ def _allowed(found: xr.Dataset, conditions: Sequence[Condition]) -> xr.DataArray
 
 
 def _only(statistics: dict[str, Any]) -> dict[str, Any]:
-    outputs = dict.fromkeys(output for statistic in statistics.values() for output in statistic.outputs)
+    outputs = dict.fromkeys(output for statistic in statistics.values() for output in statistic.uses)
     return {"statistics": statistics, "outputs": tuple(outputs)}
 
 

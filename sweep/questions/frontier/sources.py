@@ -22,12 +22,12 @@ from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
-from sweep.questions.frontier.pieces import Held
-from sweep.questions.frontier.scan import Piece, Scan
+from sweep.questions.frontier.pieces import Loaded, Piece
+from sweep.questions.frontier.scan import Scan
 from sweep.questions.frontier.tiles import Tiler, make_tile_plan
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
-from sweep.results.metadata import dataset_attributes, variable_attributes
+from sweep.results.metadata import dataset_attributes, kind_of, variable_attributes
 from sweep.results.netcdf import OF_A_STORE
 from sweep.results.replicates import pooled
 
@@ -111,7 +111,7 @@ class Offer:
         self._field = lambda *given: _computed(problem, *given)
 
     def _offer_dataset(self, dataset: xr.Dataset) -> None:
-        if REPLICATE in dataset.dims and "statistics" in json.loads(dataset.attrs["spec"]):
+        if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
             dataset = pooled(dataset)  # or the replicate with the luckiest draws would be a decision
         held = {str(name): v for name, v in dataset.data_vars.items() if v.dtype.kind in "fiu"}
         self.depends = {name: tuple(map(str, v.dims)) for name, v in held.items()}
@@ -226,7 +226,8 @@ def _apart(
         start, stop = (*key, *block.start[apart:]), (*(i + 1 for i in key), *block.stop[apart:])
         shape = tuple(b - a for a, b in zip(start, stop, strict=True))
         inner = [slice(i - a, i - a + 1) for i, a in zip(key, block.start, strict=False)]
-        yield key, Held(scan, start, shape, {name: array[_part(inner, array.shape)] for name, array in values.items()})
+        inside = {name: array[_part(inner, array.shape)] for name, array in values.items()}
+        yield key, Loaded(scan, start, shape, inside)
 
 
 def _part(inner: Sequence[slice], shape: Sequence[int]) -> tuple[slice, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sweep.surroundings import of_an_extra
+
 LOG_RATIO = 1000.0  # largest over smallest value from which on an objective is compared by its logarithm
 BEYOND = 2.0  # what an infinite value counts as, where the finite ones span 0 to 1
 
@@ -128,11 +130,6 @@ def load_moocore() -> Any:
     ImportError
         Saying what to install, without it.
     """
-    try:
+    with of_an_extra("hypervolumes need"):
         import moocore
-    except ModuleNotFoundError as error:
-        if error.name != "moocore":
-            raise
-        advice = 'hypervolumes need moocore: pip install "relative-loss-sweep[pareto]"'
-        raise ImportError(advice, name=error.name) from None
     return moocore

@@ -17,7 +17,8 @@ from sweep.errors import SpecError
 from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
 from sweep.questions.frontier.bests import bests, boxes_at, points
-from sweep.questions.frontier.scan import Scan, points_of
+from sweep.questions.frontier.pieces import points_of, tiled
+from sweep.questions.frontier.scan import Scan
 
 POINTS = 2**24  # of a block
 SIDES = (8, 8, 16)  # of a tile along the last three axes
@@ -172,7 +173,7 @@ class Tiler:
 
 
 class Made:
-    """A :class:`~sweep.questions.frontier.scan.Piece` whose values stay on the device."""
+    """A :class:`~sweep.questions.frontier.pieces.Piece` whose values stay on the device."""
 
     lasting = True
 
@@ -189,7 +190,7 @@ class Made:
         for column, (name, maximise) in zip(self.corners.T, scan.objectives, strict=True):
             if name in tiler.plan.shape:
                 values = tiler.spread(name, tiler.axis(name, block))
-                best = _tiled(-values if maximise else values, tiler.sides)
+                best = tiled(-values if maximise else values, tiler.sides, np.fmin)
             else:
                 best = np.asarray(next(least))
             column.reshape(grid)[...] = best
@@ -216,15 +217,6 @@ class Made:
         axes = len(tiler.plan.shape)
         lead = np.unravel_index(flat[0], tiler.plan.block_shape[:-2]) if axes > 2 else ()
         return tiler.scan.places([*lead, *flat[-2:]][-axes:], block.start, block.stop)
-
-
-def _tiled(values: np.ndarray, sides: Sequence[int]) -> np.ndarray:
-    """Least value in each tile, along axes that are whole tiles or do not change."""
-    for axis, side in enumerate(sides):
-        n = values.shape[axis]
-        if n > 1:
-            values = values.reshape(*values.shape[:axis], n // side, side, *values.shape[axis + 1 :]).min(axis=axis + 1)
-    return values
 
 
 def _of_rank(array: jax.Array) -> jax.Array:

@@ -148,6 +148,7 @@ def dataset_of(
         if dim in used:
             coordinates[dim] = (dim, spec.axes[dim].coordinates(), variable_attributes(problem, dim))
     attributes = dataset_attributes(problem, device_kind())
+    attributes["kind"] = "sensitivity"
     attributes["title"] = spec.title or f"What drives {' and '.join(outputs_of(spec))}?"
     attributes |= {**held, "method": METHODS[held["sensitivity"]], "outputs": ", ".join(outputs_of(spec))}
     del attributes["draws"]

@@ -23,6 +23,7 @@ from sweep.questions.sensitivity.designs import Effects, PickFreeze, Subsets
 from sweep.questions.sensitivity.estimates import METHODS, dataset_of, local_quantities, sampled_quantities
 from sweep.questions.sensitivity.response import Grid, Response, outputs_of, responses
 from sweep.questions.sensitivity.sums import Design, Scheme, Sums, add, block_of, nothing
+from sweep.results.metadata import kind_of
 
 SAMPLED = ("sobol", "shapley", "morris")
 NUMBER, REPLICATES, CONFIDENCE = 2**14, 4, 0.95
@@ -207,22 +208,21 @@ class _Count:
 
 def _finished(extend: xr.Dataset, spec: SweepSpec, asked: dict[str, Any], number: int) -> int:
     """Give the points that an earlier result has, if it is of the same sweep."""
-    held = extend.attrs if isinstance(extend, xr.Dataset) else {}
-    if "sensitivity" not in held or "block" not in held:
+    if not isinstance(extend, xr.Dataset) or kind_of(extend) != "sensitivity" or "block" not in extend.attrs:
         raise SpecError("extend: the dataset is no result of sensitivity with points to add to")
     for key, value in asked.items():
-        if held[key] != value:
+        if extend.attrs[key] != value:
             name = "method" if key == "sensitivity" else key
-            raise SpecError(f"extend: {name} is {held[key]} there, {value} here; use the same")
-    found = next(differences(_lasting(spec.canonical()), _lasting(json.loads(held["spec"]))), None)
+            raise SpecError(f"extend: {name} is {extend.attrs[key]} there, {value} here; use the same")
+    found = next(differences(_lasting(spec.canonical()), _lasting(json.loads(extend.attrs["spec"]))), None)
     if found is not None:
         raise SpecError(f"extend: the dataset is of another sweep: {found}")
     for name in (f"{name}_{part}" for name in outputs_of(spec) for part in ("sums", "centre")):
         if name not in extend:
             raise SpecError(f"extend: the dataset has no {name}, which is what is gone on with")
-    if number <= held["number"]:
-        raise SpecError(f"extend: the dataset has {held['number']:,} points already; give a larger number")
-    return int(held["number"])
+    if number <= extend.attrs["number"]:
+        raise SpecError(f"extend: the dataset has {extend.attrs['number']:,} points already; give a larger number")
+    return int(extend.attrs["number"])
 
 
 def _lasting(content: dict[str, Any]) -> dict[str, Any]:

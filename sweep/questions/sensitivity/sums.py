@@ -20,6 +20,7 @@ from jax import Array, lax
 from kernels.draws.sobol import scrambling, sobol_block
 from sweep.models.sampling import seed_of
 from sweep.questions.sensitivity.response import Grid, Response, evaluate
+from sweep.surroundings import compiler_options
 
 BLOCK, DEVICE_BLOCK = 2**12, 2**16  # points that are taken together, on a CPU and on anything else
 CELLS, DEVICE_CELLS = 1, 2**4  # cells that are evaluated together
@@ -166,14 +167,12 @@ def _threads(platform: str) -> ThreadPoolExecutor:
 
 @cache
 def _compiled(platform: str) -> Callable[..., Array]:
-    # XLA halves the registers of a CPU that has 512 bits.
-    options = {"xla_cpu_prefer_vector_width": 512} if platform == "cpu" else None
     return jax.jit(
         _blocks,
         static_argnames=("response", "scheme", "block"),
         donate_argnums=0,
         keep_unused=True,
-        compiler_options=options,
+        compiler_options=compiler_options(platform),
     )
 
 

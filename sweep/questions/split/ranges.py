@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 PLACES = 64  # between a value and each limit, at which an answer is looked at first; denser near the value
+RATES = ("hardware_rate", "software_rate")  # of which is said how far they may move
 PRECISION = 1e-6  # of an end, in the unit of the value
 
 

@@ -495,7 +495,7 @@ def test_plot_regions_draws_bars_between_quantiles(found):
 
 
 def test_plot_regions_refuses_another_dataset():
-    with pytest.raises(sweep.SpecError, match="has no boxes"):
+    with pytest.raises(sweep.SpecError, match=r'of the kind "grid"; give one of the kind "discovery"'):
         discovery_figure.plot_regions(xr.Dataset({"relative_loss": 1.0}))
 
 

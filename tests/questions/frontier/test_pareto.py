@@ -16,7 +16,7 @@ import sweep
 from sweep.cli.main import main
 from sweep.models.model import Domain, Model, Output, Parameter, Stages
 from sweep.plan.blocks import FIXED_BYTES
-from sweep.questions.frontier import frontier, pieces, scan, sources, thinning, tiles
+from sweep.questions.frontier import frontier, pieces, running_front, sources, thinning, tiles
 from sweep.report.frontier_figure import plot_frontier
 
 LITTLE = FIXED_BYTES + 10**6  # a budget that cuts a sweep into many blocks
@@ -264,8 +264,8 @@ def test_frontier_does_not_depend_on_how_it_is_cut(name, computed, monkeypatch):
     for sides, points in (({1: (7,), 2: (2, 5), 3: (3, 2, 5)}, 5000), ({1: (1,), 2: (1, 1), 3: (1, 1, 1)}, 3333)):
         monkeypatch.setattr(pieces, "TILE", sides)
         monkeypatch.setattr(tiles, "SIDES", (2, 3, 5))
-        monkeypatch.setattr(scan, "BUFFER", 50)
-        monkeypatch.setattr(scan, "TOGETHER", 60)
+        monkeypatch.setattr(running_front, "BUFFER", 50)
+        monkeypatch.setattr(running_front, "TOGETHER", 60)
         monkeypatch.setattr(sources, "READ_POINTS", points)
         xr.testing.assert_equal(sweep.frontier(whole, **asked), expected)
         xr.testing.assert_equal(sweep.frontier(spec, **asked), expected)
@@ -440,7 +440,7 @@ def test_frontier_refuses_a_store_that_is_not_complete(tmp_path):
 
 
 def test_frontier_that_is_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(scan, "MOST_POINTS", 100)
+    monkeypatch.setattr(running_front, "MOST_POINTS", 100)
     with pytest.raises(sweep.SpecError, match=r"at most 100 fit: .*drop an objective, add a condition or take shorter"):
         sweep.frontier(make_spec(), minimise=["relative_loss", "total_cost", "time"])
 
@@ -455,8 +455,8 @@ def _on_a_front(objectives, count, dtype, seed):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("objectives", "left"), [(2, 2**26), (3, 2**26), (4, 2**23)])
 def test_fronts_that_do_not_fit_are_refused_before_they_take_more_memory(objectives, left, dtype):
-    room = scan.room_of(2 * left, left, objectives, objectives, 1, np.dtype(dtype).itemsize)
-    front = scan.Front(objectives, True, np.zeros((0, objectives), dtype), room)
+    room = running_front.room_of(2 * left, left, objectives, objectives, 1, np.dtype(dtype).itemsize)
+    front = running_front.Front(objectives, True, np.zeros((0, objectives), dtype), room)
     room.fronts.append(front)
     tracemalloc.start()
     try:
@@ -472,9 +472,9 @@ def test_fronts_that_do_not_fit_are_refused_before_they_take_more_memory(objecti
 
 
 def test_fronts_share_their_room_and_what_waits_counts(monkeypatch):
-    monkeypatch.setattr(scan, "BUFFER", 10**6)  # nothing is filtered but for want of room
-    room, rng = scan.Room(10**6, 400, 1, 0), np.random.default_rng(0)
-    found = [scan.Front(2, True, np.zeros((0, 2)), room) for _ in range(5)]
+    monkeypatch.setattr(running_front, "BUFFER", 10**6)  # nothing is filtered but for want of room
+    room, rng = running_front.Room(10**6, 400, 1, 0), np.random.default_rng(0)
+    found = [running_front.Front(2, True, np.zeros((0, 2)), room) for _ in range(5)]
     room.fronts += found
     points = rng.random((5, 40, 20, 2))
     for batch in range(40):
@@ -492,7 +492,7 @@ def test_fronts_share_their_room_and_what_waits_counts(monkeypatch):
 @pytest.mark.parametrize("more", [{}, {"by": "doubling_rate"}])
 def test_frontier_larger_than_its_budget_is_refused_in_one_line(monkeypatch, source, more):
     monkeypatch.setattr(frontier, "LEAST_LEFT", 2**21)
-    monkeypatch.setattr(scan, "BUFFER", 2**10)
+    monkeypatch.setattr(running_front, "BUFFER", 2**10)
     times = sweep.Axis(start=0.1, stop=20.0, num=8000)
     fixed = {"scaling_exponent": 0.05, "fleet_size": 1.0, "reference_fleet": 1.0, "reference_years": 1.0}
     axes = {"doubling_rate": sweep.Axis(values=[0.5, 2.35]), "time": times}

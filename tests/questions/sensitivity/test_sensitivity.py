@@ -18,8 +18,8 @@ from sweep.cli.main import main
 from sweep.models.sampling import seed_of
 from sweep.questions.sensitivity import sensitivity, sums
 from sweep.report import figures
+from sweep.report.describe_questions import describe_sensitivity
 from sweep.report.sensitivity_figure import plot_sensitivity
-from sweep.report.sentences import describe_sensitivity
 
 PI = math.pi
 REFERENCE = {"reference_fleet": 1.0, "reference_years": 1.0}
@@ -485,7 +485,7 @@ def test_plot_sensitivity_draws_every_method(method, axes, tmp_path):
 
 
 def test_plot_sensitivity_refuses_what_is_not_of_sensitivity():
-    with pytest.raises(sweep.SpecError, match="is not of sensitivity"):
+    with pytest.raises(sweep.SpecError, match=r'give one of the kind "sensitivity"'):
         plot_sensitivity(xr.Dataset())
     model = model_of(lambda a, b, c: {"y": 0.0 * a + 3.0}, tuple("abc"))
     with pytest.raises(sweep.SpecError, match="no index is finite"):

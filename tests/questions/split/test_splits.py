@@ -18,8 +18,9 @@ import sweep
 from kernels.split import solver
 from sweep.cli.main import main
 from sweep.models.front_loading import MOVED, STRATEGIES
-from sweep.questions.split import optimise
-from sweep.report.describe import _inward
+from sweep.questions.split import footprint, optimise
+from sweep.questions.split.strategies import best_single_date, objective_of, strategy_of, take_better
+from sweep.report.describe_questions import _inward
 
 DATES = 3
 FIXED = {
@@ -138,7 +139,7 @@ def test_best_single_date_is_that_of_a_dense_search(software):
     n = 200
     given = {"horizon": rng.uniform(0.2, 10, n), "hardware_rate": rng.uniform(-0.5, 2, n)}
     given["software_rate"] = np.where(rng.random(n) < 0.1, 0.0, rng.uniform(-1, 2, n))
-    date = optimise.best_single_date(given, software)
+    date = best_single_date(given, software)
     for horizon, a, b, u in zip(*given.values(), date, strict=True):
         t = np.append(np.linspace(0, horizon, 4001)[:-1], u)
         years = (horizon - t) if b == 0 or software == "locked" else (2.0 ** (b * (horizon - t)) - 1) / b
@@ -180,9 +181,9 @@ def taken(shares, scenario):
     chosen = sweep.Allocation(dates=DATES)
     with jax.enable_x64(True):
         given = {name: jnp.asarray([value]) for name, value in scenario.items()}
-        strategies = [optimise._strategy(name, given, DATES, chosen) for name in ("hare", "steady")]
-        compared = [float(optimise._objective(given, *one, chosen)[0]) for one in strategies]
-        loss = optimise._objective(given, np.asarray(shares)[None], np.zeros(1), chosen)
+        strategies = [strategy_of(name, given, DATES, chosen) for name in ("hare", "steady")]
+        compared = [float(objective_of(given, *one, chosen)[0]) for one in strategies]
+        loss = objective_of(given, np.asarray(shares)[None], np.zeros(1), chosen)
         found = {
             "shares": np.asarray(shares)[None],
             "research_share": np.zeros(1),
@@ -192,7 +193,7 @@ def taken(shares, scenario):
             "status": np.zeros(1, np.int32),
             "strategy_objective": np.array([compared]),
         }
-        optimise._take_better(found, strategies, given, chosen)
+        take_better(found, strategies, given, chosen)
     assert found["objective"].item() == min(float(loss[0]), *compared)
     best = min(loss_of(np.append(w, 0.0), scenario) for w in np.random.default_rng(1).dirichlet(np.ones(DATES), 40))
     assert found["objective"].item() - best <= min(found["regret_bound"].item(), found["frank_wolfe_gap"].item())
@@ -242,7 +243,7 @@ def test_optimise_says_how_far_each_rate_may_move(objective, software):
     }
     solved = sweep.optimise(make_spec(axes, objective, software, installed_fleet=1.0), ranges=True)
     assert (solved.status == 0).all()
-    assert optimise.result_bytes(make_spec(axes, objective, software), ranges=True) == numbers_of(solved)
+    assert footprint.result_bytes(make_spec(axes, objective, software), ranges=True) == numbers_of(solved)
     grid = np.meshgrid(*(solved[name] for name in axes), indexing="ij")
     scenario = {name: np.full(solved.objective.size, (FIXED | {"installed_fleet": 1.0}).get(name)) for name in NAMES}
     scenario |= {name: values.ravel() for name, values in zip(axes, grid, strict=True)}
@@ -299,7 +300,7 @@ def test_optimise_labels_every_variable(found):
 
 
 def test_optimise_does_not_depend_on_how_scenarios_are_sharded(found, monkeypatch):
-    monkeypatch.setattr(optimise, "SHARD", 4)
+    monkeypatch.setattr(footprint, "SHARD", 4)
     cut = sweep.optimise(make_spec(), sensitivities=True)
     for name in found.data_vars:
         if name != "iterations":
@@ -343,7 +344,7 @@ def numbers_of(dataset):
 
 
 def test_result_bytes_are_those_of_the_dataset(found):
-    assert optimise.result_bytes(make_spec(), sensitivities=True) == numbers_of(found)
+    assert footprint.result_bytes(make_spec(), sensitivities=True) == numbers_of(found)
 
 
 @pytest.mark.parametrize(
@@ -367,15 +368,15 @@ def test_optimise_solves_no_more_at_once_than_the_memory_holds(number, memory, d
     spec = make_spec(axes or {"hardware_rate": {"values": (0.5,)}})
     chosen = sweep.Allocation(dates=dates)
     spec = spec.model_copy(update={"allocation": chosen})
-    result = optimise.result_bytes(spec)
+    result = footprint.result_bytes(spec)
     try:
-        shard, threads = optimise._cut(spec, chosen, False, False, memory)
+        shard, threads = footprint.cut(spec, chosen, False, False, memory)
     except sweep.SpecError:
-        least = optimise.FIXED_BYTES + optimise.LANE_BYTES * (dates + 1) * min(optimise.LEAST_SHARD, number)
+        least = footprint.FIXED_BYTES + footprint.LANE_BYTES * (dates + 1) * min(footprint.LEAST_SHARD, number)
         assert result > memory // 2 or result + least > memory
         return
     assert threads >= 1 and shard & (shard - 1) == 0
-    assert optimise.FIXED_BYTES + result + threads * shard * optimise.LANE_BYTES * (dates + 1) <= memory
+    assert footprint.FIXED_BYTES + result + threads * shard * footprint.LANE_BYTES * (dates + 1) <= memory
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,1 @@
+"""The shipped configs, as installed: ``importlib.resources.files("sweep.configs")``; no code."""

@@ -1,0 +1,26 @@
+"""``sweep describe``: what a config would compute, before it is computed."""
+
+from pathlib import Path
+
+import click
+
+from sweep.cli.terminal import CONFIG, DTYPE, MEMORY, echo, load
+
+
+@click.command()
+@CONFIG
+@DTYPE
+@MEMORY
+def describe(config: Path, dtype: str | None, memory: int | None) -> None:
+    """Say what CONFIG would compute and how large it is.
+
+    Nothing is computed. Blocks are those of a run with --store.
+
+    Example: sweep describe configs/baseline.toml --memory 2GB
+    """
+    from sweep.plan.blocks import default_memory
+    from sweep.plan.jobs import make_jobs
+    from sweep.report.describe import describe_sweep
+
+    problem, budget = load(config, dtype), default_memory() if memory is None else memory
+    echo(describe_sweep(problem, make_jobs(problem, memory), budget))

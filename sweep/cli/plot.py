@@ -1,0 +1,115 @@
+"""``sweep plot``: draw a store, a config or a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import sweep
+from sweep.cli.run import evaluate
+from sweep.cli.signals import stop
+from sweep.cli.terminal import AT, FIGURE, Refusal, check_outputs, load, read_netcdf
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from sweep.models.problem import Problem
+
+WITHOUT_CHOICES = {
+    "sensitivity": "of sweep sensitivity, whose figure has no choices",
+    "discovery": "of sweep discover, whose figure has no choices",
+    "frontier": "a frontier, whose objectives are its axes",
+}
+
+
+@click.command()
+@click.argument("source", metavar="STORE|CONFIG|FILE", type=click.Path(path_type=Path))
+@FIGURE
+@click.option("--output", metavar="NAME", help="Output to draw; the first one by default.")
+@click.option("--x", metavar="DIM", help="Dimension of the horizontal axis.")
+@click.option("--lines", metavar="DIM", help="Dimension with one curve for each value.")
+@click.option("--y", metavar="DIM", help="Dimension of the vertical axis of a heat map, instead of --lines.")
+@AT
+def plot(
+    source: Path,
+    path: Path | None,
+    output: str | None,
+    x: str | None,
+    lines: str | None,
+    y: str | None,
+    at: dict[str, float],
+) -> None:
+    """Draw one output as curves or a heat map, or a frontier.
+
+    STORE is the folder of a run; a CONFIG, a .toml file, is computed in memory first; a FILE, .nc, is one that --netcdf
+    wrote, by sweep frontier, sensitivity or discover too.
+
+    Example: sweep plot out.zarr --x time --lines fleet_size --at doubling_rate=0.5 -o loss.png
+    """
+    from sweep.report import figures
+
+    path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
+    check_outputs(path, None, None, True)
+    figure = _figure(source, {"output": output, "x": x, "lines": lines, "y": y, "at": at})
+    figures.save(figure, path)
+    click.echo(path)
+
+
+def _figure(source: Path, choices: dict[str, Any]) -> "Figure":
+    """Draw what is at a path as its kind is drawn."""
+    from sweep.report import figures
+    from sweep.results.metadata import kind_of
+
+    dataset = _dataset(source)
+    kind = kind_of(dataset)
+    option = next((f"--{name}" for name, value in choices.items() if value), None)
+    if kind in WITHOUT_CHOICES and option:
+        raise Refusal(f"{option}: {source} is {WITHOUT_CHOICES[kind]}; drop it")
+    if kind == "sensitivity":
+        from sweep.report.sensitivity_figure import plot_sensitivity
+
+        return plot_sensitivity(dataset)
+    if kind == "discovery":
+        from sweep.report.discovery_figure import plot_regions
+
+        return plot_regions(dataset)
+    if kind == "frontier":
+        from sweep.report.frontier_figure import plot_frontier
+
+        return plot_frontier(dataset)
+    return figures.plot(dataset, **choices)
+
+
+def _dataset(source: Path) -> "xr.Dataset":
+    """Open a store, compute a config or read a file."""
+    if source.is_dir():
+        return _open(source)
+    if source.exists() and source.suffix not in (".toml", ".nc"):
+        raise Refusal(f"{source}: is neither a store (a folder) nor a config (.toml) nor a file of --netcdf (.nc)")
+    return read_netcdf(source) if source.suffix == ".nc" else _computed(load(source))
+
+
+def _computed(problem: "Problem") -> "xr.Dataset":
+    """Evaluate or solve a sweep in memory."""
+    if problem.model.function is None:
+        with stop().looked_at() as look:
+            return sweep.optimise(problem, progress=look)
+    return evaluate(problem, None, None, False)[0]
+
+
+def _open(path: Path) -> "xr.Dataset":
+    """Open a store lazily, saying so when part of it is missing."""
+    from sweep.report.layout import count
+    from sweep.report.slices import readable
+    from sweep.results import manifest
+    from sweep.results import zarr_store as stores
+
+    with readable(str(path)):
+        dataset = stores.dataset(path)
+    plans = manifest.plans_of(path)
+    missing = sum(len(manifest.pending(path, plan)) for plan in plans)
+    if missing:
+        total = count(sum(map(len, plans)), "block")
+        click.echo(f"warning: {path}: {missing:,} of {total} not computed yet", err=True)
+    return dataset

@@ -1,0 +1,76 @@
+"""``sweep sensitivity``: which uncertain parameters drive the outputs."""
+
+from pathlib import Path
+
+import click
+
+import sweep
+from sweep.cli.signals import stop
+from sweep.cli.terminal import CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE, check_outputs, echo, load, read_netcdf
+
+
+@click.command()
+@CONFIG
+@click.option(
+    "--method",
+    type=click.Choice(["sobol", "shapley", "morris", "elasticity", "tornado"]),
+    default="sobol",
+    show_default=True,
+    help="Shares of the variance, of independent or of correlated parameters; screening; derivatives; one at a time.",
+)
+@click.option(
+    "--number", type=int, help="Points in all, a power of two; 16,384 by default. Not for elasticity and tornado."
+)
+@click.option(
+    "--replicates",
+    type=int,
+    help="Independent sets of points that give the intervals; 4 by default. Not for elasticity and tornado.",
+)
+@click.option("--second-order", is_flag=True, help="Add the shares of pairs of parameters.")
+@click.option("--extend", "earlier", type=click.Path(path_type=Path), help="NetCDF file of a run to add to.")
+@NETCDF
+@FIGURE
+@DTYPE
+@MEMORY
+@OVERWRITE
+def sensitivity(
+    config: Path,
+    method: str,
+    number: int | None,
+    replicates: int | None,
+    second_order: bool,
+    earlier: Path | None,
+    file: Path | None,
+    path: Path | None,
+    dtype: str | None,
+    memory: int | None,
+    overwrite: bool,
+) -> None:
+    """Say which uncertain parameters of CONFIG drive its outputs.
+
+    They are those of its [distributions]. Nothing is kept but sums, to which --extend adds points.
+
+    Example: sweep sensitivity configs/sensitivity.toml -o causes.png
+    """
+    from sweep.report.describe_questions import describe_sensitivity
+
+    problem = load(config, dtype)
+    check_outputs(path, file, memory, overwrite)
+    options = {"number": number, "replicates": replicates}
+    options = {key: value for key, value in options.items() if value is not None}
+    extend = None if earlier is None else read_netcdf(earlier)
+    options |= {"method": method, "second_order": second_order, "extend": extend, "memory": memory}
+    with stop().looked_at() as look:
+        dataset = sweep.sensitivity(problem, **options, progress=look)
+    if file is not None:
+        from sweep.results import netcdf
+
+        netcdf.write(dataset, file)
+    echo(describe_sensitivity(dataset))
+    if path is not None:
+        from sweep.report import figures
+        from sweep.report.sensitivity_figure import plot_sensitivity
+
+        figures.save(plot_sensitivity(dataset), path)
+    for written in filter(None, (file, path)):
+        click.echo(f"written to {written}")

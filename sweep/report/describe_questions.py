@@ -1,0 +1,210 @@
+"""Answers to questions in words, splits, frontiers and sensitivity: lines for a terminal, which the caller prints."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernels.sensitivity.indices import STATUS
+from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
+from sweep.questions.sensitivity.estimates import PARAMETER
+from sweep.report.layout import count, facts, table, unit_text
+from sweep.report.slices import numbers
+from sweep.results.metadata import named_reference
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SHOWN = 3  # cells of the axes, from the first to the last
+# The quantities of a table, by method; the first decides the order of the rows.
+COLUMNS = {
+    "sobol": ("total", "first_order"),
+    "shapley": ("shapley",),
+    "morris": ("mu_star", "mu", "sigma"),
+    "elasticity": ("elasticity",),
+    "tornado": ("at_high", "at_low"),
+}
+
+
+def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
+    """Optimal splits: each as a sentence where they are few, else the range of what they are."""
+    dims = tuple(map(str, dataset["objective"].dims))
+    certified = int((dataset["status"] == 0).sum())
+    of = f"{certified:,} of {dataset['objective'].size:,} certified"
+    if dataset["objective"].size <= 8:
+        for point in itertools.product(*(range(dataset.sizes[dim]) for dim in dims)):
+            yield from _split(dataset.isel(dict(zip(dims, point, strict=True))), dims)
+    else:
+        names = ["front_load_share", "later_share", "research_share", "objective"]
+        rows = [(name, _range(dataset[name].values)) for name in names]
+        rows += [(f"regret of {s}", _range(dataset["strategy_regret"].sel(strategy=s).values)) for s in STRATEGIES]
+        yield from table(rows)
+    yield f"{of}: the regret, estimated with the research share free within its basin, is at most 1e-7"
+    yield from named_reference(dataset)
+
+
+def _split(split: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
+    """One optimal split in words."""
+    names = (*dims, *json.loads(split.attrs["spec"]).get("distributions", {}))
+    places = (f"{name} = {float(split[name]):.4g} {unit_text(split[name].attrs['units'])}" for name in names)
+    where = ", ".join(place.rstrip() for place in places)
+    shares, dates = split["shares"].values, split["purchase_date"].values
+    later = [f"{100 * w:.3g} % at {t:.3g} years" for w, t in zip(shares[1:], dates[1:], strict=True) if w > 0.0]
+    text = f"spend {100 * float(split['front_load_share']):.3g} % on accelerators now, "
+    text += f"{100 * float(split['later_share']):.3g} % later" + (f" ({', '.join(later)}), " if later else ", ")
+    text += f"{100 * float(split['research_share']):.3g} % on efficiency research; "
+    text += f"{split['objective'].attrs['long_name']} {float(split['objective']):.4g}"
+    against = (f"{s} by {float(split['strategy_regret'].sel(strategy=s)):.3g}" for s in STRATEGIES)
+    lines = [("", text), ("beats", ", ".join(against))]
+    if "holds" in split and not int(split["status"]):
+        lines.append(("holds for", _holds(split)))
+    if int(split["status"]):
+        lines.append(("warning", f"not certified: the regret may be {float(split['regret_bound']):.3g}"))
+    yield f"{where}:"
+    yield from facts(lines)
+
+
+def _holds(split: "xr.Dataset") -> str:
+    """Ranges of the rates, each varied alone, within which no share moves by much, and how far they were searched."""
+    fixed = json.loads(split.attrs["spec"])["fixed"]
+    ranges = []
+    for name in map(str, split["rate"].values):
+        low, high = map(float, split["holds"].sel(rate=name).values)
+        domain, value = FRONT_LOADING.parameter(name).domain, fixed[name] if name in fixed else float(split[name])
+        if (low, high) == (domain.low, domain.high):
+            ranges.append(f"any {name} of those searched, {low:g} to {high:g}")
+        elif low == domain.low:
+            ranges.append(f"{name} up to {_inward(high, value)} (searched down to {low:g})")
+        elif high == domain.high:
+            ranges.append(f"{name} from {_inward(low, value)} (searched up to {high:g})")
+        else:
+            ranges.append(f"{name} {_inward(low, value)} to {_inward(high, value)}")
+    return f"{' or '.join(ranges)}: none of the three shares moves by more than {100 * MOVED:g} % of the budget"
+
+
+def _inward(end: float, value: float) -> str:
+    """Write an end of a range around a value with three digits, or as many as it needs not to leave the range."""
+    for digits in range(3, 8):
+        step = 10.0 ** (math.floor(math.log10(abs(end) or 1.0)) + 1 - digits)
+        near = (math.floor if end > value else math.ceil)(end / step) * step
+        if min(end, value) <= near <= max(end, value):
+            return f"{near:.{digits}g}"
+    return f"{value:.7g}"
+
+
+def _range(values: np.ndarray) -> str:
+    low, middle, high = np.nanmin(values), np.nanmedian(values), np.nanmax(values)
+    return f"{low:.4g} to {high:.4g}, median {middle:.4g}"
+
+
+def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[str]:
+    """Points of a frontier, one a line: objectives and what else was asked for, then the axes, then the knee."""
+    by = [name for name in dataset.attrs["by"].split(", ") if name in dataset.coords]
+    shown = [name for name in dataset.data_vars if f"{name}_index" not in dataset or name not in by]
+    shown = [name for name in shown if not (str(name).endswith("_index") or name in ("is_knee", "hypervolume"))]
+    names = list(dict.fromkeys((*by, *map(str, shown), *map(str, dataset.coords))))
+    rows = dataset.isel(point=slice(most_rows))
+    if rows.sizes["point"]:
+        columns = [[name, unit_text(rows[name].attrs.get("units", "1")), *numbers(rows[name].values)] for name in names]
+        marks = ["", "", *("knee" if knee else "" for knee in rows.is_knee.values)]
+        yield from table(zip(*columns, marks, strict=True))
+    if dataset.sizes["point"] > most_rows:
+        yield f"  ... and {count(dataset.sizes['point'] - most_rows, 'point')} more"
+    attributes = dataset.attrs
+    text = f"{attributes['points_nondominated']:,} of {count(attributes['points_considered'], 'point')} on the frontier"
+    text += f", {attributes['points_feasible']:,} where {attributes['where']}" if attributes["where"] != "none" else ""
+    if "epsilon" in attributes and dataset.sizes["point"] < attributes["points_nondominated"]:
+        text += (
+            f"; {dataset.sizes['point']:,} kept, none left out is better by more than "
+            f"{attributes['epsilon']:.2g} of an objective's range"
+        )
+    yield text
+    yield from named_reference(dataset)
+
+
+def describe_sensitivity(dataset: "xr.Dataset") -> Iterator[str]:
+    """What drives each output, the strongest parameter first, at a few points of the axes.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        From :func:`sweep.sensitivity`.
+    """
+    method = dataset.attrs["sensitivity"]
+    yield dataset.attrs["method"]
+    yield from named_reference(dataset)
+    for output in dataset.attrs["outputs"].split(", "):
+        lead = dataset[f"{output}_{COLUMNS[method][0]}"]
+        dims = [str(dim) for dim in lead.dims if dim != PARAMETER]
+        points = list(itertools.product(*(range(dataset.sizes[dim]) for dim in dims)))
+        chosen = np.unique(np.linspace(0, len(points) - 1, min(SHOWN, len(points))).round().astype(int))
+        for point in (points[k] for k in chosen):
+            cell = dataset.isel(dict(zip(dims, point, strict=True)))
+            yield from ("", _heading(cell, output, dims), *_rows(cell, output, method))
+        if len(points) > len(chosen):
+            yield f"  ({len(chosen)} of {len(points):,} points of {', '.join(dims)}; --netcdf keeps all)"
+    if "replicates" in dataset.attrs:
+        attributes = dataset.attrs
+        yield ""
+        yield f"{attributes['evaluations']:,} evaluations of the model at each point of the axes: {attributes['draws']}"
+        yield f"in brackets: {100 * attributes['confidence']:g} % intervals, by Student's t over the replicates"
+
+
+def _heading(cell: "xr.Dataset", output: str, dims: Sequence[str]) -> str:
+    at = ", ".join(f"{dim} = {float(cell[dim]):.6g} {cell[dim].attrs.get('units', '')}".rstrip() for dim in dims)
+    return f"{output}{' at ' if at else ''}{at}"
+
+
+def _rows(cell: "xr.Dataset", output: str, method: str) -> Iterator[str]:
+    """Lines of one table, and what is known of the whole output."""
+    status = f"{output}_status"
+    if status in cell and int(cell[status]):
+        yield f"  no numbers: the output is {STATUS[int(cell[status])].replace('_', ' ')}"
+        return
+    columns = [name for name in COLUMNS[method] if f"{output}_{name}" in cell]
+    strength = np.abs(cell[f"{output}_{columns[0]}"].values)
+    if method == "tornado":
+        strength = np.abs(cell[f"{output}_at_high"].values - cell[f"{output}_at_low"].values)
+    names = [str(name) for name in cell[PARAMETER].values]
+    rows = [("parameter", *(name.replace("_", " ") for name in columns))]
+    for i in np.argsort(-np.nan_to_num(strength), kind="stable"):
+        if strength[i] != 0.0:
+            rows.append((names[i], *(_value(cell, f"{output}_{name}", i) for name in columns)))
+    yield from table(rows)
+    if idle := [name for name, size in zip(names, strength, strict=True) if size == 0.0]:
+        yield f"  without effect: {', '.join(idle)}"
+    pairs = f"{output}_second_order"
+    if pairs in cell:
+        chosen = list(itertools.combinations(np.flatnonzero(strength), 2))
+        chosen.sort(key=lambda pair: -abs(float(cell[pairs].values[pair])))
+        yield from table(
+            [
+                ("pair", "second order"),
+                *((f"{names[i]} and {names[j]}", _value(cell, pairs, (i, j))) for i, j in chosen),
+            ]
+        )
+    for name in ("mean", "variance", "at_median"):
+        if f"{output}_{name}" in cell:
+            unit = cell[f"{output}_{name}"].attrs["units"]
+            text = f"{name.replace('_', ' ')} {_value(cell, f'{output}_{name}', ())}"
+            yield f"  {text}{'' if unit == '1' else f' {unit}'}"
+
+
+def _value(cell: "xr.Dataset", name: str, place: int | tuple[int, ...]) -> str:
+    """Write a number with as many digits as its interval leaves standing, and the interval."""
+    value = float(cell[name].values[place])
+    if f"{name}_low" not in cell:
+        return f"{value:.6g}"
+    low, high = (float(cell[f"{name}_{end}"].values[place]) for end in ("low", "high"))
+    digits = 6
+    if np.isfinite(high - low) and high > low:
+        digits = int(np.clip(np.ceil(np.log10(max(abs(low), abs(high)) / (high - low))) + 2, 2, 10))
+    return f"{_short(value, digits)} ({_short(low, digits)} to {_short(high, digits)})"
+
+
+def _short(value: float, digits: int) -> str:
+    text = f"{value:.{digits}g}"
+    return "0" if float(text) == 0.0 else text
