@@ -306,7 +306,7 @@ def test_size_of_refuses_what_is_neither(size):
         (("-o", "x.png"), "-o: only the curves of --scaling are drawn"),
         (("--scaling", "-o", "x.gif"), "a figure is written as .png, .svg or .pdf"),
         (("--json", "/no/such/folder/x.jsonl"), "/no/such/folder/x.jsonl: No such file or directory"),
-        (("--compare", "/no/a", "/no/b"), "/no/a: No such file or directory"),
+        (("--compare", "/no/a", "/no/b"), "/no/a: cannot be read: No such file or directory"),
         (("--compare", "a", "b", "--scaling"), "--compare: takes two files of results, and no other option"),
         (("--scaling", "--kernel", "full-grid"), "--scaling: takes no --kernel"),
     ],
