@@ -408,7 +408,7 @@ def test_fitted_leaves_out_a_throughput_without_bound():
 
 def test_curve_stops_before_a_call_that_would_be_long(one_second):
     sizes = (1, 2, 4, 1000)
-    lines = list(scaling._curve("points, full-grid", "float32", sizes, lambda n: work(points=n), True))
+    lines = list(scaling._curve("points, full-grid", "float32", sizes, lambda n, dtype: work(points=n), True))
     assert [given["result"] for given in lines if "size" in given] == ["1", "2", "4"]
 
 

@@ -568,5 +568,5 @@ def test_plot_frontier_draws_each_two_objectives(names, panels):
 def test_plot_frontier_refuses_one_objective_and_other_datasets(computed):
     with pytest.raises(sweep.SpecError, match="2 or 3 objectives, this one has 1"):
         plot_frontier(sweep.frontier(computed, minimise="relative_loss"))
-    with pytest.raises(sweep.SpecError, match="not a frontier"):
+    with pytest.raises(sweep.SpecError, match='give one of the kind "frontier"'):
         plot_frontier(computed)
