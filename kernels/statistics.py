@@ -384,7 +384,10 @@ largest: (mean, excess, squares, excess, cubes, excess, exponent).
 
 PRODUCTS = Running(
     fields=("count", "x", "x_excess", "y", "y_excess", "xx", "yy", "xy", "x_exponent", "y_exponent"),
-    start=lambda shape, dtype: (*(jnp.zeros(shape, dtype) for _ in range(10)), *[_no_exponent(shape, dtype)] * 2),
+    start=lambda shape, dtype: (
+        *(jnp.zeros(shape, dtype) for _ in range(10)),
+        *(_no_exponent(shape, dtype) for _ in range(2)),  # two buffers: each is given away
+    ),
     add=_add_products,
     piece=_piece_of_sums(2, 3),
     merge=merge_products,

@@ -1,7 +1,13 @@
-"""Strict promotion around every test, and a reason where a GPU test cannot run."""
+"""Strict promotion and one width of lines around every test, and a reason where a GPU test cannot run."""
 
 import jax
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def width_of_eighty(monkeypatch):
+    """Wrap lines as where nobody looks on, whatever terminal the tests are started from."""
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 @pytest.fixture(autouse=True)

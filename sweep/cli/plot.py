@@ -1,7 +1,7 @@
 """``sweep plot``: draw a store, a config or a file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +12,6 @@ from sweep.cli.terminal import AT, FIGURE, Refusal, check_outputs, load, read_ne
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
 
     from sweep.models.problem import Problem
 
@@ -48,37 +47,19 @@ def plot(
     Example: sweep plot out.zarr --x time --lines fleet_size --at doubling_rate=0.5 -o loss.png
     """
     from sweep.report import figures
+    from sweep.results.metadata import kind_of
 
     path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
     check_outputs(path, None, None, True)
-    figure = _figure(source, {"output": output, "x": x, "lines": lines, "y": y, "at": at})
-    figures.save(figure, path)
-    click.echo(path)
-
-
-def _figure(source: Path, choices: dict[str, Any]) -> "Figure":
-    """Draw what is at a path as its kind is drawn."""
-    from sweep.report import figures
-    from sweep.results.metadata import kind_of
-
     dataset = _dataset(source)
+    choices = {"output": output, "x": x, "lines": lines, "y": y, "at": at}
+    chosen = next((f"--{name}" for name, value in choices.items() if value), None)
     kind = kind_of(dataset)
-    option = next((f"--{name}" for name, value in choices.items() if value), None)
-    if kind in WITHOUT_CHOICES and option:
-        raise Refusal(f"{option}: {source} is {WITHOUT_CHOICES[kind]}; drop it")
-    if kind == "sensitivity":
-        from sweep.report.sensitivity_figure import plot_sensitivity
-
-        return plot_sensitivity(dataset)
-    if kind == "discovery":
-        from sweep.report.discovery_figure import plot_regions
-
-        return plot_regions(dataset)
-    if kind == "frontier":
-        from sweep.report.frontier_figure import plot_frontier
-
-        return plot_frontier(dataset)
-    return figures.plot(dataset, **choices)
+    if kind in WITHOUT_CHOICES and chosen:
+        raise Refusal(f"{chosen}: {source} is {WITHOUT_CHOICES[kind]}; drop it")
+    draw = figures.plotter_of(kind)
+    figures.save(draw(dataset) if kind in WITHOUT_CHOICES else draw(dataset, **choices), path)
+    click.echo(path)
 
 
 def _dataset(source: Path) -> "xr.Dataset":

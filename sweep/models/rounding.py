@@ -37,15 +37,27 @@ def _evaluate(function: "Function", **inputs: "Array") -> Mapping[str, "Array"]:
     import jax
     import jax.numpy as jnp
     import numpy as np
+    from jax import Array
 
     inputs = {name: jnp.asarray(value) for name, value in inputs.items()}
-    traced, shapes = jax.make_jaxpr(function, return_shape=True)(**inputs)
+    results: list[Any] = []  # what is no array, in the place of which there is None for one that is; and the structure
+
+    def arrays(**inputs: "Array") -> list[Any]:
+        found, structure = jax.tree.flatten(function(**inputs))
+        numbers = [isinstance(x, Array | np.ndarray | np.generic | complex | float | int) for x in found]
+        results[:] = [[None if is_number else x for is_number, x in zip(numbers, found, strict=True)], structure]
+        return [x for is_number, x in zip(numbers, found, strict=True) if is_number]
+
+    traced = jax.make_jaxpr(arrays)(**inputs)
     leaves = jax.tree.leaves(inputs)
     # A compiler cannot know that this is minus infinity, so it cannot drop what is compared with it.
     seen = jnp.ravel(leaves[0])[0]
     most = np.finfo(seen.dtype).max
     least = jnp.where(seen > most, -most, -jnp.inf)
-    return jax.tree.unflatten(jax.tree.structure(shapes), _walked(traced.jaxpr, traced.consts, leaves, least))
+    walked = iter(_walked(traced.jaxpr, traced.consts, leaves, least))
+    others, structure = results
+    # What is no array stays what it is, for the caller to refuse.
+    return jax.tree.unflatten(structure, [next(walked) if x is None else x for x in others])
 
 
 def _walked(jaxpr: Any, consts: Sequence[Any], given: Sequence[Any], least: "Array") -> list[Any]:

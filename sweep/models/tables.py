@@ -188,13 +188,13 @@ def _finish_inverses(
     from kernels.loss import stages
 
     found = {}
+    powers = given.get("need_exponent")  # where some target takes so much
     if "time_to_target" in outputs:
         tables = (given[k] for k in ("fleet_years", "pace", "years_per_doubling"))
-        found["time_to_target"] = stages.time_to_target(given["need"], given["need_exponent"], *tables)
+        found["time_to_target"] = stages.time_to_target(given["need"], powers, *tables)
     if "fleet_for_target" in outputs:
-        found["fleet_for_target"] = stages.fleet_for_target(
-            given["need"], given["need_exponent"], growth_years, growth_exponent, given["reference"]
-        )
+        fleet = (growth_years, growth_exponent, given["reference"])
+        found["fleet_for_target"] = stages.fleet_for_target(given["need"], powers, *fleet)
     if "rate_for_target" in outputs:
         law = ("scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")
         found |= apart(_rate)(**{k: given[k] for k in ("target", "fleet_size", "time", *law)})

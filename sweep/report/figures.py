@@ -1,7 +1,7 @@
 """Dataset to figure: curves, a fan of quantiles or a heat map of one output, and a figure to a file."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,23 @@ def plot(
         (draw if y is None else _draw_map)(figure.add_subplot(), drawn)
         settle(figure)
     return figure
+
+
+def plotter_of(kind: str) -> "Callable[..., Figure]":
+    """Give what draws datasets of a kind; only those that :func:`plot` draws leave something to choose."""
+    if kind == "sensitivity":
+        from sweep.report.sensitivity_figure import plot_sensitivity
+
+        return plot_sensitivity
+    if kind == "discovery":
+        from sweep.report.discovery_figure import plot_regions
+
+        return plot_regions
+    if kind == "frontier":
+        from sweep.report.frontier_figure import plot_frontier
+
+        return plot_frontier
+    return plot
 
 
 def check_path(path: str | os.PathLike[str]) -> None:

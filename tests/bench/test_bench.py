@@ -306,7 +306,7 @@ def test_size_of_refuses_what_is_neither(size):
         (("-o", "x.png"), "-o: only the curves of --scaling are drawn"),
         (("--scaling", "-o", "x.gif"), "a figure is written as .png, .svg or .pdf"),
         (("--json", "/no/such/folder/x.jsonl"), "/no/such/folder/x.jsonl: No such file or directory"),
-        (("--compare", "/no/a", "/no/b"), "/no/a: No such file or directory"),
+        (("--compare", "/no/a", "/no/b"), "/no/a: cannot be read: No such file or directory"),
         (("--compare", "a", "b", "--scaling"), "--compare: takes two files of results, and no other option"),
         (("--scaling", "--kernel", "full-grid"), "--scaling: takes no --kernel"),
     ],
@@ -408,7 +408,7 @@ def test_fitted_leaves_out_a_throughput_without_bound():
 
 def test_curve_stops_before_a_call_that_would_be_long(one_second):
     sizes = (1, 2, 4, 1000)
-    lines = list(scaling._curve("points, full-grid", "float32", sizes, lambda n: work(points=n), True))
+    lines = list(scaling._curve("points, full-grid", "float32", sizes, lambda n, dtype: work(points=n), True))
     assert [given["result"] for given in lines if "size" in given] == ["1", "2", "4"]
 
 

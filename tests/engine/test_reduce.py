@@ -1008,7 +1008,7 @@ def test_describe_says_what_statistics_are_taken_over_what(config):
     assert "mean_loss mean of loss relative to time 0, over time" in text
     assert "scaling_exponent 1 x doubling_rate 4 x fleet_size 6" in text
     assert "half share of points where relative_loss < 0.5" in text and "one number" in text
-    assert "888, reduced to 1 tile of" in text
+    assert "fleet_size x time reduced to 1 tile of one number, for half" in text
 
 
 def test_run_prints_the_range_of_each_statistic(config):

@@ -474,7 +474,7 @@ def test_load_takes_a_sample_of_a_netcdf_file(tmp_path):
         ),
         (
             'doubling_rate = {distribution = "empirical", file = "rates.csv", column = "name"}',
-            "line 2: name must be a number, got 'a'",
+            'line 2: name must be a number, got "a"',
         ),
         (
             'doubling_rate = {distribution = "empirical", file = "none.csv", column = "rate"}',

@@ -218,7 +218,7 @@ def test_run_names_an_unreachable_target_and_its_floor(output, folder):
     result = printed(output, "excess", EXCESS)
     assert f"the least reachable loss is {EXCESS[1]:g}" in result.stderr
     assert result.stderr.count("warning: ") == 1
-    assert "Kaplan et al. 2020" in result.stdout
+    assert "Kaplan et al. 2020" in " ".join(result.stdout.split())
 
 
 def test_run_prints_a_fleet_along_the_dates_it_belongs_to(folder):

@@ -205,6 +205,7 @@ def test_equations_have_the_terms_that_a_power_takes():
     ],
     ids=lambda extreme: next(iter(extreme)),
 )
+@pytest.mark.filterwarnings("ignore:(fleet_size|doubling_rate|reference_fleet) of")
 def test_equations_leave_extreme_inverses_to_the_public_kernels(extreme):
     fixed = {"reference_fleet": 1.0, "reference_years": 1.0, "scaling_exponent": 0.1, "doubling_rate": 1.0} | extreme
     axes = {"target": {"values": (0.3, 0.999)}}

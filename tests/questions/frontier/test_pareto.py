@@ -519,9 +519,10 @@ def test_command_prints_a_table_with_units(store):
     lines = result.output.splitlines()
     assert lines[0].split() == ["doubling_rate", "time", "total_cost", "relative_loss", "fleet_size"]
     assert lines[1].split() == ["1/year", "years", "USD", "accelerators"]
-    assert len(lines) == 3 + 3 * 4
+    assert len(lines) == 3 + 3 * 4 + 1
     assert "knee" in result.output
-    assert "none left out is better by more than" in lines[-1]
+    assert "none left out is better by more than" in lines[-2]
+    assert lines[-1].startswith("reference: own: 16,384 accelerators")
 
 
 def test_command_writes_figure_and_file(store, tmp_path):
@@ -567,5 +568,5 @@ def test_plot_frontier_draws_each_two_objectives(names, panels):
 def test_plot_frontier_refuses_one_objective_and_other_datasets(computed):
     with pytest.raises(sweep.SpecError, match="2 or 3 objectives, this one has 1"):
         plot_frontier(sweep.frontier(computed, minimise="relative_loss"))
-    with pytest.raises(sweep.SpecError, match="not a frontier"):
+    with pytest.raises(sweep.SpecError, match='give one of the kind "frontier"'):
         plot_frontier(computed)

@@ -320,7 +320,10 @@ def other_model() -> sweep.SweepSpec:
 BAD = {
     "other_model": (other_model, 'model: this is the model "front_loading", the spec asks for "relative_loss"'),
     "no_budget": (lambda: make_spec(budget=0.0), "fixed.budget: must be > 0 reference fleets, got 0"),
-    "long_horizon": (lambda: make_spec(horizon=51.0), "fixed.horizon: must be in (0, 50] years, got 51"),
+    "long_horizon": (
+        lambda: make_spec(horizon=51.0),
+        "fixed.horizon: must be in (0, 50] years, got 51; was a number of months meant? then write 4.25",
+    ),
 }
 
 
