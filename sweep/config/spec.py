@@ -82,7 +82,11 @@ class Written(Frozen):
             One line: a parameter that is given twice, or what follows from nothing.
         """
         fields = {name: getattr(self, name) for name in self.model_fields_set}
-        tables = {"axes": self.axes, "fixed": self.fixed, "distributions": self.distributions}
+        tables: dict[str, Mapping[str, object]] = {
+            "axes": self.axes,
+            "fixed": self.fixed,
+            "distributions": self.distributions,
+        }
         for (one, here), (other, there) in combinations(tables.items(), 2):
             for name in there:
                 if name in here:

@@ -104,9 +104,10 @@ def _problem(
     if not isinstance(source, SweepSpec | Problem | str | os.PathLike):
         kind = type(source).__name__
         raise SpecError(f'engine "sweep" opens the path of a config, a SweepSpec or a Problem, got {kind}')
-    is_path = isinstance(source, str | os.PathLike)
-    where = f"{os.fspath(source)}: " if is_path else ""
-    spec = read(os.fspath(source)) if is_path else source
+    where, spec = "", source
+    if isinstance(spec, str | os.PathLike):
+        path: str = os.fspath(spec)
+        where, spec = f"{path}: ", read(path)
     try:
         problem = Problem.of(spec, model, dtype)
         problem.model.refuse_to_evaluate()
