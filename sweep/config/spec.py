@@ -191,9 +191,8 @@ class SweepSpec(Written):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for name in self.outputs:
-            if self.outputs.count(name) > 1:
-                raise ValueError(f'outputs names "{name}" twice; name each output once')
+        if twice := [name for name in self.outputs if self.outputs.count(name) > 1]:
+            raise ValueError(f'outputs names "{twice[0]}" twice; name each output once')
         for key, statistic in self.statistics.items():
             self._check_statistic(key, statistic)
         used = self.of_statistics()
