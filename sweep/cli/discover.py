@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 import sweep
+from sweep.cli.compiled import NO_CACHE
 from sweep.cli.terminal import AT, CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE, bar, check_outputs, echo, load
 
 
@@ -19,6 +20,7 @@ from sweep.cli.terminal import AT, CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWR
 @DTYPE
 @MEMORY
 @OVERWRITE
+@NO_CACHE
 def discover(
     config: Path,
     where: str,

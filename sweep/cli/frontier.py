@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 import sweep
+from sweep.cli.compiled import NO_CACHE
 from sweep.cli.terminal import FIGURE, MEMORY, NETCDF, OVERWRITE, Refusal, bar, check_outputs, echo, load
 
 
@@ -25,6 +26,7 @@ from sweep.cli.terminal import FIGURE, MEMORY, NETCDF, OVERWRITE, Refusal, bar, 
 @NETCDF
 @MEMORY
 @OVERWRITE
+@NO_CACHE
 def frontier(
     source: Path,
     minimise: tuple[str, ...],

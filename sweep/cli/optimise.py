@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 import sweep
+from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
 from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, check_outputs, echo, load
 
@@ -15,6 +16,7 @@ from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, check_outputs,
 @NETCDF
 @MEMORY
 @OVERWRITE
+@NO_CACHE
 def optimise(config: Path, file: Path | None, memory: int | None, overwrite: bool) -> None:
     """Find the best split of a budget for every scenario of CONFIG.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 import sweep
+from sweep.cli.compiled import NO_CACHE
 from sweep.cli.run import evaluate
 from sweep.cli.signals import stop
 from sweep.cli.terminal import AT, FIGURE, Refusal, check_outputs, load, read_netcdf
@@ -30,6 +31,7 @@ WITHOUT_CHOICES = {
 @click.option("--lines", metavar="DIM", help="Dimension with one curve for each value.")
 @click.option("--y", metavar="DIM", help="Dimension of the vertical axis of a heat map, instead of --lines.")
 @AT
+@NO_CACHE
 def plot(
     source: Path,
     path: Path | None,

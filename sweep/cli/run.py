@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 import sweep
+from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
 from sweep.cli.terminal import CONFIG, DTYPE, MEMORY, Refusal, bar, check_outputs, echo, load
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     help="Replace what is at --store and --netcdf once the new one is complete; until then both take space. An "
     "unfinished one of the same sweep goes on.",
 )
+@NO_CACHE
 def run(
     config: Path,
     store: Path | None,

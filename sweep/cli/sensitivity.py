@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 import sweep
+from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
 from sweep.cli.terminal import CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE, check_outputs, echo, load, read_netcdf
 
@@ -33,6 +34,7 @@ from sweep.cli.terminal import CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE,
 @DTYPE
 @MEMORY
 @OVERWRITE
+@NO_CACHE
 def sensitivity(
     config: Path,
     method: str,
