@@ -451,7 +451,7 @@ def test_bad_configs_are_refused_in_one_line(content, settings, message, tmp_pat
 
 
 def test_what_is_no_config_is_refused():
-    with pytest.raises(sweep.SpecError, match="opens the path of a config or a SweepSpec, got bytes"):
+    with pytest.raises(sweep.SpecError, match="opens the path of a config, a SweepSpec or a Problem, got bytes"):
         open_lazily(b"CDF")
 
 

@@ -360,7 +360,8 @@ def test_sensitivity_refuses_more_parameters_than_there_are_coordinates():
 
 
 def test_sensitivity_refuses_a_spec_without_distributions():
-    spec = sweep.SweepSpec(model="test", outputs=("y",), axes={"a": sweep.Axis(values=(1.0, 2.0))})
+    axes = {"a": sweep.Axis(values=(1.0, 2.0))}
+    spec = sweep.SweepSpec(model="test", outputs=("y",), axes=axes, fixed={"b": 1.0, "c": 1.0})
     with pytest.raises(sweep.SpecError, match="distributions: is required"):
         sweep.sensitivity(spec, model=LINEAR)
 
@@ -378,7 +379,13 @@ def test_sensitivity_refuses_an_output_without_uncertain_parameters():
 
 def test_sensitivity_refuses_a_model_that_is_solved():
     spec = sweep.SweepSpec(
-        model="front_loading", loss="excess", allocation={}, distributions={"discount_rate": UNIFORM}
+        model="front_loading",
+        loss="excess",
+        reference="gpt-4",
+        allocation={"dates": 2},
+        fixed={"budget": 2.0, "horizon": 5.0, "hardware_rate": 0.5, "software_rate": 1.0, "scaling_exponent": 0.2}
+        | {"research_gain": 0.5, "research_scale": 1.0, "depreciation": 0.2, "installed_fleet": 1.0},
+        distributions={"discount_rate": UNIFORM},
     )
     with pytest.raises(sweep.SpecError, match="has no values to evaluate"):
         sweep.sensitivity(spec)
