@@ -24,7 +24,7 @@ import tensorstore  # noqa: F401
 import zarr  # noqa: F401
 
 from sweep.cli.main import main
-from sweep.engine import loop
+from sweep.engine import reduce
 from sweep.questions.sensitivity import sensitivity  # noqa: F401
 from sweep.questions.split import optimise  # noqa: F401
 
@@ -129,7 +129,7 @@ def start(folder: Path, command: list[str]) -> int:
         log = os.open("../log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        loop.BETWEEN = 0.0  # every part of a tile is kept, and not one every two seconds
+        reduce.BETWEEN = 0.0  # every part of a tile is kept, and not one every two seconds
         main(command, prog_name="sweep")
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1

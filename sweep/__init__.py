@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sweep.config.distribution import Correlation, Distribution, Draws
     from sweep.config.spec import Allocation, Fixed, SweepSpec
     from sweep.config.statistic import Statistic
-    from sweep.engine.loop import Progress, run
+    from sweep.engine.loop import run
+    from sweep.engine.progress import Progress
     from sweep.errors import SpecError, StoreError
     from sweep.models.model import Domain, Model, Output, Parameter, Stages
     from sweep.models.problem import Problem, load
@@ -78,10 +79,8 @@ _HOMES = {
         "SweepSpec",
     ),
     "config.statistic": ("Statistic",),
-    "engine.loop": (
-        "Progress",
-        "run",
-    ),
+    "engine.loop": ("run",),
+    "engine.progress": ("Progress",),
     "models.model": (
         "Domain",
         "Model",

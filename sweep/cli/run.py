@@ -13,7 +13,7 @@ from sweep.cli.terminal import CONFIG, DTYPE, MEMORY, Refusal, bar, check_output
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sweep.engine.loop import Progress
+    from sweep.engine.progress import Progress
     from sweep.models.problem import Problem
 
 

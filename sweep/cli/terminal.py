@@ -24,7 +24,7 @@ from sweep.surroundings import EXTRAS
 if TYPE_CHECKING:
     import xarray as xr
 
-    from sweep.engine.loop import Progress
+    from sweep.engine.progress import Progress
     from sweep.models.problem import Problem
 
 DAMAGED, REFUSED = 1, 2

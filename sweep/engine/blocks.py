@@ -25,11 +25,14 @@ class Grid:
         Made for the spec.
     piece : tuple of int
         Sides of the pieces that are evaluated at once; those of a block at first.
+    repeated : bool
+        Whether a block gives the variables too that an earlier one has given and that do not change between the two.
     """
 
     problem: Problem
     plan: Plan
     piece: tuple[int, ...] = ()
+    repeated: bool = False
     _evaluator: Evaluator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +50,7 @@ class Grid:
         return blocks, self._evaluator(blocks) if self.piece == self.plan.block_shape else None
 
     def finish(self, started: Started) -> list[dict[str, np.ndarray]]:
-        """Wait for what was started; values of the variables that each block stores, perhaps views of buffers."""
+        """Wait for what was started; values of the variables of each block, perhaps views of buffers."""
         blocks, arrays = started
         if arrays is None:
             return [self._in_pieces(block) for block in blocks]
@@ -61,23 +64,23 @@ class Grid:
     def _values(
         self, owner: Block, block: Block, arrays: tuple[jax.Array, ...], number: int = 0
     ) -> dict[str, np.ndarray]:
-        owned = self.plan.owned(owner)
+        names = self.plan.variables if self.repeated else self.plan.owned(owner)
         return {
             name: self._evaluator.values(name, array, block, number)
             for name, array in zip(self.plan.variables, arrays, strict=True)
-            if name in owned
+            if name in names
         }
 
     def _in_pieces(self, block: Block) -> dict[str, np.ndarray]:
-        made: dict[str, np.ndarray] = {}
+        values: dict[str, np.ndarray] = {}
         for start, stop in boxes_of(block.start, block.stop, self.piece):
             piece = Block(0, (), start, stop)
             arrays = self._evaluator([piece])
-            for name, values in self._values(block, piece, arrays).items():
+            for name, part in self._values(block, piece, arrays).items():
                 whole = self.plan.region(name, block)
-                if name not in made:
-                    made[name] = np.empty([s.stop - s.start for s in whole], values.dtype)
+                if name not in values:
+                    values[name] = np.empty([s.stop - s.start for s in whole], part.dtype)
                 place = zip(self.plan.region(name, piece), whole, strict=True)
-                made[name][tuple(slice(p.start - w.start, p.stop - w.start) for p, w in place)] = values
+                values[name][tuple(slice(p.start - w.start, p.stop - w.start) for p, w in place)] = part
             self._evaluator.reuse(arrays)
-        return made
+        return values

@@ -1,65 +1,33 @@
 """The one loop: evaluate the next blocks on the devices while those before are stored."""
 
 import contextlib
-import math
 import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from sweep.config.spec import SweepSpec
 from sweep.engine.blocks import Grid
-from sweep.engine.evaluate import device_count, device_kind, is_out_of_memory
-from sweep.engine.partials import Partial, finished, merge, names_of, narrowed, round_of, sought_in
-from sweep.engine.rows import Rows
-from sweep.engine.running import Stepper
+from sweep.engine.evaluate import device_count, device_kind
+from sweep.engine.executors import Executor, Local
+from sweep.engine.progress import Progress, Tally
+from sweep.engine.reduce import Reduction
 from sweep.engine.trial import try_model
 from sweep.errors import Caution, SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
 from sweep.models.regret import with_regrets
-from sweep.plan.blocks import Block, Plan, default_memory
+from sweep.plan.blocks import Plan, default_memory
 from sweep.plan.jobs import Job, make_jobs
-from sweep.plan.passes import ROWS, Pass, Unit, result_axes, result_dtype, result_names
+from sweep.plan.passes import result_axes, result_dtype, result_names
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
 from sweep.results.metadata import dataset_attributes, variable_attributes
 from sweep.results.sinks import Disk, Memory
-
-BETWEEN = 2.0  # seconds between two times that a tile in progress is kept
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    blocks, total_blocks : int
-        Blocks that are done, earlier runs included, and all blocks; of statistics, tiles of the result.
-    points, total_points : int
-        The same in points of the grid, combinations of the values of all axes. A sweep of statistics may pass over
-        them more than once; then they count as done in the share in which all passes are.
-    new_points, new_bytes : int
-        Points and bytes of values made by this run.
-    seconds : float
-        Time since this run began.
-    """
-
-    blocks: int
-    total_blocks: int
-    points: int
-    total_points: int
-    new_points: int
-    new_bytes: int
-    seconds: float
 
 
 def run(
@@ -90,7 +58,7 @@ def run(
         there is kept until the new one, which is written beside it, is complete. A store or a replacement that holds
         part of the same sweep is gone on with, so that the same call finishes what it began.
     progress : callable, optional
-        Called with a :class:`Progress` at the start and after every block.
+        Called with a :class:`~sweep.engine.progress.Progress` at the start and after every block.
 
     Returns
     -------
@@ -120,16 +88,23 @@ def run(
         try_model(problem)
     if problem is not spec:  # of what was checked before the caveats were told
         problem.warn(2)
-    problem = with_regrets(problem, lambda least: _run_in_memory(least, memory, lambda _: None))
-    report = progress or (lambda _: None)
+    executor = Local()
+    problem = with_regrets(problem, lambda least: _run_in_memory(least, executor, memory, _report_nothing))
+    report = progress or _report_nothing
     if store is None:
-        return _run_in_memory(problem, memory, report)
+        return _run_in_memory(problem, executor, memory, report)
     # The store itself, not a link to it, is what is locked and replaced; other paths stay as they were given.
     path = Path(os.path.realpath(store) if os.path.islink(store) else store)
-    return _run_into_store(problem, path, memory, overwrite, report)
+    return _run_into_store(problem, executor, path, memory, overwrite, report)
 
 
-def _run_in_memory(problem: Problem, memory: int | None, report: Callable[[Progress], None]) -> xr.Dataset:
+def _report_nothing(progress: Progress) -> None:
+    """Stand in for a progress that nobody wants to know."""
+
+
+def _run_in_memory(
+    problem: Problem, executor: Executor, memory: int | None, report: Callable[[Progress], None]
+) -> xr.Dataset:
     budget = default_memory() if memory is None else memory
     result = sum(job.plan.result_bytes for job in make_jobs(problem, None))
     if result > budget // 2:
@@ -143,7 +118,8 @@ def _run_in_memory(problem: Problem, memory: int | None, report: Callable[[Progr
         for job in jobs
         for name in job.plan.variables
     }
-    for step in _steps(problem, jobs, [range(len(job.plan)) for job in jobs], lambda job: Memory(job.plan, arrays)):
+    todo = [range(len(job.plan)) for job in jobs]
+    for step in _steps(problem, executor, jobs, todo, lambda job: Memory(job.plan, arrays)):
         report(step)
     dims = {name: dims for job in jobs for name, dims in job.plan.variables.items()}
     return xr.Dataset(
@@ -158,6 +134,7 @@ def _run_in_memory(problem: Problem, memory: int | None, report: Callable[[Progr
 
 def _run_into_store(
     problem: Problem,
+    executor: Executor,
     path: Path,
     memory: int | None,
     overwrite: bool,
@@ -167,7 +144,7 @@ def _run_into_store(
     # A finished store is not locked: it may be on a file system that cannot be written.
     if not overwrite and stores.finished(path, problem, device):
         jobs = make_jobs(problem, None, plans=manifest.plans_of(path))
-        _drive(_steps(problem, jobs, [[] for _ in jobs], lambda job: Disk(path, job)), report)
+        _drive(_steps(problem, executor, jobs, [[] for _ in jobs], lambda job: Disk(path, job)), report)
         return stores.dataset(path)
     with stores.locked(path):
         written, goes_on = stores.place(path, problem, device, overwrite=overwrite)
@@ -181,14 +158,14 @@ def _run_into_store(
             jobs = make_jobs(problem, memory, devices=device_count())
             stores.create(written, problem, [job.plan for job in jobs], device)
         todo = [manifest.pending(written, job.plan) for job in jobs]
-        _drive(_steps(problem, jobs, todo, lambda job: Disk(written, job)), report)
+        _drive(_steps(problem, executor, jobs, todo, lambda job: Disk(written, job)), report)
         stores.complete(written)
         if written != path:
             stores.replace(path)
     return stores.dataset(path)
 
 
-def _drive(steps: Iterator[Progress], report: Callable[[Progress], None]) -> None:
+def _drive(steps: Generator[Progress], report: Callable[[Progress], None]) -> None:
     """Report every step; on an interrupt the steps end before this does."""
     with contextlib.closing(steps):
         for step in steps:
@@ -205,58 +182,27 @@ def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
         warnings.warn(message, Caution, stacklevel=4)
 
 
-@dataclass
-class _Tally:
-    """Counts what is done; the fields are those of :class:`Progress`, with what earlier runs did apart.
-
-    `total`, `before` and `points` are points evaluated, once for each pass.
-    """
-
-    began: float
-    total_blocks: int
-    grid: int
-    total: int
-    blocks: int
-    before: int
-    points: int = 0
-    nbytes: int = 0
-
-    def now(self) -> Progress:
-        """Give the state of the run."""
-        done, seconds = self.before + self.points, time.perf_counter() - self.began
-        # Rounded so that all is done only when it is, and something is new whenever it is.
-        points, new = self.grid * done // self.total, -(-self.grid * self.points // self.total)
-        return Progress(self.blocks, self.total_blocks, points, self.grid, new, self.nbytes, seconds)
-
-    def land(self, plan: Plan, blocks: Sequence[Block]) -> Iterator[Progress]:
-        """Count blocks that are safe."""
-        for block in blocks:
-            self.blocks += 1
-            for name in plan.owned(block):
-                self.nbytes += plan.itemsize * math.prod(s.stop - s.start for s in plan.region(name, block))
-            yield self.now()
-
-
 def _steps(
     problem: Problem,
+    executor: Executor,
     jobs: Sequence[Job],
     todo: Sequence[Sequence[int]],
     sink_of: Callable[[Job], Memory | Disk],
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Do the blocks to do of all jobs, one job after the other; yield as results become safe."""
     total = sum(job.points for job in jobs)
     left = sum(job.points_of(job.plan.block(n)) for job, numbers in zip(jobs, todo, strict=True) for n in numbers)
     blocks = sum(len(job.plan) for job in jobs)
-    tally = _Tally(time.perf_counter(), blocks, problem.spec.points, total, blocks - sum(map(len, todo)), total - left)
+    tally = Tally(time.perf_counter(), blocks, problem.spec.points, total, blocks - sum(map(len, todo)), total - left)
     yield tally.now()
     for job, numbers in zip(jobs, todo, strict=True):
         if not numbers:
             continue
         sink = sink_of(job)
         if job.reduces is None:
-            steps = _evaluate(problem, job.plan, numbers, sink, tally)
+            steps = _evaluate(problem, executor, job.plan, numbers, sink, tally)
         else:
-            steps = _reduce(problem, job.reduces, numbers, sink, tally)
+            steps = Reduction(problem, executor, job.reduces, sink, tally).run(numbers)
         try:
             yield from steps
         except BaseException:
@@ -268,127 +214,11 @@ def _steps(
 
 
 def _evaluate(
-    problem: Problem, plan: Plan, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
+    problem: Problem, executor: Executor, plan: Plan, numbers: Sequence[int], sink: Memory | Disk, tally: Tally
 ) -> Iterator[Progress]:
     """Evaluate blocks of a grid; each is written while the next is evaluated."""
-    for block, values in made(Grid(problem, plan), map(plan.block, numbers)):
+    for block, values in executor.run(Grid(problem, plan), [map(plan.block, numbers)]):
         landed = sink.write(block, values)
         values.clear()  # its buffers are used again
         tally.points += block.points
         yield from tally.land(plan, landed)
-
-
-def _reduce(
-    problem: Problem, found: Pass, numbers: Sequence[int], sink: Memory | Disk, tally: _Tally
-) -> Iterator[Progress]:
-    """Reduce tiles part by part; what a tile has been reduced to is kept now and then."""
-    kept = time.perf_counter()
-    held: dict[int, Partial] = {}
-
-    def begun(tile: Block) -> int:
-        """Take up what has been kept of a tile; the parts that it has."""
-        done, partial = sink.load(tile.number)
-        round, parts = divmod(done, found.parts)
-        if not done or round_of(partial) != round or set(partial) != names_of(problem.spec, found, round):
-            return 0
-        held[tile.number] = partial
-        for number in range(round + 1):
-            units = islice(found.units(tile, number), found.parts if number < round else parts)
-            tally.before += sum(_counted(found, unit) for unit in units)
-        return parts
-
-    def units() -> Iterator[Unit | None]:
-        tiles = map(found.plan.block, numbers)
-        while group := list(islice(tiles, device_count())):
-            done = {tile.number: begun(tile) for tile in group}
-            while group:
-                for tile in group:
-                    before = held.get(tile.number, {})
-                    every = found.units(tile, round_of(before), sought_in(before))
-                    yield from islice(every, done.pop(tile.number, 0), None)
-                if found.rounds == 1:
-                    break
-                yield None
-                group = [tile for tile in group if tile.number in held]
-
-    sides = dict(zip(found.plan.shape, found.plan.block_shape, strict=True))
-    reducer = (Rows if found.kind == ROWS else Stepper)(problem, found, tuple(sides[dim] for dim in found.kept))
-    for unit, partial in made(reducer, units()):
-        tile = unit.tile
-        merged = merge(problem.spec, found, held.pop(tile.number), partial) if tile.number in held else partial
-        tally.points += _counted(found, unit)
-        if unit.number + 1 == found.parts:
-            merged, again = narrowed(problem.spec, found, merged)
-            if not again:
-                if unit.round + 1 < found.rounds:
-                    tally.points += sum(_counted(found, left) for left in found.units(tile, unit.round + 1))
-                yield from tally.land(found.plan, sink.write(tile, finished(problem.spec, found, merged, tile)))
-                continue
-        held[tile.number] = merged
-        if time.perf_counter() > kept + BETWEEN:
-            sink.keep(tile.number, unit.round * found.parts + unit.number + 1, merged)
-            kept = time.perf_counter()
-        yield tally.now()
-
-
-def _counted(found: Pass, unit: Unit) -> int:
-    """Points that a unit adds to the progress: of all rounds together each point once."""
-    points = unit.points * found.cells(unit.tile)
-    half = points // 2
-    return points if found.rounds == 1 else (half, points - half, 0)[min(unit.round, 2)]
-
-
-def made(worker: Any, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield what a worker makes of each item; the next items are started before those before are waited for.
-
-    What follows a None among the items is not asked for before all that precedes it is made. A worker that finds a
-    device without memory for its items is halved, until it does: the results are the same.
-    """
-    ahead: tuple[Any, list[Any], Any] | None = None
-    for batch in _batches(items, device_count()):
-        now = (worker, batch, _attempt(worker.start, batch)) if batch else None
-        if ahead is not None:
-            smaller = yield from _finished(*ahead)
-            worker = smaller if smaller is not ahead[0] else worker
-        ahead = now
-    if ahead is not None:
-        yield from _finished(*ahead)
-
-
-def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Yield as many items as there are devices, or fewer, and an empty list in the place of None."""
-    batch: list[Any] = []
-    for item in items:
-        if item is not None:
-            batch.append(item)
-        if len(batch) == size or (item is None and batch):
-            yield batch
-            batch = []
-        if item is None:
-            yield []
-    if batch:
-        yield batch
-
-
-def _finished(worker: Any, batch: list[Any], started: Any) -> Generator[tuple[Any, Any], None, Any]:
-    made = None if started is None else _attempt(worker.finish, started)
-    while made is None:
-        smaller = worker.halved()
-        if smaller is None:
-            raise SpecError("the device has no memory for the smallest piece of this sweep; end what else runs on it")
-        worker = smaller
-        started = _attempt(worker.start, batch)
-        made = None if started is None else _attempt(worker.finish, started)
-    yield from zip(batch, made, strict=True)
-    worker.release(started)
-    return worker
-
-
-def _attempt(function: Callable[[Any], Any], argument: Any) -> Any:
-    """Call a function; None where a device has no memory for it."""
-    try:
-        return function(argument)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return None

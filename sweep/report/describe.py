@@ -18,7 +18,7 @@ from sweep.results.metadata import reference_of, statistic_of, variable_attribut
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sweep.engine.loop import Progress
+    from sweep.engine.progress import Progress
 
 MOST_FAULTS = 100
 

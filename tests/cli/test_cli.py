@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 import sweep as library
 from sweep.cli.main import main
-from sweep.engine.loop import Progress
+from sweep.engine.progress import Progress
 from sweep.models import registry
 from sweep.models.model import Domain, Model, Output, Parameter
 from sweep.plan.blocks import FIXED_BYTES

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 import sweep
 from sweep.cli.main import main
 from sweep.config.statistic import Statistic
-from sweep.engine import evaluate, loop, running
+from sweep.engine import evaluate, reduce, running
 from sweep.models.model import Model, Output, Parameter
 from sweep.models.problem import Problem
 from sweep.plan import passes
@@ -767,7 +767,7 @@ def whole(tmp_path_factory):
 def many_parts(monkeypatch):
     """Cut tiles into many parts and keep each."""
     lay(monkeypatch, CUT)
-    monkeypatch.setattr(loop, "BETWEEN", 0.0)
+    monkeypatch.setattr(reduce, "BETWEEN", 0.0)
 
 
 def interrupted(path, steps):
@@ -817,7 +817,7 @@ def test_run_of_statistics_goes_on_with_the_parts_that_were_kept(tmp_path, whole
 
 def test_run_of_quantiles_that_are_narrowed_down_goes_on_wherever_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("kernels.statistics.SKETCH_BINS", 2**13)
-    monkeypatch.setattr(loop, "BETWEEN", 0.0)
+    monkeypatch.setattr(reduce, "BETWEEN", 0.0)
     lay(monkeypatch, {"ROW_POINTS": 50, "PART_POINTS": 30, "PIECE_POINTS": 20})
     spec = table_spec("float64", ("x", "z"))
     model = table_model(TABLES["opposite"](np.random.default_rng(4)))
@@ -943,12 +943,12 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[3])
 import json, sweep
-from sweep.engine import loop, running
+from sweep.engine import reduce, running
 from sweep.plan import passes
 for name, value in json.loads(sys.argv[1]).items():
     setattr(passes, name, value)
 running.GROUP = int(sys.argv[4])
-loop.BETWEEN = 0.0
+reduce.BETWEEN = 0.0
 from tests.engine import test_reduce
 sweep.run(test_reduce.stored_spec(), store=sys.argv[2], progress=lambda step: time.sleep(0.05))
 """

@@ -19,7 +19,8 @@ from kernels.statistics import compare
 from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition, conditions_of
-from sweep.engine.loop import Progress, run
+from sweep.engine.loop import run
+from sweep.engine.progress import Progress
 from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
 from sweep.models.problem import Problem, parts_of
@@ -73,7 +74,7 @@ def discover(
     memory : int, optional
         Budget in bytes; by default half of the memory that this process may take.
     progress : callable, optional
-        Called with a :class:`~sweep.engine.loop.Progress` after every block of the evaluation.
+        Called with a :class:`~sweep.engine.progress.Progress` after every block of the evaluation.
 
     Returns
     -------

@@ -9,7 +9,7 @@ import xarray as xr
 
 from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.evaluate import device_count
-from sweep.engine.loop import Progress
+from sweep.engine.progress import Progress
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
 from sweep.models.problem import Problem
@@ -83,7 +83,7 @@ def frontier(
         Budget in bytes for blocks and frontiers; by default half of the memory that this process may take. The result
         does not depend on it, but frontiers that it does not hold are refused.
     progress : callable, optional
-        Called with a :class:`~sweep.engine.loop.Progress` after every block.
+        Called with a :class:`~sweep.engine.progress.Progress` after every block.
 
     Returns
     -------

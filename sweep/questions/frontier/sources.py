@@ -14,9 +14,9 @@ import xarray as xr
 
 from sweep.config.distribution import REPLICATE
 from sweep.config.spec import Fixed, SweepSpec
-from sweep.engine import loop
 from sweep.engine.blocks import Grid
 from sweep.engine.evaluate import device_count, device_kind
+from sweep.engine.executors import Local
 from sweep.engine.trial import try_model
 from sweep.errors import SpecError
 from sweep.models.model import Model
@@ -189,7 +189,7 @@ def _computed(
         plan, sides = make_tile_plan(part, len(by), memory)
 
         def made(scan: Scan, blocks: Iterator[Block]) -> Iterator[Any]:
-            for block, piece in loop.made(Tiler(part, plan, sides, scan), blocks):
+            for block, piece in Local().run(Tiler(part, plan, sides, scan), [blocks]):
                 yield block, iter([(block.start[: len(by)], piece)])
 
         return Field(plan=plan, pieces=made, **field)
@@ -202,7 +202,7 @@ def _computed(
     )
 
     def held(scan: Scan, blocks: Iterator[Block]) -> Iterator[Any]:
-        for block, values in loop.made(_Whole(part, plan), blocks):
+        for block, values in Local().run(Grid(part, plan, repeated=True), [blocks]):
             spread = {name: _spread(plan, name, array) for name, array in values.items()}
             yield block, _apart(scan, plan, field["at"], len(by), block, spread)
 
@@ -232,14 +232,6 @@ def _apart(
 
 def _part(inner: Sequence[slice], shape: Sequence[int]) -> tuple[slice, ...]:
     return tuple(side if n > 1 else slice(None) for side, n in zip(inner, shape, strict=False))
-
-
-class _Whole(Grid):
-    """Gives all variables of every block, those that an earlier block has stored too."""
-
-    def _values(self, owner: Block, block: Block, arrays: Any, number: int = 0) -> dict[str, np.ndarray]:
-        pairs = zip(self.plan.variables, arrays, strict=True)
-        return {name: self._evaluator.values(name, array, block, number) for name, array in pairs}
 
 
 def _spread(plan: Plan, name: str, array: np.ndarray) -> np.ndarray:
