@@ -16,11 +16,11 @@ from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances
 from sweep.questions.frontier.labels import dataset_of
-from sweep.questions.frontier.pieces import Piece
+from sweep.questions.frontier.pieces import Content, Key, Piece, Values
 from sweep.questions.frontier.robust import reduced
 from sweep.questions.frontier.running_front import Front, room_of
 from sweep.questions.frontier.scan import Objective, Scan
-from sweep.questions.frontier.sources import Field, Offer, Source, opened
+from sweep.questions.frontier.sources import Source, content_of, opened
 from sweep.questions.frontier.thinning import load_moocore
 
 MOST_OBJECTIVES = 6
@@ -117,25 +117,32 @@ def frontier(
         problem.warn(2)
     source, draw = reduced(problem, [o.name for o in objectives], _conditions(where), budget)
     if draw is not None and chance:
-        least, most_of = (dict.fromkeys(draw.names[name] for name in _names(names)) for names in (minimise, maximise))
         for name in (name for name in _names(by) if name in draw.numbers):
             raise SpecError(f"by: {name} numbers the draws, over which the objectives are statistics; drop it")
-        apart = (*draw.numbers, *_names(by))
-        question = {"minimise": [*least], "maximise": [*most_of], "where": draw.where, "by": apart}
-        values = draws_of(draw)
+        least, greatest = ([*dict.fromkeys(draw.names[n] for n in _names(names))] for names in (minimise, maximise))
+        drawn = draws_of(draw)
         # Values that are indexed know of the conditions on statistics; without any, a spec is evaluated more quickly.
-        each = frontier(values if draw.allowed is not None else draw.problem, **question, memory=budget)
-        budget -= each.nbytes
-    offer = Offer(source)
-    question = _checked(offer, objectives, where, _names(by), most, hypervolume)
+        fronts_of_draws = frontier(
+            drawn if draw.allowed is not None else draw.problem,
+            minimise=least,
+            maximise=greatest,
+            where=draw.where,
+            by=(*draw.numbers, *_names(by)),
+            memory=budget,
+        )
+        budget -= fronts_of_draws.nbytes
+    content = content_of(source)
+    question = _checked(content, objectives, where, _names(by), most, hypervolume)
     if hypervolume is not None:
         load_moocore()
     blocks = min(budget, FIXED_BYTES + max(0, budget - FIXED_BYTES) // 2, BLOCK_BYTES * device_count())
-    field = offer.field(question.outputs, question.axes, question.by, blocks)
+    values = content.values(question.outputs, question.axes, question.by, blocks)
     left = LEAST_LEFT + budget - blocks
-    fronts, dtypes = _fronts(field, question, keep_weakly, budget, left, progress or (lambda _: None))
-    dataset = dataset_of(field, question, fronts, dtypes, most, hypervolume)
-    return dataset if draw is None or not chance else with_chances(dataset, each, draw, values, [*most_of], _names(by))
+    fronts, dtypes = _fronts(values, question, keep_weakly, budget, left, progress or (lambda _: None))
+    dataset = dataset_of(values, question, fronts, dtypes, most, hypervolume)
+    if draw is None or not chance:
+        return dataset
+    return with_chances(dataset, fronts_of_draws, draw, drawn, greatest, _names(by))
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,7 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _checked(
-    offer: Offer,
+    content: Content,
     objectives: tuple[Objective, ...],
     where: str | None,
     by: tuple[str, ...],
@@ -178,31 +185,31 @@ def _checked(
     if not 1 <= len(names) <= MOST_OBJECTIVES:
         raise SpecError(f"objectives: give 1 to {MOST_OBJECTIVES} names to minimise or maximise, got {len(names)}")
     for name in names:
-        _refuse_unknown(offer, "objective", name)
+        _refuse_unknown(content, "objective", name)
         if names.count(name) > 1:
             raise SpecError(f"objectives: {name} is given twice; give it once")
     conditions = _conditions(where)
     for condition in conditions:
-        _refuse_unknown(offer, "where", condition.output)
-    refuse_subnormal("where", conditions, offer.dtype)
+        _refuse_unknown(content, "where", condition.output)
+    refuse_subnormal("where", conditions, content.dtype)
     used = tuple(dict.fromkeys((*names, *(condition.output for condition in conditions))))
-    outputs = tuple(name for name in used if name not in offer.lengths)
+    outputs = tuple(name for name in used if name not in content.lengths)
     if not outputs:
         raise SpecError(
             f"objectives: {', '.join(used)} are axes, so nothing trades against them; "
-            f"add an output or a condition on one ({', '.join(offer.depends)})"
+            f"add an output or a condition on one ({', '.join(content.depends)})"
         )
-    needs = {dim for name in used for dim in offer.depends.get(name, (name,))}
+    needs = {dim for name in used for dim in content.depends.get(name, (name,))}
     for name in by:
-        if name not in offer.lengths:
-            raise SpecError(f"by: {unknown('axis', name, offer.lengths)}")
+        if name not in content.lengths:
+            raise SpecError(f"by: {unknown('axis', name, content.lengths)}")
         if by.count(name) > 1:
             raise SpecError(f"by: {name} is given twice; give it once")
         if name in names:
             raise SpecError(f"by: {name} is an objective, so it cannot hold still; drop it from one of the two")
         if name not in needs:
             raise SpecError(f"by: neither objectives nor conditions depend on {name}; drop it")
-    count = int(np.prod([offer.lengths[name] for name in by], dtype=object)) if by else 1
+    count = int(np.prod([content.lengths[name] for name in by], dtype=object)) if by else 1
     if count > MOST_FRONTIERS:
         raise SpecError(f"by: makes {count:,} frontiers, at most {MOST_FRONTIERS:,} are made; take shorter axes")
     if most is not None and most < len(objectives) + 1:
@@ -211,7 +218,7 @@ def _checked(
         )
     if hypervolume is not None and set(hypervolume) != set(names):
         raise SpecError(f"hypervolume: needs a reference for each objective ({', '.join(names)}) and no others")
-    axes = tuple(dim for dim in offer.lengths if dim in needs)
+    axes = tuple(dim for dim in content.lengths if dim in needs)
     return Question(objectives, conditions, " ".join((where or "").split()), by, outputs, axes)
 
 
@@ -222,33 +229,33 @@ def _conditions(where: str | None) -> tuple[Condition, ...]:
         raise SpecError(str(error)) from None
 
 
-def _refuse_unknown(offer: Offer, kind: str, name: str) -> None:
-    if name in offer.lengths or name in offer.depends:
+def _refuse_unknown(content: Content, kind: str, name: str) -> None:
+    if name in content.lengths or name in content.depends:
         return
-    if name in offer.fixed:
-        raise SpecError(f"{kind}: {name} is fixed at {offer.fixed[name]:g} in this sweep; make it an axis")
-    raise SpecError(f"{kind}: {unknown('output or axis', name, [*offer.depends, *offer.lengths])}")
+    if name in content.fixed:
+        raise SpecError(f"{kind}: {name} is fixed at {content.fixed[name]:g} in this sweep; make it an axis")
+    raise SpecError(f"{kind}: {unknown('output or axis', name, [*content.depends, *content.lengths])}")
 
 
 def _fronts(
-    field: Field,
+    values: Values,
     question: Question,
     keep_weakly: bool,
     budget: int,
     left: int,
     report: Callable[[Progress], None],
-) -> tuple[dict[tuple[int, ...], Front], dict[str, np.dtype]]:
+) -> tuple[dict[Key, Front], dict[str, np.dtype]]:
     """Stream the blocks into a front for each combination of values of `by`; give the types of the values too.
 
     Of the budget, in bytes, so much is left for the fronts.
     """
-    plan = field.plan
-    strides = np.cumprod([1, *(plan.shape[dim] for dim in reversed(field.dims))], dtype=object)[:-1]
-    stride = dict(zip(reversed(field.dims), map(int, strides), strict=True))
-    dtypes = {name: field.dtypes.get(name, np.dtype(np.float64)) for name in question.values}
+    plan = values.plan
+    strides = np.cumprod([1, *(plan.shape[dim] for dim in reversed(values.dims))], dtype=object)[:-1]
+    stride = dict(zip(reversed(values.dims), map(int, strides), strict=True))
+    dtypes = {name: values.dtypes.get(name, np.dtype(np.float64)) for name in question.values}
     dtype = np.result_type(*dtypes.values())
     columns = len(question.objectives) + len(question.extras)
-    room = room_of(budget, left, len(question.objectives), columns, len(field.dims), dtype.itemsize)
+    room = room_of(budget, left, len(question.objectives), columns, len(values.dims), dtype.itemsize)
     scan = Scan(
         strides=tuple(stride[dim] for dim in plan.shape),
         objectives=question.objectives,
@@ -256,32 +263,32 @@ def _fronts(
         extras=question.extras,
         dtype=dtype,
     )
-    fronts: dict[tuple[int, ...], Front] = {}
-    waiting: dict[tuple[int, ...], list[Piece]] = {}
+    fronts: dict[Key, Front] = {}
+    waiting: dict[Key, list[Piece]] = {}
 
-    def take(held: tuple[int, ...]) -> None:
-        if held not in fronts:
-            fronts[held] = scan.fresh(keep_weakly, room)
-        scan(fronts[held], waiting.pop(held))
+    def take(key: Key) -> None:
+        if key not in fronts:
+            fronts[key] = scan.fresh(keep_weakly, room)
+        scan.take(fronts[key], waiting.pop(key))
 
     began, points = time.perf_counter(), 0
-    for done, (block, pieces) in enumerate(field.scanned(scan), 1):
-        for held, piece in pieces:
-            waiting.setdefault(held, []).append(piece)
-            if not piece.lasting or len(waiting[held]) == TOGETHER:
-                take(held)
+    for done, (block, pieces) in enumerate(values.pieces(scan), 1):
+        for key, piece in pieces:
+            waiting.setdefault(key, []).append(piece)
+            if not piece.lasting or len(waiting[key]) == TOGETHER:
+                take(key)
         while sum(map(len, waiting.values())) > TOGETHER or _bytes_of(waiting) > room.waiting:
             take(next(iter(waiting)))
         points += block.points
         seconds = time.perf_counter() - began
         report(Progress(done, len(plan), points, plan.points, points, 0, seconds))
-    for held in list(waiting):
-        take(held)
+    for key in list(waiting):
+        take(key)
     for front in fronts.values():
         front.settle()
     room.fronts.clear()  # so that each can go once it is told
-    return {held: fronts[held] for held in sorted(fronts)}, dtypes
+    return {key: fronts[key] for key in sorted(fronts)}, dtypes
 
 
-def _bytes_of(waiting: Mapping[tuple[int, ...], Sequence[Piece]]) -> int:
+def _bytes_of(waiting: Mapping[Key, Sequence[Piece]]) -> int:
     return sum(piece.nbytes for pieces in waiting.values() for piece in pieces)

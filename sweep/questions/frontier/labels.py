@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from sweep.questions.frontier.pieces import Values
 from sweep.questions.frontier.running_front import Front
-from sweep.questions.frontier.sources import Field
 from sweep.questions.frontier.thinning import hypervolumes, is_logarithmic, knee, normalised, thinned
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ NORMALISED = "each from 0, the best on the frontier, to 1, the worst; by its log
 
 
 def dataset_of(
-    field: Field,
+    values: Values,
     question: "Question",
     fronts: dict[tuple[int, ...], Front],
     dtypes: Mapping[str, np.dtype],
@@ -29,7 +29,8 @@ def dataset_of(
     hypervolume: Mapping[str, float] | None,
 ) -> xr.Dataset:
     """Describe the points of all fronts, which are taken out one by one: together they may be large."""
-    names, parts = [o.name for o in question.objectives], []
+    names = [o.name for o in question.objectives]
+    parts: list[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]] = []
     flips = np.array([-1.0 if o.maximise else 1.0 for o in question.objectives])
     logs = tuple(
         is_logarithmic(np.concatenate([front.values[:, i] for front in fronts.values()]) * flip)
@@ -39,21 +40,21 @@ def dataset_of(
     epsilon, count, feasible = 0.0, 0, 0
     for key in list(fronts):
         count, feasible = count + len(fronts[key].places), feasible + fronts[key].feasible
-        *part, excess = _told(fronts.pop(key), len(names), logs, reference, most)
-        parts.append(part)
+        rows, places, columns, excess = _told(fronts.pop(key), len(names), logs, reference, most)
+        parts.append((rows, places, columns))
         epsilon = max(epsilon, excess)
     if len(parts) > 1:
         rows, places = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         columns = {name: np.concatenate([part[2][name] for part in parts]) for name in parts[0][2]}
     else:
         rows, places, columns = parts.pop()
-    dataset = _described(field, question, rows, places, dtypes, columns)
+    dataset = _described(values, question, rows, places, dtypes, columns)
     totals = {
-        "points_considered": field.plan.points,
+        "points_considered": values.plan.points,
         "points_feasible": feasible,
         "points_nondominated": count,
     }
-    dataset.attrs = {**field.dataset_attributes, "kind": "frontier", **_words(question), **totals}
+    dataset.attrs = {**values.dataset_attributes, "kind": "frontier", **_words(question), **totals}
     dataset.attrs |= {"knee": KNEE, "normalised": NORMALISED}
     if most is not None:
         dataset.attrs |= {"most": most, "epsilon": epsilon}
@@ -99,32 +100,32 @@ def _words(question: "Question") -> dict[str, str]:
 
 
 def _described(
-    field: Field,
+    values: Values,
     question: "Question",
     rows: np.ndarray,
     places: np.ndarray,
     dtypes: Mapping[str, np.dtype],
     columns: Mapping[str, np.ndarray],
 ) -> xr.Dataset:
-    index = np.unravel_index(places, [field.plan.shape[dim] for dim in field.dims])
+    index = np.unravel_index(places, [values.plan.shape[dim] for dim in values.dims])
     data: dict[str, Any] = {}
     names = (*(o.name for o in question.objectives), *question.extras)
     for name, column in zip(names, rows.T, strict=True):
         flip = any(o.name == name and o.maximise for o in question.objectives)
-        data[name] = ("point", (-column if flip else column).astype(dtypes[name]), _plain(field.attributes(name)))
+        data[name] = ("point", (-column if flip else column).astype(dtypes[name]), _plain(values.attributes(name)))
     coords = {}
-    for dim, at in zip(field.dims, index, strict=True):
+    for dim, at in zip(values.dims, index, strict=True):
         if dim not in data:
-            coords[dim] = ("point", field.at(dim, at), _plain(field.attributes(dim)))
+            coords[dim] = ("point", values.at(dim, at), _plain(values.attributes(dim)))
         words = {"long_name": f"position along {dim} in the sweep", "units": "1"}
         data[f"{dim}_index"] = ("point", at.astype(np.int64, copy=False), words)
-    unit = " ".join(f"({field.attributes(o.name).get('units', '1')})" for o in question.objectives)
-    words = {
+    unit = " ".join(f"({values.attributes(o.name).get('units', '1')})" for o in question.objectives)
+    told = {
         "is_knee": {"long_name": "whether this is the knee of its frontier", "units": "1"},
         "hypervolume": {"long_name": "hypervolume of the whole frontier that this point is on", "units": unit},
         "hypervolume_contribution": {"long_name": "what this point alone adds to the hypervolume", "units": unit},
     }
-    data |= {name: ("point", column, words[name]) for name, column in columns.items()}
+    data |= {name: ("point", column, told[name]) for name, column in columns.items()}
     return xr.Dataset(data, coords)
 
 

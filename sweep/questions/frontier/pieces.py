@@ -1,13 +1,16 @@
-"""Pieces of a frontier's grid, in tiles: what they must say, and those whose values are in memory."""
+"""Pieces of a frontier's grid, in tiles: what they and where they come from must say, and those in memory."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
+from sweep.plan.blocks import Block, Plan
 from sweep.questions.frontier.scan import Scan
 
+FIRST = 8  # blocks, far apart, that are taken before the others
 TILE = {1: (256,), 2: (8, 32), 3: (4, 8, 16)}  # sides of a tile along the last axes, by how many there are
 
 
@@ -43,6 +46,80 @@ class Piece(Protocol):
 
     def places(self, tiles: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
+        ...
+
+
+Key = tuple[int, ...]  # where along each axis that is kept apart
+Pieces = Iterator[tuple[Block, Iterator[tuple[Key, Piece]]]]
+
+
+class Values(Protocol):
+    """Some outputs of a sweep on the grid of the axes that they, or what else is asked for, depend on.
+
+    Attributes
+    ----------
+    dims : tuple of str
+        The axes in the order of the sweep, by which places in the grid are counted.
+    plan : Plan
+        Of the blocks; its axes may be in another order.
+    dtypes : mapping of str to numpy.dtype
+        Of the outputs.
+    dataset_attributes : mapping
+        Of the dataset of the whole sweep.
+    """
+
+    @property
+    def dims(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def plan(self) -> Plan: ...  # noqa: D102
+
+    @property
+    def dtypes(self) -> Mapping[str, np.dtype]: ...  # noqa: D102
+
+    @property
+    def dataset_attributes(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+    def at(self, name: str, index: np.ndarray) -> np.ndarray:
+        """Give the values of an axis at some places, float64."""
+        ...
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Give ``long_name``, ``units`` and more of an output or axis."""
+        ...
+
+    def pieces(self, scan: Scan) -> Pieces:
+        """Yield every block and what a scan takes of it: a piece for each combination of values of the axes kept apart.
+
+        A piece is to be done with before the next block is asked for, unless it says that it lasts.
+        """
+        ...
+
+
+class Content(Protocol):
+    """What a source contains: names of outputs and axes, and the values of some of them.
+
+    Attributes
+    ----------
+    depends : mapping of str to tuple of str
+        The axes that each output depends on.
+    lengths : mapping of str to int
+        Of the axes.
+    fixed : mapping of str to float
+        The numbers at which other parameters are fixed.
+    dtype : str
+        In which conditions are compared.
+    """
+
+    depends: Mapping[str, tuple[str, ...]]
+    lengths: Mapping[str, int]
+    fixed: Mapping[str, float]
+    dtype: str
+
+    def values(
+        self, outputs: tuple[str, ...], axes: tuple[str, ...], by: tuple[str, ...], memory: int | None
+    ) -> Values:
+        """Give some outputs over those axes, of which `by` are kept apart and come first in the blocks."""
         ...
 
 
@@ -95,6 +172,55 @@ class Loaded:
         """Give the places in the grid of some of those points, -1 where there are none: beyond the end."""
         stop = [a + n for a, n in zip(self._start, self._shape, strict=True)]
         return self._scan.places(points_of(tiles, points, self._grid, self.sides), self._start, stop)
+
+
+def blocks_of(plan: Plan) -> Iterator[Block]:
+    """Yield the blocks of a plan, some that are far apart first."""
+    far = dict.fromkeys(round(i) for i in np.linspace(0, len(plan) - 1, min(FIRST, len(plan))))
+    return map(plan.block, (*far, *(number for number in range(len(plan)) if number not in far)))
+
+
+def loaded(
+    scan: Scan, values: Values, apart: int, block: Block, arrays: Mapping[str, np.ndarray]
+) -> Iterator[tuple[Key, Loaded]]:
+    """Cut a block in memory at each value of its first axes.
+
+    Parameters
+    ----------
+    scan : Scan
+        What is asked.
+    values : Values
+        What the block is of.
+    apart : int
+        How many axes come first.
+    block : Block
+        Of the plan.
+    arrays : mapping of str to numpy.ndarray
+        Values of the outputs, over the axes that each depends on.
+    """
+    plan = values.plan
+    spread = {name: _spread(array, plan.variables[name], plan) for name, array in arrays.items()}
+    for dim, *ends in zip(plan.shape, block.start, block.stop, strict=True):
+        if dim in scan.names:
+            spread[dim] = _spread(values.at(dim, np.arange(*ends)), (dim,), plan)
+    for key in itertools.product(*map(range, block.start[:apart], block.stop[:apart])):
+        start, stop = (*key, *block.start[apart:]), (*(i + 1 for i in key), *block.stop[apart:])
+        shape = tuple(b - a for a, b in zip(start, stop, strict=True))
+        inner = [slice(i - a, i - a + 1) for i, a in zip(key, block.start, strict=False)]
+        yield (
+            key,
+            Loaded(scan, start, shape, {name: array[_part(inner, array.shape)] for name, array in spread.items()}),
+        )
+
+
+def _spread(array: np.ndarray, dims: Sequence[str], plan: Plan) -> np.ndarray:
+    """Give a variable an axis for each of the plan's."""
+    sides = iter(array.shape)
+    return array.reshape([next(sides) if dim in dims else 1 for dim in plan.shape])
+
+
+def _part(inner: Sequence[slice], shape: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(side if n > 1 else slice(None) for side, n in zip(inner, shape, strict=False))
 
 
 def _sides(shape: Sequence[int]) -> tuple[int, ...]:

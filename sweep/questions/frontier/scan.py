@@ -70,38 +70,41 @@ class Scan:
         room.fronts.append(front)
         return front
 
-    def __call__(self, front: Front, pieces: Sequence["Piece"]) -> None:
-        """Take in some pieces: the more at once, the fewer points are looked at one by one.
-
-        Some tiles are looked at first, ever nearer to the front, and what their points dominate is dropped.
-        """
+    def take(self, front: Front, pieces: Sequence["Piece"]) -> None:
+        """Take in some pieces: the more at once, the fewer points are looked at one by one."""
         left = []
         for piece in pieces:
             front.feasible += piece.feasible
             tiles = np.flatnonzero(piece.possible & ~np.isnan(piece.corners).any(axis=1))
             left.append(tiles[front.survivors(piece.corners[tiles])])
-        good = np.zeros((0, len(self.objectives)), self.dtype)
-        probe = fronts.Cull(good)
         with ThreadPoolExecutor(threads()) as pool:
-            for _ in range(ROUNDS):
-                before = sum(map(len, left))
-                if before <= 2 * PROBES:
-                    break
-                some = [np.zeros(len(tiles), bool) for tiles in left]
-                for chosen in some:
-                    chosen[fronts.scattered(len(chosen), -(-PROBES * len(chosen) // before))] = True
-                now = [tiles[chosen] for tiles, chosen in zip(left, some, strict=True)]
-                good = self._front(np.concatenate([good, *self._look(pool, front, probe, pieces, now)]))
-                probe = fronts.Cull(good)
-                for number, (piece, chosen) in enumerate(zip(pieces, some, strict=True)):
-                    rest = left[number][~chosen]
-                    left[number] = rest[probe(piece.corners[rest])]
-                if sum(map(len, left)) > 0.7 * before:
-                    break
+            probe, left = self._probed(pool, front, pieces, left)
             for _ in self._look(pool, front, probe, pieces, left):
                 pass
         if front.is_new:
             front.settle()
+
+    def _probed(
+        self, pool: ThreadPoolExecutor, front: Front, pieces: Sequence["Piece"], left: list[np.ndarray]
+    ) -> tuple[fronts.Cull, list[np.ndarray]]:
+        """Take in some tiles, ever nearer to the front; what culls by their points, and the tiles that it leaves."""
+        good = np.zeros((0, len(self.objectives)), self.dtype)
+        probe = fronts.Cull(good)
+        for _ in range(ROUNDS):
+            before = sum(map(len, left))
+            if before <= 2 * PROBES:
+                break
+            some = [np.zeros(len(tiles), bool) for tiles in left]
+            for chosen in some:
+                chosen[fronts.scattered(len(chosen), -(-PROBES * len(chosen) // before))] = True
+            now = [tiles[chosen] for tiles, chosen in zip(left, some, strict=True)]
+            good = self._front(np.concatenate([good, *self._look(pool, front, probe, pieces, now)]))
+            probe = fronts.Cull(good)
+            rest = [tiles[~chosen] for tiles, chosen in zip(left, some, strict=True)]
+            left = [tiles[probe(piece.corners[tiles])] for piece, tiles in zip(pieces, rest, strict=True)]
+            if sum(map(len, left)) > 0.7 * before:
+                break
+        return probe, left
 
     def _look(
         self,
@@ -117,7 +120,7 @@ class Scan:
             parts += [(piece, tiles[i : i + front.room.tiles]) for i in range(0, len(tiles), front.room.tiles)]
         for first in range(0, len(parts), AHEAD):
             batch = parts[first : first + AHEAD]
-            for rows, places in pool.map(lambda part: self._undominated(*part, front, probe), batch):
+            for rows, places in pool.map(lambda part: self._undominated(part[0], part[1], front, probe), batch):
                 front.add(rows, places)
                 yield rows[:, : len(self.objectives)]
 
@@ -171,7 +174,7 @@ class Scan:
         for condition in self.conditions:
             if names is not None and condition.output not in names:
                 continue
-            holds = compare(values[condition.output], condition.sign, condition.bound)
+            holds = np.asarray(compare(values[condition.output], condition.sign, condition.bound))
             mask = holds if mask is None else mask & holds
         return mask
 

@@ -1,9 +1,8 @@
-"""Where values come from, block by block: evaluated from a spec, or read from a dataset. Nothing is kept of them."""
+"""What a frontier may be of: a sweep to evaluate, or a dataset, of which values are read block by block."""
 
-import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,116 +12,23 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.distribution import REPLICATE
-from sweep.config.spec import Fixed, SweepSpec
-from sweep.engine.blocks import Grid
-from sweep.engine.evaluate import device_count, device_kind
-from sweep.engine.executors import Local
-from sweep.engine.trial import try_model
+from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
-from sweep.plan.blocks import Block, Plan, boxes, default_memory, make_plan
-from sweep.questions.frontier.pieces import Loaded, Piece
+from sweep.plan.blocks import Block, Plan, boxes, default_memory
+from sweep.questions.frontier.evaluated import ProblemContent
+from sweep.questions.frontier.pieces import Content, Pieces, blocks_of, loaded
 from sweep.questions.frontier.scan import Scan
-from sweep.questions.frontier.tiles import Tiler, make_tile_plan
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
-from sweep.results.metadata import dataset_attributes, kind_of, variable_attributes
+from sweep.results.metadata import kind_of
 from sweep.results.netcdf import OF_A_STORE
 from sweep.results.replicates import pooled
 
 READ_POINTS = 2**21  # of a block that is read from a dataset
-FIRST = 8  # blocks, far apart, that are taken before the others
 
 Source = SweepSpec | Problem | xr.Dataset | str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Field:
-    """Some outputs of a sweep on the grid of the axes that they, or what else is asked for, depend on.
-
-    Attributes
-    ----------
-    dims : tuple of str
-        The axes in the order of the sweep, by which places in the grid are counted.
-    plan : Plan
-        Of the blocks; its axes may be in another order.
-    at : callable
-        ``at(name, index)``: float64 values of an axis.
-    attributes : callable
-        ``attributes(name)``: ``long_name``, ``units`` and more of an output or axis.
-    dataset_attributes : mapping
-        Of the dataset of the whole sweep.
-    dtypes : mapping of str to numpy.dtype
-        Of the outputs.
-    pieces : callable
-        ``pieces(scan, blocks)``: yields each block and what a scan takes of it, one piece for each combination of
-        values of the axes that are kept apart; a piece is to be done with before the next block is asked for.
-    """
-
-    dims: tuple[str, ...]
-    plan: Plan
-    at: Callable[[str, np.ndarray], np.ndarray]
-    attributes: Callable[[str], dict[str, Any]]
-    dataset_attributes: Mapping[str, Any]
-    dtypes: Mapping[str, np.dtype]
-    pieces: Callable[[Scan, Iterator[Block]], Iterator[tuple[Block, Iterator[tuple[tuple[int, ...], Piece]]]]]
-
-    def scanned(self, scan: Scan) -> Iterator[tuple[Block, Iterator[tuple[tuple[int, ...], Piece]]]]:
-        """Yield every block in pieces, some that are far apart first."""
-        far = dict.fromkeys(round(i) for i in np.linspace(0, len(self.plan) - 1, min(FIRST, len(self.plan))))
-        order = (*far, *(number for number in range(len(self.plan)) if number not in far))
-        return self.pieces(scan, map(self.plan.block, order))
-
-
-class Offer:
-    """What a source has to offer: names of outputs and axes, and a field of some of them.
-
-    Parameters
-    ----------
-    source : Problem or xarray.Dataset
-        As :func:`opened` gives it.
-
-    Raises
-    ------
-    SpecError
-        When the dataset is not the result of a sweep.
-    """
-
-    def __init__(self, source: Problem | xr.Dataset) -> None:
-        if isinstance(source, Problem):
-            self._offer_problem(source)
-        elif "spec" not in source.attrs:
-            raise SpecError('source: the dataset has no attribute "spec", so it is not the result of a sweep')
-        else:
-            self._offer_dataset(source)
-
-    def field(self, outputs: Sequence[str], axes: Sequence[str], by: Sequence[str], memory: int | None) -> Field:
-        """Give some outputs over those axes, of which `by` come first in the blocks."""
-        return self._field(tuple(outputs), tuple(axes), tuple(by), default_memory() if memory is None else memory)
-
-    def _offer_problem(self, problem: Problem) -> None:
-        problem.model.refuse_to_evaluate()
-        problem = problem.derived(statistics={})
-        self.depends = {output.name: problem.axes_of(output.name) for output in problem.model.outputs}
-        self.lengths = problem.spec.shape
-        self.fixed = {name: fixed.value for name, fixed in problem.spec.fixed.items()}
-        self.dtype = problem.spec.dtype
-        self._field = lambda *given: _computed(problem, *given)
-
-    def _offer_dataset(self, dataset: xr.Dataset) -> None:
-        if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
-            dataset = pooled(dataset)  # or the replicate with the luckiest draws would be a decision
-        held = {str(name): v for name, v in dataset.data_vars.items() if v.dtype.kind in "fiu"}
-        self.depends = {name: tuple(map(str, v.dims)) for name, v in held.items()}
-        self.lengths = {str(dim): n for dim, n in dataset.sizes.items() if dim in dataset.coords and n}
-        self.fixed = json.loads(dataset.attrs["spec"]).get("fixed", {})
-        for name, dims in self.depends.items():
-            for dim in dims:
-                if dim not in self.lengths or dataset[dim].dtype.kind not in "fiu":
-                    raise SpecError(f"source: dimension {dim} of {name} has no values that are numbers")
-        self.dtype = "float64"  # read as they are, and compared on the host
-        self._field = lambda *given: _held(dataset, self.lengths, *given)
 
 
 def opened(source: Source, model: Model | None) -> Problem | xr.Dataset:
@@ -159,134 +65,117 @@ def _stored(path: Path) -> xr.Dataset:
     return dataset
 
 
-def _computed(
-    problem: Problem,
-    outputs: tuple[str, ...],
-    axes: tuple[str, ...],
-    by: tuple[str, ...],
-    memory: int,
-) -> Field:
-    spec = problem.spec
-    if not set(outputs) <= set(spec.outputs):  # another sweep, that may need more parameters
-        spec = spec.model_copy(update={"outputs": tuple(dict.fromkeys((*spec.outputs, *outputs)))})
-        problem = Problem.of(spec, problem.source)
-    if problem.is_own:
-        try_model(problem)
-    ordered = (*by, *(dim for dim in axes if dim not in by))
-    # An axis that is left out holds still; nothing asked for depends on it.
-    still = {dim: Fixed(value=axis.bounds()[0]) for dim, axis in spec.axes.items() if dim not in axes}
-    part = problem.derived(
-        outputs=outputs, axes={dim: spec.axes[dim] for dim in ordered}, fixed={**problem.spec.fixed, **still}
-    )
-    field = {
-        "dims": tuple(dim for dim in spec.axes if dim in axes),
-        "at": lambda name, index: spec.axes[name].at(index),
-        "attributes": lambda name: variable_attributes(problem, name),
-        "dataset_attributes": dataset_attributes(problem, device_kind()),
-        "dtypes": dict.fromkeys(outputs, np.dtype(spec.dtype)),
-    }
-    if problem.model.stages and device_count() == 1 and len(ordered) > len(by):
-        plan, sides = make_tile_plan(part, len(by), memory)
+def content_of(source: Problem | xr.Dataset) -> Content:
+    """Say what a source, as :func:`opened` gives it, contains.
 
-        def made(scan: Scan, blocks: Iterator[Block]) -> Iterator[Any]:
-            for block, piece in Local().run(Tiler(part, plan, sides, scan), [blocks]):
-                yield block, iter([(block.start[: len(by)], piece)])
-
-        return Field(plan=plan, pieces=made, **field)
-    plan = make_plan(
-        part.spec.shape,
-        part.variables,
-        itemsize=np.dtype(spec.dtype).itemsize,
-        tables=part.table_dims,
-        memory=memory // device_count(),
-    )
-
-    def held(scan: Scan, blocks: Iterator[Block]) -> Iterator[Any]:
-        for block, values in Local().run(Grid(part, plan, repeated=True), [blocks]):
-            spread = {name: _spread(plan, name, array) for name, array in values.items()}
-            yield block, _apart(scan, plan, field["at"], len(by), block, spread)
-
-    return Field(plan=plan, pieces=held, **field)
+    Raises
+    ------
+    SpecError
+        When a dataset is not the result of a sweep, or has dimensions without numbers; when a model is solved instead
+        of evaluated.
+    """
+    return ProblemContent(source) if isinstance(source, Problem) else DatasetContent(source)
 
 
-def _apart(
-    scan: Scan,
-    plan: Plan,
-    at: Callable[[str, np.ndarray], np.ndarray],
-    apart: int,
-    block: Block,
-    values: dict[str, np.ndarray],
-) -> Iterator[tuple[tuple[int, ...], Piece]]:
-    """Cut a block whose values are in memory at each value of its first axes, and give it those of its axes."""
-    for i, dim in enumerate(plan.shape):
-        if dim in scan.names:
-            part = at(dim, np.arange(block.start[i], block.stop[i]))
-            values[dim] = part.reshape([-1 if other == dim else 1 for other in plan.shape])
-    for key in itertools.product(*map(range, block.start[:apart], block.stop[:apart])):
-        start, stop = (*key, *block.start[apart:]), (*(i + 1 for i in key), *block.stop[apart:])
-        shape = tuple(b - a for a, b in zip(start, stop, strict=True))
-        inner = [slice(i - a, i - a + 1) for i, a in zip(key, block.start, strict=False)]
-        inside = {name: array[_part(inner, array.shape)] for name, array in values.items()}
-        yield key, Loaded(scan, start, shape, inside)
+class DatasetContent:
+    """What the dataset of a sweep contains, a :class:`~sweep.questions.frontier.pieces.Content`.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        In memory, lazy or of a store.
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        if "spec" not in dataset.attrs:
+            raise SpecError('source: the dataset has no attribute "spec", so it is not the result of a sweep')
+        if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
+            dataset = pooled(dataset)  # or the replicate with the luckiest draws would be a decision
+        self._dataset = dataset
+        numeric = {str(name): v for name, v in dataset.data_vars.items() if v.dtype.kind in "fiu"}
+        self.depends: Mapping[str, tuple[str, ...]] = {name: tuple(map(str, v.dims)) for name, v in numeric.items()}
+        self.lengths: Mapping[str, int] = {
+            str(dim): n for dim, n in dataset.sizes.items() if dim in dataset.coords and n
+        }
+        self.fixed: Mapping[str, float] = json.loads(dataset.attrs["spec"]).get("fixed", {})
+        for name, dims in self.depends.items():
+            for dim in dims:
+                if dim not in self.lengths or dataset[dim].dtype.kind not in "fiu":
+                    raise SpecError(f"source: dimension {dim} of {name} has no values that are numbers")
+        self.dtype = "float64"  # read as they are, and compared on the host
+
+    def values(
+        self, outputs: tuple[str, ...], axes: tuple[str, ...], by: tuple[str, ...], memory: int | None
+    ) -> "DatasetValues":
+        """Give some outputs over those axes, of which `by` are kept apart and come first in the blocks."""
+        dataset, budget = self._dataset, default_memory() if memory is None else memory
+        dims = tuple(dim for dim in _order(dataset, self.lengths) if dim in axes)
+        shape = {dim: self.lengths[dim] for dim in (*by, *(dim for dim in dims if dim not in by))}
+        variables = {name: tuple(dim for dim in shape if dim in dataset[name].dims) for name in outputs}
+        points = max(16, min(READ_POINTS, budget // (64 * max(1, len(outputs)))))
+        block, chunk = boxes(tuple(shape.values()), points)
+        block = tuple(_aligned(dataset, outputs, dim, side) for dim, side in zip(shape, block, strict=True))
+        return DatasetValues(dataset, dims, Plan(shape, block, chunk, variables, 8), len(by))
 
 
-def _part(inner: Sequence[slice], shape: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(side if n > 1 else slice(None) for side, n in zip(inner, shape, strict=False))
+@dataclass(frozen=True)
+class DatasetValues:
+    """Values of a dataset, read: :class:`~sweep.questions.frontier.pieces.Values`.
 
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        What is read.
+    dims : tuple of str
+        The axes, in the order of the sweep.
+    plan : Plan
+        Of the blocks.
+    apart : int
+        How many axes, which come first, are kept apart.
+    """
 
-def _spread(plan: Plan, name: str, array: np.ndarray) -> np.ndarray:
-    """Give a variable an axis for each of the plan's."""
-    sides = iter(array.shape)
-    return array.reshape([next(sides) if dim in plan.variables[name] else 1 for dim in plan.shape])
+    dataset: xr.Dataset
+    dims: tuple[str, ...]
+    plan: Plan
+    apart: int
 
+    @property
+    def dtypes(self) -> Mapping[str, np.dtype]:
+        """Types of the outputs."""
+        return {name: _float(self.dataset[name].dtype) for name in self.plan.variables}
 
-def _held(
-    dataset: xr.Dataset,
-    lengths: Mapping[str, int],
-    outputs: tuple[str, ...],
-    axes: tuple[str, ...],
-    by: tuple[str, ...],
-    memory: int,
-) -> Field:
-    dims = tuple(dim for dim in _order(dataset, lengths) if dim in axes)
-    shape = {dim: lengths[dim] for dim in (*by, *(dim for dim in dims if dim not in by))}
-    variables = {name: tuple(dim for dim in shape if dim in dataset[name].dims) for name in outputs}
-    points = max(16, min(READ_POINTS, memory // (64 * max(1, len(outputs)))))
-    block, chunk = boxes(tuple(shape.values()), points)
-    block = tuple(_aligned(dataset, outputs, dim, side) for dim, side in zip(shape, block, strict=True))
-    plan = Plan(shape, block, chunk, variables, 8)
+    @property
+    def dataset_attributes(self) -> Mapping[str, Any]:
+        """Attributes of the dataset."""
+        return {str(key): value for key, value in self.dataset.attrs.items() if key not in OF_A_STORE}
 
-    def values(block: Block) -> dict[str, np.ndarray]:
-        spans = {dim: slice(*ends) for dim, *ends in zip(shape, block.start, block.stop, strict=True)}
-        found = {}
-        for name in outputs:
-            part = dataset[name].isel({dim: spans[dim] for dim in variables[name]}).transpose(*variables[name])
-            found[name] = _spread(plan, name, part.values.astype(_float(part.dtype), copy=False))
-        return found
+    def at(self, name: str, index: np.ndarray) -> np.ndarray:
+        """Give the values of an axis at some places, float64."""
+        return np.asarray(self.dataset[name].isel({name: index}).values, np.float64)
 
-    def at(name: str, index: np.ndarray) -> np.ndarray:
-        return np.asarray(dataset[name].isel({name: index}).values, np.float64)
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Give ``long_name``, ``units`` and more of an output or axis."""
+        return {str(key): value for key, value in self.dataset[name].attrs.items()}
 
-    def held(scan: Scan, blocks: Iterator[Block]) -> Iterator[Any]:
+    def pieces(self, scan: Scan) -> Pieces:
+        """Yield every block and what a scan takes of it, some that are far apart first; the next one is read ahead."""
         with ThreadPoolExecutor(1) as pool:
             ahead = None
-            for block in blocks:
-                now = pool.submit(values, block)
+            for block in blocks_of(self.plan):
+                now = block, pool.submit(self._read, block)
                 if ahead is not None:
-                    yield ahead[0], _apart(scan, plan, at, len(by), ahead[0], ahead[1].result())
-                ahead = block, now
+                    yield ahead[0], loaded(scan, self, self.apart, ahead[0], ahead[1].result())
+                ahead = now
             if ahead is not None:
-                yield ahead[0], _apart(scan, plan, at, len(by), ahead[0], ahead[1].result())
+                yield ahead[0], loaded(scan, self, self.apart, ahead[0], ahead[1].result())
 
-    return Field(
-        dims=dims,
-        plan=plan,
-        at=at,
-        attributes=lambda name: dict(dataset[name].attrs),
-        dataset_attributes={key: value for key, value in dataset.attrs.items() if key not in OF_A_STORE},
-        dtypes={name: _float(dataset[name].dtype) for name in outputs},
-        pieces=held,
-    )
+    def _read(self, block: Block) -> dict[str, np.ndarray]:
+        spans = {dim: slice(*ends) for dim, *ends in zip(self.plan.shape, block.start, block.stop, strict=True)}
+        arrays = {}
+        for name, dims in self.plan.variables.items():
+            part = self.dataset[name].isel({dim: spans[dim] for dim in dims}).transpose(*dims)
+            arrays[name] = part.values.astype(_float(part.dtype), copy=False)
+        return arrays
 
 
 def _order(dataset: xr.Dataset, lengths: Mapping[str, int]) -> list[str]:

@@ -53,8 +53,8 @@ def make_tile_plan(problem: Problem, apart: int, memory: int) -> tuple[Plan, tup
     while True:
         block = (*(1,) * apart, *map(min, boxes(lengths[apart:], points)[0], lengths[apart:]))
         block = tuple(-(-b // side) * side for b, side in zip(block, sides[-len(block) :], strict=True))
-        held = dict(zip(spec.axes, block, strict=True))
-        tables = sum(math.prod(held[dim] for dim in dims) for dims in problem.table_dims)
+        along = dict(zip(spec.axes, block, strict=True))
+        tables = sum(math.prod(along[dim] for dim in dims) for dims in problem.table_dims)
         needed = FIXED_BYTES + POINT_BYTES * math.prod(block) + TABLE_BYTES * tables
         if needed <= memory:
             break
@@ -63,7 +63,7 @@ def make_tile_plan(problem: Problem, apart: int, memory: int) -> tuple[Plan, tup
             raise SpecError(f"memory: {in_words(memory)} hold not even a tile; give at least {least}")
         points //= 2
     plan = Plan(spec.shape, block, block, problem.variables, np.dtype(spec.dtype).itemsize)
-    return plan, tuple(sides[-3:])
+    return plan, (sides[-3], sides[-2], sides[-1])
 
 
 class Tiler:
@@ -95,7 +95,7 @@ class Tiler:
         """There is no smaller one: it takes little memory."""
 
     def release(self, started: Any) -> None:
-        """Nothing is held of what was finished."""
+        """There is nothing to take back: pieces keep what they need."""
 
     def start(self, blocks: Sequence[Block]) -> Any:
         """Start one block; :meth:`finish` waits for it."""
@@ -105,7 +105,7 @@ class Tiler:
         with jax.enable_x64(self._problem.spec.dtype == "float64"):
             inputs = {name: _of_rank(array) for name, array in self._inputs(block).items()}
             static = ("finish", "objectives", "conditions", "sides", "rows", "model")
-            found = compiled(bests, static, jax.default_backend(), 1)(
+            result = compiled(bests, static, jax.default_backend(), 1)(
                 (),
                 {"inputs": inputs, "inside": inside, "groups": np.int32(self._groups)},
                 finish=self._finish,
@@ -115,11 +115,11 @@ class Tiler:
                 rows=self._rows,
                 model=self._problem.model.name,
             )
-        return block, inputs, inside, found
+        return block, inputs, inside, result
 
-    def finish(self, started: Any) -> list["Made"]:
+    def finish(self, started: Any) -> list["DevicePiece"]:
         """Give the piece of each block that was started."""
-        return [Made(self, *started)]
+        return [DevicePiece(self, *started)]
 
     def values(self, inputs: Mapping[str, jax.Array], corners: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs at all points of the tiles of a block that begin there, one tile after the other."""
@@ -130,7 +130,7 @@ class Tiler:
         padded = tuple(np.pad(corner, (0, length - n)).astype(np.int32) for corner in corners)
         static = ("finish", "names", "sides", "model")
         with jax.enable_x64(self._problem.spec.dtype == "float64"):
-            found = compiled(points, static, jax.default_backend(), 1)(
+            arrays = compiled(points, static, jax.default_backend(), 1)(
                 (),
                 {"inputs": inputs, "corners": padded},
                 finish=self._finish,
@@ -138,7 +138,7 @@ class Tiler:
                 sides=self.sides,
                 model=self._problem.model.name,
             )
-        return {name: np.asarray(array)[:n].reshape(-1) for name, array in zip(names, found, strict=True)}
+        return {name: np.asarray(array)[:n].reshape(-1) for name, array in zip(names, arrays, strict=True)}
 
     def axis(self, name: str, block: Block) -> np.ndarray:
         """Values of an axis along a padded block."""
@@ -159,31 +159,31 @@ class Tiler:
 
     def _inside(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
         """Where rows, and where cells of each are in the grid and may hold, by the conditions on axes."""
-        found = [np.ones([n if i == j else 1 for j in range(RANK)], bool) for i, n in enumerate(self.shape)]
+        inside = [np.ones([n if i == j else 1 for j in range(RANK)], bool) for i, n in enumerate(self.shape)]
         for position, name in enumerate(self.plan.shape):
             valid = np.arange(self.plan.block_shape[position]) < block.stop[position] - block.start[position]
             for condition in self.scan.conditions:
                 if condition.output == name:
                     valid &= compare(self.axis(name, block), condition.sign, condition.bound)
             i = max(0, position - len(self.plan.shape) + RANK)
-            found[i] = found[i] & self.spread(name, valid)
+            inside[i] = inside[i] & self.spread(name, valid)
         if self._rows > 1:
-            return found[0] & found[1], found[2]
-        return found[0], found[1] & found[2]
+            return inside[0] & inside[1], inside[2]
+        return inside[0], inside[1] & inside[2]
 
 
-class Made:
+class DevicePiece:
     """A :class:`~sweep.questions.frontier.pieces.Piece` whose values stay on the device."""
 
     lasting = True
 
     def __init__(
-        self, tiler: Tiler, block: Block, inputs: Mapping[str, jax.Array], inside: Any, found: tuple[Any, Any]
+        self, tiler: Tiler, block: Block, inputs: Mapping[str, jax.Array], inside: Any, result: tuple[Any, Any]
     ) -> None:
         self._tiler, self._block, self._inputs = tiler, block, inputs
-        self.sides = tiler.sides
+        self.sides: tuple[int, ...] = tiler.sides
         self._grid = grid = tuple(n // side for n, side in zip(tiler.shape, tiler.sides, strict=True))
-        least, count = found
+        least, count = result
         least = iter(least)
         scan = tiler.scan
         self.corners = np.empty((math.prod(grid), len(scan.objectives)), scan.dtype)
