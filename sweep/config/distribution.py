@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from sweep.config.record import Float, Frozen, listed, plain
+from sweep.config.record import FieldError, Float, Frozen, listed, plain
 from sweep.errors import short, unknown
 
 DRAWN = REPLICATE, DRAW = "replicate", "draw"  # the axes that draws make, in their order
@@ -69,19 +69,19 @@ class Distribution(Frozen):
         for key in ("low", "high", "interval", "mode", "alpha", "beta", "values"):
             if getattr(self, key) is None:
                 if key in needs:
-                    raise ValueError(f'{key}: is required by distribution = "{kind}"')
+                    raise FieldError(key, f'is required by distribution = "{kind}"')
             elif key not in needs and not (key == "interval" and kind in _INTERVALS):
-                raise ValueError(f'{key}: does not belong to distribution = "{kind}"; drop it')
+                raise FieldError(key, f'does not belong to distribution = "{kind}"; drop it')
         if self.values is not None and (len(self.values) < 2 or min(self.values) == max(self.values)):
-            raise ValueError(f"values: must be numbers of which two at least differ, got {short(list(self.values))}")
+            raise FieldError("values", f"must be numbers of which two at least differ, got {short(list(self.values))}")
         if self.values is None:
             low, high = self.ends()
             if not low < high:
-                raise ValueError(f"low: must be below high, got low={low}, high={high}")
+                raise FieldError("low", f"must be below high, got low={low}, high={high}")
             if kind in ("loguniform", "lognormal") and not low > 0.0:
-                raise ValueError(f'low: must be > 0 with distribution = "{kind}", got {low}')
+                raise FieldError("low", f'must be > 0 with distribution = "{kind}", got {low}')
             if self.mode is not None and not low <= self.mode <= high:
-                raise ValueError(f"mode: must be in [low, high] = [{low}, {high}], got {self.mode}")
+                raise FieldError("mode", f"must be in [low, high] = [{low}, {high}], got {self.mode}")
         self._check_limits()
         return self
 
@@ -89,12 +89,12 @@ class Distribution(Frozen):
         least = -math.inf if self.minimum is None else self.minimum
         most = math.inf if self.maximum is None else self.maximum
         if not least < most:
-            raise ValueError(f"minimum: must be below maximum, got minimum={least}, maximum={most}")
+            raise FieldError("minimum", f"must be below maximum, got minimum={least}, maximum={most}")
         low, high = self._extremes()
         if most <= low:
-            raise ValueError(f"maximum: leaves nothing of a distribution from {low:.6g} to {high:.6g}, got {most}")
+            raise FieldError("maximum", f"leaves nothing of a distribution from {low:.6g} to {high:.6g}, got {most}")
         if least >= high:
-            raise ValueError(f"minimum: leaves nothing of a distribution from {low:.6g} to {high:.6g}, got {least}")
+            raise FieldError("minimum", f"leaves nothing of a distribution from {low:.6g} to {high:.6g}, got {least}")
 
     @property
     def mass(self) -> float:
@@ -217,14 +217,14 @@ class Draws(Frozen):
     def _consistent(self) -> Self:
         if self.method == "sobol" and self.number & (self.number - 1):
             below = 1 << (self.number.bit_length() - 1)
-            raise ValueError(
-                f'number: must be a power of two with method = "sobol", such as {below} or {2 * below}, '
-                f"got {self.number}"
-            )
+            got = f"such as {below} or {2 * below}, got {self.number}"
+            raise FieldError("number", f'must be a power of two with method = "sobol", {got}')
         seen: set[frozenset[str]] = set()
         for pair in self.correlations:
             if len(set(pair.between)) < 2 or frozenset(pair.between) in seen:
-                raise ValueError(f"correlations: name two parameters, each pair once, got {short(list(pair.between))}")
+                raise FieldError(
+                    "correlations", f"name two parameters, each pair once, got {short(list(pair.between))}"
+                )
             seen.add(frozenset(pair.between))
         return self
 
@@ -233,7 +233,7 @@ class Draws(Frozen):
 
         Raises
         ------
-        ValueError
+        FieldError
             Where no variables have such correlations, naming the pairs that cannot be together.
         """
         order = list(names)
@@ -243,7 +243,7 @@ class Draws(Frozen):
         for pair in self.correlations:
             for name in pair.between:
                 if name not in order:
-                    raise ValueError(f"correlations: {unknown('distribution', name, order)}")
+                    raise FieldError("correlations", unknown("distribution", name, order))
             i, j = (order.index(name) for name in pair.between)
             ranks[i, j] = ranks[j, i] = pair.rank
         from kernels.draws.copula import copula_cholesky
@@ -251,7 +251,7 @@ class Draws(Frozen):
         try:
             return copula_cholesky(ranks, order)
         except ValueError as error:
-            raise ValueError(f"correlations: {error}") from None
+            raise FieldError("correlations", str(error)) from None
 
     def __str__(self) -> str:
         """Say it in words: "4,096 scrambled Sobol' points, seed 0"."""

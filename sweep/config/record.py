@@ -38,6 +38,37 @@ def listed(value: Any) -> Any:
 Float = Annotated[float, BeforeValidator(plain)]
 
 
+class FieldError(SpecError):
+    """What is wrong in a record, and where in it.
+
+    Parameters
+    ----------
+    place : tuple of str or int, or str
+        The keys that lead there, as pydantic's ``loc`` has them; () for the record as a whole.
+    text : str
+        What is wrong, without the place.
+    is_rule : bool
+        Whether a rule of ours is broken, rather than the form of a config.
+    """
+
+    def __init__(self, place: tuple[str | int, ...] | str, text: str, *, is_rule: bool = True) -> None:
+        self.place = (place,) if isinstance(place, str) else place
+        self.text, self.is_rule = text, is_rule
+        super().__init__(self._line())
+
+    def _line(self) -> str:
+        """Give the place and what is wrong there: an axis that breaks a rule by its name, anything else by its keys."""
+        if not self.place:
+            return self.text
+        if self.is_rule and len(self.place) == 2 and self.place[0] == "axes":
+            return f'axis "{self.place[1]}": {self.text}'
+        return f"{'.'.join(map(str, self.place))}: {self.text}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the error that it is to others."""
+        return SpecError, (str(self),)
+
+
 class Frozen(BaseModel):
     """A record that cannot be changed, of which unknown keys and values of other types are refused."""
 
@@ -47,7 +78,7 @@ class Frozen(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise SpecError(_one_line(error, type(self))) from None
+            raise _first_of(error, type(self)) from None
 
 
 _EXPECTED = {
@@ -61,31 +92,30 @@ _EXPECTED = {
 }
 
 
-def _one_line(error: ValidationError, owner: type[BaseModel]) -> str:
+def _first_of(error: ValidationError, owner: type[BaseModel]) -> FieldError:
     """Turn the first complaint of pydantic into this project's one line."""
     first = error.errors(include_url=False)[0]
-    where = [str(part) for part in first["loc"]]
-    key, got = ".".join(where), first["input"]
-    kind, message = first["type"], first["msg"]
+    place, kind = first["loc"], first["type"]
     if kind == "extra_forbidden":
-        return unknown("key", key, owner.model_fields)
+        return FieldError(place[:-1], unknown("key", str(place[-1]), owner.model_fields), is_rule=False)
     if kind == "value_error":
-        message = message.removeprefix("Value error, ")
-        # An axis or a value within a sweep has made its own line, which lacks where it stands.
-        nested = {name for record in Frozen.__subclasses__() for name in record.model_fields}
-        if message.split(":")[0].split(".")[0] in nested:
-            return f"{key}.{message}" if key else message
-        if len(where) == 2 and where[0] == "axes" and not message.startswith("unknown key"):
-            return f'axis "{where[1]}": {message}'
-        return f"{key}: {message}" if key else message
+        raised = first["ctx"]["error"]
+        if isinstance(raised, FieldError):  # of a record within this one, or of a rule that names a field
+            return FieldError((*place, *raised.place), raised.text, is_rule=raised.is_rule)
+        return FieldError(place, str(raised))
+    return FieldError(place, _form(kind, first["msg"], first["input"], first.get("ctx", {})), is_rule=False)
+
+
+def _form(kind: str, message: str, got: Any, context: dict[str, Any]) -> str:
+    """Say which form a value must have."""
     if kind == "missing":
-        return f"{key}: is required"
+        return "is required"
     if kind == "literal_error":
-        return f"{key}: must be {first['ctx']['expected'].replace(chr(39), chr(34))}, got {short(got)}"
+        return f"must be {context['expected'].replace(chr(39), chr(34))}, got {short(got)}"
     if kind in ("too_short", "too_long"):
-        length = first["ctx"].get("min_length", first["ctx"].get("max_length"))
-        return f"{key}: must not be empty" if length == 1 else f"{key}: must have {length} entries, got {short(got)}"
+        length = context.get("min_length", context.get("max_length"))
+        return "must not be empty" if length == 1 else f"must have {length} entries, got {short(got)}"
     expected = _EXPECTED.get(kind, message.removeprefix("Input should be "))
-    if kind == "model_type" and first["ctx"]["class_name"] == "Axis":
+    if kind == "model_type" and context["class_name"] == "Axis":
         expected += " such as {start = 0, stop = 20, num = 201} or {values = [1, 2]}"
-    return f"{key}: must be {expected}, got {short(got)}"
+    return f"must be {expected}, got {short(got)}"

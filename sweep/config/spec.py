@@ -19,13 +19,14 @@ from sweep.config.distribution import DRAW, REPLICATE, Distribution, Draws
 from sweep.config.files import read_toml
 from sweep.config.includes import included
 from sweep.config.kinds import QUANTILE
-from sweep.config.record import Float, Frozen, ReadOnly, listed, plain
+from sweep.config.record import FieldError, Float, Frozen, ReadOnly, listed, plain
 from sweep.config.reference import run_of
 from sweep.config.statistic import Statistic
 from sweep.errors import SpecError, short, unknown
 
 Loss = Literal["total", "excess"]
 DType = Literal["float32", "float64"]
+_TABLES = ("axes", "fixed", "distributions")  # a parameter is in one of them at most
 
 
 class Allocation(Frozen):
@@ -82,11 +83,7 @@ class Written(Frozen):
             One line: a parameter that is given twice, or what follows from nothing.
         """
         fields = {name: getattr(self, name) for name in self.model_fields_set}
-        tables: dict[str, Mapping[str, object]] = {
-            "axes": self.axes,
-            "fixed": self.fixed,
-            "distributions": self.distributions,
-        }
+        tables: dict[str, Mapping[str, object]] = {name: getattr(self, name) for name in _TABLES}
         for (one, here), (other, there) in combinations(tables.items(), 2):
             for name in there:
                 if name in here:
@@ -120,7 +117,7 @@ class Written(Frozen):
         """
         run = None if self.reference is None else run_of(self.reference)
         added = {} if run is None else {k: Fixed(value=v, source=why) for k, (v, why) in run.numbers.items()}
-        for table in ("axes", "fixed", "distributions"):
+        for table in _TABLES:
             here = getattr(self, table)
             for name in added:
                 if name in here and here[name] != added[name]:
@@ -135,8 +132,8 @@ class Written(Frozen):
         draws = Draws() if self.draws is None else self.draws
         try:
             draws.factor(self.distributions)
-        except ValueError as error:
-            raise ValueError(f"draws.{error}") from None
+        except FieldError as error:
+            raise FieldError(("draws", *error.place), error.text) from None
         numbers = {REPLICATE: draws.replicates, DRAW: draws.number}
         added = {name: Axis(start=0.0, stop=n - 1.0, num=n) for name, n in numbers.items() if n > 1}
         for name in (REPLICATE, DRAW):
@@ -204,8 +201,8 @@ class SweepSpec(Written):
     def _check_statistic(self, key: str, statistic: Statistic) -> None:
         if not key.isidentifier() or key in (QUANTILE, *self.axes):
             raise ValueError(f'statistics: "{key}" cannot be the name of a variable beside the axes; use another')
-        made = {*statistic.variables(key, self.axes), *statistic.own_dims(key)} - {key}
-        for name in sorted(made & {*self.statistics, *self.axes}):
+        others = {*statistic.variables(key, self.axes), *statistic.own_dims(key)} - {key}
+        for name in sorted(others & {*self.statistics, *self.axes}):
             raise ValueError(f'statistics: "{key}" makes a variable "{name}", which is given too; rename one')
         for name in statistic.uses:
             if name not in self.outputs:
@@ -215,7 +212,7 @@ class SweepSpec(Written):
                 if name not in self.axes:
                     raise ValueError(f"statistics.{key}.{field}: {unknown('axis', name, self.axes)}")
         quantiles = [s.probabilities for s in self.statistics.values() if s.probabilities is not None]
-        if any(found != quantiles[0] for found in quantiles):
+        if any(probabilities != quantiles[0] for probabilities in quantiles):
             raise ValueError("statistics: quantiles share one axis of probabilities; give all the same")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from sweep.config.axis import Axis
 from sweep.config.kinds import KINDS, NEEDS, Kind
-from sweep.config.record import Frozen, listed
+from sweep.config.record import FieldError, Frozen, listed
 from sweep.errors import short
 
 MOST_EDGES = 10_001
@@ -34,18 +34,17 @@ def conditions_of(where: str) -> tuple[Condition, ...]:
 
     Raises
     ------
-    ValueError
+    FieldError
         For anything else, and for more than `MOST_CONDITIONS`.
     """
     parts = re.split(r"\band\b", where)
     if len(parts) > MOST_CONDITIONS:
-        raise ValueError(f"where: must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
+        raise FieldError("where", f"must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
     try:
         return tuple(map(_condition, parts))
     except ValueError:
-        raise ValueError(
-            f"where: must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
-        ) from None
+        text = f"must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
+        raise FieldError("where", text) from None
 
 
 def _condition(part: str) -> Condition:
@@ -103,42 +102,42 @@ class Statistic(Frozen):
     def _complete(self) -> Self:
         for key in NEEDS:
             if key in self.kind.needs and getattr(self, key) is None:
-                raise ValueError(f'{key}: is required by statistic = "{self.statistic}"')
+                raise FieldError(key, f'is required by statistic = "{self.statistic}"')
             if key not in self.kind.needs and getattr(self, key) is not None:
-                raise ValueError(self._superfluous(key))
+                raise FieldError(key, self._superfluous(key))
         for name in self.over:
             if self.over.count(name) > 1:
-                raise ValueError(f'over: names "{name}" twice')
+                raise FieldError("over", f'names "{name}" twice')
         for name in self.outputs or ():
             if self.outputs.count(name) > 1:
-                raise ValueError(f'outputs: names "{name}" twice')
+                raise FieldError("outputs", f'names "{name}" twice')
         for name in self.regret or ():
             if self.output is None:
-                raise ValueError(f"regret: belongs to statistics of an output, not to a {self.statistic}; drop it")
+                raise FieldError("regret", f"belongs to statistics of an output, not to a {self.statistic}; drop it")
             if name in self.over or self.regret.count(name) > 1:
-                raise ValueError(f'regret: "{name}" must be given once, and not among over too')
-        found = self.probabilities or ()
-        if self.probabilities == () or not all(0.0 <= p <= 1.0 for p in found):
-            raise ValueError(f"probabilities: must be one number or more in [0, 1], got {short(list(found))}")
-        if not all(a < b for a, b in pairwise(found)):
-            raise ValueError(f"probabilities: must be increasing, got {short(list(found))}")
+                raise FieldError("regret", f'"{name}" must be given once, and not among over too')
+        probabilities = self.probabilities or ()
+        if self.probabilities == () or not all(0.0 <= p <= 1.0 for p in probabilities):
+            raise FieldError("probabilities", f"must be one number or more in [0, 1], got {short(list(probabilities))}")
+        if not all(a < b for a, b in pairwise(probabilities)):
+            raise FieldError("probabilities", f"must be increasing, got {short(list(probabilities))}")
         if self.edges is not None:
             edges = self.edges.coordinates(0, MOST_EDGES + 1)
             if not 2 <= len(self.edges) <= MOST_EDGES or edges[0] > edges[1]:
                 got = short(self.edges.canonical())
-                raise ValueError(f"edges: must be 2 to {MOST_EDGES:,} increasing numbers, got {got}")
+                raise FieldError("edges", f"must be 2 to {MOST_EDGES:,} increasing numbers, got {got}")
             middles = edges[:-1] / 2.0 + edges[1:] / 2.0
             if not np.all(middles[:-1] < middles[1:]):
-                raise ValueError("edges: are too close for float64 to hold the middles of the bins apart")
+                raise FieldError("edges", "are too close for float64 to hold the middles of the bins apart")
         _ = self.conditions
         return self
 
     def _superfluous(self, key: str) -> str:
         """Say why a field is not one of this kind."""
         if key == "output":
-            return f'output: statistic = "{self.statistic}" takes {self.kind.needs[0]} in its place; drop it'
+            return f'statistic = "{self.statistic}" takes {self.kind.needs[0]} in its place; drop it'
         others = " or ".join(f'"{kind.name}"' for kind in KINDS.values() if key in kind.needs)
-        return f'{key}: belongs to statistic = {others}, got it with "{self.statistic}"; drop it'
+        return f'belongs to statistic = {others}, got it with "{self.statistic}"; drop it'
 
     @property
     def kind(self) -> Kind:
