@@ -62,8 +62,8 @@ def take(
     if "reduced" in variable.attrs:
         notes.append(f"Over: {variable.attrs['reduced']}")
     if f"{variable.name}_standard_error" in dataset:
-        most = float(dataset[f"{variable.name}_standard_error"].max())
-        notes.append(f"Sampling error: at most {most:.2g} (standard error, {dataset.attrs['replicates']} replicates)")
+        error = float(dataset[f"{variable.name}_standard_error"].max())
+        notes.append(f"Sampling error: at most {error:.2g} (standard error, {dataset.attrs['replicates']} replicates)")
     notes += fixed_note(dataset, variable)
     notes += origin(dataset)
     return drawn, notes
@@ -154,7 +154,9 @@ def _choose(
         if dim not in variable.dims:
             raise SpecError(f"{role}: {unknown(f'dimension of {variable.name}', dim, map(str, variable.dims))}")
         if dim in used:
-            raise SpecError(f"{dim} cannot be both {used[dim]} and {role}; the choice is {', '.join(variable.dims)}")
+            raise SpecError(
+                f"{dim} cannot be both {used[dim]} and {role}; the choice is {', '.join(map(str, variable.dims))}"
+            )
         used[dim] = role
     free = sorted((str(dim) for dim in variable.dims if dim not in used), key=lambda dim: -variable.sizes[dim])
     if x is None:
@@ -214,21 +216,23 @@ def _gaps(drawn: xr.DataArray, complete: bool, where: str, *, hatched: bool) -> 
     if (undefined | infinite).all():
         raise SpecError(f"{drawn.name}: no finite value to draw{where}: {missing if undefined.all() else unreachable}")
     words = ("Hatched", "Grey") if hatched else ("Left out", "Gaps")
-    found = zip(words, (unreachable, missing), (infinite, undefined), strict=True)
-    return [f"{word}: {why}; {mask.sum():,} of {mask.size:,} points" for word, why, mask in found if mask.any()]
+    gaps = zip(words, (unreachable, missing), (infinite, undefined), strict=True)
+    return [f"{word}: {why}; {mask.sum():,} of {mask.size:,} points" for word, why, mask in gaps if mask.any()]
 
 
 def fixed_note(dataset: xr.Dataset, variable: xr.DataArray) -> list[str]:
     """List the fixed parameters that a variable depends on; all of them when its model is not a shipped one."""
-    model = MODELS.get(dataset.attrs.get("model"))
+    model = MODELS.get(str(dataset.attrs.get("model")))
     outputs = variable.attrs.get("outputs", str(variable.name)).split(", ")
     needs = {name for o in (model.outputs if model else ()) if o.name in outputs for name in o.parameters}
-    found = []
-    for name, value in json.loads(dataset.attrs.get("spec", "{}")).get("fixed", {}).items():
-        unit = re.search(rf"(?:^|; ){re.escape(name)} = \S+ (.*?)(?= \(|; |$)", dataset.attrs.get("fixed", ""))
-        if not needs or name in needs:
-            found.append(f"{name} = {value:.6g} {_unit(unit and unit[1])}".rstrip())
-    return [f"Fixed: {', '.join(found)}"] if found else []
+    units = json.loads(dataset.attrs.get("fixed_units", "{}"))
+    fixed = json.loads(dataset.attrs.get("spec", "{}")).get("fixed", {})
+    texts = [
+        f"{name} = {value:.6g} {_unit(units.get(name))}".rstrip()
+        for name, value in fixed.items()
+        if not needs or name in needs
+    ]
+    return [f"Fixed: {', '.join(texts)}"] if texts else []
 
 
 def _unit(units: str | None) -> str:

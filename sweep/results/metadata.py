@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 # What a dataset may be, and the attribute by which each is told in files that were written before there was `kind`.
-KINDS = {
+MARKS = {
     "grid": "",
     "statistics": "",
     "frontier": "minimised",
@@ -46,6 +46,7 @@ def dataset_attributes(problem: Problem, device: str) -> dict[str, Any]:
             f"{name} = {fixed.value:.10g} {model.parameter(name).unit}" + (f" ({fixed.source})" if fixed.source else "")
             for name, fixed in spec.fixed.items()
         ),
+        "fixed_units": json.dumps({name: model.parameter(name).unit for name in spec.fixed}),
         **({} if not spec.distributions else {"distributions": _uncertain(problem), "draws": str(spec.draws)}),
         "spec": json.dumps(spec.canonical()),
         "fingerprint": problem.fingerprint,
@@ -78,11 +79,11 @@ def reference_of(problem: Problem) -> str:
 
 
 def kind_of(dataset: "xr.Dataset") -> str:
-    """Say which of `KINDS` a dataset is: what it says itself or, of an old file, what its other attributes tell."""
+    """Say which of `MARKS` a dataset is: what it says itself or, of an old file, what its other attributes tell."""
     if "kind" in dataset.attrs:
         return str(dataset.attrs["kind"])
     plain = "statistics" if "statistics" in json.loads(dataset.attrs.get("spec", "{}")) else "grid"
-    return next((kind for kind, mark in KINDS.items() if mark in dataset.attrs), plain)
+    return next((kind for kind, mark in MARKS.items() if mark in dataset.attrs), plain)
 
 
 def refuse_other_kind(dataset: "xr.Dataset", kind: str) -> None:
@@ -137,8 +138,8 @@ def variable_attributes(problem: Problem, name: str) -> dict[str, Any]:
         return {"long_name": "probability of not exceeding the quantile", "units": "1", "spacing": "listed"}
     for key, statistic in spec.statistics.items():
         if name in statistic.own_dims(key):
-            output = problem.model.output(statistic.output)
-            edges = [float(edge) for edge in statistic.edges.coordinates()]
+            output = problem.model.output(statistic.uses[0])
+            edges = [] if statistic.edges is None else statistic.edges.coordinates().tolist()
             text = f"middle of a bin of {output.long_name}; attribute edges has the ends"
             return {"long_name": text, "units": output.unit, "spacing": "listed", "edges": edges}
     key = statistic_of(spec, name)

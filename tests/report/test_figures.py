@@ -441,6 +441,11 @@ def test_plot_captions_all_fixed_parameters_of_a_model_of_ones_own(ratios):
     assert "electricity_price = 0.0826 USD/kWh" in said(figures.plot(ratios))
 
 
+def test_plot_captions_units_of_fixed_parameters_whatever_is_said_of_them(ratios):
+    ratios.attrs |= {"model": "mine", "fixed": "time = 1 (a; electricity_price = 2 GBP/kWh)"}
+    assert "electricity_price = 0.0826 USD/kWh" in said(figures.plot(ratios))
+
+
 def test_plot_captions_the_middle_value_it_holds(curves):
     assert "Held: doubling_rate = 0.5 per year (middle of 3 values)" in said(curves)
 
