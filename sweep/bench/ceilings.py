@@ -20,7 +20,7 @@ from sweep.bench import measure
 from sweep.surroundings import compiler_options
 
 LANES, STEPS = 8, 64  # independent chains of multiply-adds for each element, and the length of each
-KINDS = {"fill": "B/s", "copy": "B/s", "multiply-add": "FLOP/s", "exp2": "values/s", "log2": "values/s"}
+RATES = {"fill": "B/s", "copy": "B/s", "multiply-add": "FLOP/s", "exp2": "values/s", "log2": "values/s"}
 OTHERS = " by others"
 # How far apart the rates of a ceiling and of its independent measure may be before one of them is in doubt.
 CHECKS = {"copy": (0.5, 2.0), "multiply-add": (0.25, 1.15)}
@@ -35,7 +35,7 @@ class Ceilings:
     Attributes
     ----------
     rates : dict of str to float
-        For each of `KINDS`, in its unit, at the median.
+        For each of `RATES`, in its unit, at the median.
     """
 
     rates: dict[str, float]
@@ -73,7 +73,7 @@ def measure_ceilings(dtype: str, *, quick: bool = False) -> tuple[Ceilings, Iter
         for name, (_, amount) in made.items()
     }
     best = {kind: max((rates[f"{kind}, {name}"] for name in made), key=np.median) for kind, made in works.items()}
-    found = {kind: float(np.median(best[kind])) for kind in KINDS}
+    found = {kind: float(np.median(best[kind])) for kind in RATES}
     # Whoever copies faster shows what the memory can do; a matrix product may use other units than a multiply-add.
     found["copy"] = max(found["copy"], float(np.median(best["copy" + OTHERS])))
     return Ceilings(found), _lines(f"ceilings, {dtype}", took, rates, best)
@@ -86,7 +86,7 @@ def _lines(
     best: Mapping[str, tuple[float, ...]],
 ) -> Iterator[dict[str, Any]]:
     for name, timing in took.items():
-        unit = KINDS[name.partition(",")[0].removesuffix(OTHERS)]
+        unit = RATES[name.partition(",")[0].removesuffix(OTHERS)]
         yield measure.timed(case, name, timing) | {"rate": float(f"{np.median(rates[name]):.4g}"), "rate_unit": unit}
     for kind, (low, high) in CHECKS.items():
         ratios = [b / a for a, b in zip(best[kind], best[kind + OTHERS], strict=True)]

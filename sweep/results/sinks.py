@@ -55,10 +55,8 @@ class Disk:
     """
 
     def __init__(self, path: Path, job: Job) -> None:
-        writer, partials = Writer(path, job.plan), Partials(path, job.number)
-        self.load, self.keep = partials.load, partials.keep
-        self._drop = partials.drop if job.reduces is not None else lambda tile: None
-        self._writer = writer
+        self._writer, self._partials = Writer(path, job.plan), Partials(path, job.number)
+        self._is_reduced = job.reduces is not None
 
     def write(self, block: Block, values: dict[str, np.ndarray]) -> list[Block]:
         """Hand a block to the writer."""
@@ -68,7 +66,16 @@ class Disk:
         """Wait for the writer."""
         return self._landed(self._writer.finish())
 
+    def load(self, tile: int) -> tuple[int, Partial]:
+        """How many parts of a tile have been reduced, and to what."""
+        return self._partials.load(tile)
+
+    def keep(self, tile: int, parts: int, partial: Partial) -> None:
+        """Keep what the first parts of a tile have been reduced to."""
+        self._partials.keep(tile, parts, partial)
+
     def _landed(self, blocks: list[Block]) -> list[Block]:
-        for block in blocks:
-            self._drop(block.number)
+        if self._is_reduced:
+            for block in blocks:
+                self._partials.drop(block.number)
         return blocks
