@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import statistics as running
-from kernels.statistics import Sought
+from kernels.statistics import Running, Sought
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition, Statistic
 from sweep.plan.blocks import Block
@@ -25,27 +25,27 @@ SKETCH, SOUGHT, ROUND = ("bins", "counts", "ends"), ("sought", "before", "shifts
 class Wanted(NamedTuple):
     """A running statistic and what it is fed: outputs, the negative of one, or whether conditions on them hold."""
 
-    running: str
+    keeps: str
     outputs: tuple[str, ...]
     is_negated: bool = False
     conditions: tuple[Condition, ...] = ()
 
     @property
-    def accumulator(self) -> running.Running:
+    def accumulator(self) -> Running:
         """What it is fed to."""
-        return getattr(running, self.running)
+        return getattr(running, self.keeps)
 
 
 def wanted(spec: SweepSpec, names: Sequence[str]) -> dict[str, Wanted]:
     """Name the running statistics that some statistics need; those of an output share what they can."""
-    found: dict[str, Wanted] = {}
+    needed: dict[str, Wanted] = {}
     for name in names:
         statistic = spec.statistics[name]
         kind, key = statistic.kind, key_of(name, statistic)
         new = Wanted(kind.keeps, statistic.uses, kind.is_negated, statistic.conditions)
-        if key not in found or found[key].accumulator in new.accumulator.includes:
-            found[key] = new
-    return found
+        if key not in needed or needed[key].accumulator in new.accumulator.includes:
+            needed[key] = new
+    return needed
 
 
 def key_of(name: str, statistic: Statistic) -> str:
@@ -53,18 +53,18 @@ def key_of(name: str, statistic: Statistic) -> str:
     return f"{statistic.kind.shares} {' '.join(statistic.uses)}" if statistic.kind.shares else name
 
 
-def is_narrowed(spec: SweepSpec, found: Pass, name: str) -> bool:
+def is_narrowed(spec: SweepSpec, pass_: Pass, name: str) -> bool:
     """Whether a statistic of rows is narrowed down by counting, since they are too long to be looked at whole."""
-    return spec.statistics[name].kind.is_narrowed and not found.is_whole
+    return spec.statistics[name].kind.is_narrowed and not pass_.is_whole
 
 
-def names_of(spec: SweepSpec, found: Pass, round: int = 0) -> set[str]:
+def names_of(spec: SweepSpec, pass_: Pass, round: int = 0) -> set[str]:
     """Names of the arrays of a partial, of the first look at all parts or a later one."""
-    if found.kind != ROWS:
-        return {f"{key}.{field}" for key, w in wanted(spec, found.names).items() for field in w.accumulator.fields}
+    if pass_.kind != ROWS:
+        return {f"{key}.{field}" for key, w in wanted(spec, pass_.names).items() for field in w.accumulator.fields}
     names = set()
-    for name in found.names:
-        fields = SKETCH + (SOUGHT if round else ()) if is_narrowed(spec, found, name) else (ROWS,)
+    for name in pass_.names:
+        fields = SKETCH + (SOUGHT if round else ()) if is_narrowed(spec, pass_, name) else (ROWS,)
         names |= {f"{name}.{field}" for field in fields}
     return names | ({ROUND} if round else set())
 
@@ -74,12 +74,12 @@ def round_of(partial: Partial) -> int:
     return int(partial.get(ROUND, 0))
 
 
-def merge(spec: SweepSpec, found: Pass, first: Partial, second: Partial) -> Partial:
+def merge(spec: SweepSpec, pass_: Pass, first: Partial, second: Partial) -> Partial:
     """Partial of the union of two parts of a tile, the first of which comes before the second."""
-    if found.kind == ROWS:
-        return _merge_rows(spec, found, first, second)
+    if pass_.kind == ROWS:
+        return _merge_rows(spec, pass_, first, second)
     merged: Partial = {}
-    for key, w in wanted(spec, found.names).items():
+    for key, w in wanted(spec, pass_.names).items():
         pieces = [np.stack([x[f"{key}.{f}"] for x in (first, second)], axis=-1) for f in w.accumulator.fields]
         merged |= named(key, w, w.accumulator.merge(*pieces))
     return merged
@@ -90,11 +90,11 @@ def named(key: str, wanted: Wanted, arrays: Sequence[np.ndarray]) -> Partial:
     return {f"{key}.{field}": array for field, array in zip(wanted.accumulator.fields, arrays, strict=True)}
 
 
-def _merge_rows(spec: SweepSpec, found: Pass, first: Partial, second: Partial) -> Partial:
+def _merge_rows(spec: SweepSpec, pass_: Pass, first: Partial, second: Partial) -> Partial:
     merged = {key: first[key] for key in first if key == ROUND or key.rpartition(".")[2] in SOUGHT}
-    for name in found.names:
+    for name in pass_.names:
         key = f"{name}.{ROWS}"
-        if is_narrowed(spec, found, name):
+        if is_narrowed(spec, pass_, name):
             both = zip(sketches_of(name, first), sketches_of(name, second), strict=True)
             merged |= joined(name, [running.merge_sketches(a, b) for a, b in both])
         elif key in first:  # counts, of which a later look adds none
@@ -131,7 +131,7 @@ def sought_in(partial: Mapping[str, np.ndarray], rows: np.ndarray | slice = slic
     return {key: array[rows] for key, array in partial.items() if key.rpartition(".")[2] in SOUGHT}
 
 
-def narrowed(spec: SweepSpec, found: Pass, partial: Partial) -> tuple[Partial, bool]:
+def narrowed(spec: SweepSpec, pass_: Pass, partial: Partial) -> tuple[Partial, bool]:
     """Narrow quantiles down by what a look at all parts of a tile gave; whether another look is needed.
 
     Returns
@@ -139,58 +139,59 @@ def narrowed(spec: SweepSpec, found: Pass, partial: Partial) -> tuple[Partial, b
     partial, again
         Where another look is needed, what its first part is merged with.
     """
-    if found.rounds == 1:
+    if pass_.rounds == 1:
         return partial, False
-    made: Partial = {ROUND: np.array(round_of(partial) + 1)}
+    next_: Partial = {ROUND: np.array(round_of(partial) + 1)}
     again = False
-    for name in found.names:
+    for name in pass_.names:
         statistic = spec.statistics[name]
-        if not is_narrowed(spec, found, name):
-            made[f"{name}.{ROWS}"] = partial[f"{name}.{ROWS}"]
+        if not is_narrowed(spec, pass_, name):
+            next_[f"{name}.{ROWS}"] = partial[f"{name}.{ROWS}"]
             continue
         sketches = sketches_of(name, partial)
         now = [
-            running.narrowed(counted, sought, found.reduced, statistic.probabilities, np.dtype(spec.dtype))
+            running.narrowed(counted, sought, pass_.reduced, statistic.probabilities or (), np.dtype(spec.dtype))
             for counted, sought in zip(sketches, sought_of(name, partial, len(sketches)), strict=True)
         ]
-        made[f"{name}.sought"] = np.stack([one.bins for one in now])
-        made[f"{name}.before"] = np.stack([one.before for one in now])
-        made[f"{name}.shifts"] = np.array([(one.coarse, one.fine) for one in now])
-        made |= joined(name, [(np.zeros(0, np.int64), np.zeros(0, np.int64))] * len(now))
+        next_[f"{name}.sought"] = np.stack([one.bins for one in now])
+        next_[f"{name}.before"] = np.stack([one.before for one in now])
+        next_[f"{name}.shifts"] = np.array([(one.coarse, one.fine) for one in now])
+        next_ |= joined(name, [(np.zeros(0, np.int64), np.zeros(0, np.int64))] * len(now))
         again |= any(one.coarse for one in now)
-    return made, again
+    return next_, again
 
 
-def finished(spec: SweepSpec, found: Pass, partial: Partial, tile: Block) -> dict[str, np.ndarray]:
+def finished(spec: SweepSpec, pass_: Pass, partial: Partial, tile: Block) -> dict[str, np.ndarray]:
     """Turn what all parts of a tile gave into the variables of the result, of the shape of the tile."""
-    lengths = dict(zip(found.plan.shape, (b - a for a, b in zip(tile.start, tile.stop, strict=True)), strict=True))
-    made: dict[str, np.ndarray] = {}
-    for name in found.names:
+    lengths = dict(zip(pass_.plan.shape, (b - a for a, b in zip(tile.start, tile.stop, strict=True)), strict=True))
+    results: dict[str, np.ndarray] = {}
+    for name in pass_.names:
         statistic = spec.statistics[name]
-        if is_narrowed(spec, found, name):
-            known = (found.reduced, statistic.probabilities, np.dtype(spec.dtype))
-            arrays = {ROWS: np.stack([running.sought_quantiles(one, *known) for one in sought_of(name, partial, 0)])}
+        if is_narrowed(spec, pass_, name):
+            known = (pass_.reduced, statistic.probabilities or (), np.dtype(spec.dtype))
+            cells = (one for one in sought_of(name, partial, 0) if one is not None)
+            arrays = {ROWS: np.stack([running.sought_quantiles(one, *known) for one in cells])}
         else:
             start = f"{key_of(name, statistic)}."
             arrays = {key.removeprefix(start): array for key, array in partial.items() if key.startswith(start)}
         with np.errstate(all="ignore"):  # 0 over 0, and what is beyond the largest number
-            values = statistic.kind.finish(arrays, found.reduced)
-        made |= _coordinates(spec, found, name, values) if statistic.kind.is_place else {name: values}
-    dims = result_dims(spec, found.names, found.kept, found.over)
+            values = statistic.kind.finish(arrays, pass_.reduced)
+        results |= _coordinates(spec, pass_, name, values) if statistic.kind.is_place else {name: values}
+    dims = result_dims(spec, pass_.names, pass_.kept, pass_.over)
     with np.errstate(over="ignore"):
         return {
             name: values.reshape([lengths[d] for d in dims[name]]).astype(result_dtype(spec, name))
-            for name, values in made.items()
+            for name, values in results.items()
         }
 
 
-def _coordinates(spec: SweepSpec, found: Pass, name: str, at: np.ndarray) -> dict[str, np.ndarray]:
+def _coordinates(spec: SweepSpec, pass_: Pass, name: str, at: np.ndarray) -> dict[str, np.ndarray]:
     """Give the values of the reduced axes at places, NaN where there is none."""
     undefined = at < 0
-    places = np.unravel_index(np.where(undefined, 0, at), found.lengths)
+    places = np.unravel_index(np.where(undefined, 0, at), pass_.lengths)
     return {
         f"{name}_{dim}": np.where(undefined, np.nan, spec.axes[dim].at(place))
-        for dim, place in zip(found.over, places, strict=True)
+        for dim, place in zip(pass_.over, places, strict=True)
     }
 
 
@@ -207,12 +208,12 @@ def assembled(boxes: Sequence[Box], partials: Sequence[Partial]) -> Partial:
     if len(boxes) == 1:
         return partials[0]
     order = np.argsort(np.concatenate(cells_of(boxes)))
-    made: Partial = {}
+    whole: Partial = {}
     for key in partials[0]:
         name, _, field = key.rpartition(".")
         if field == "bins":
             sketches = [s for partial in partials for s in sketches_of(name, partial)]
-            made |= joined(name, [sketches[i] for i in order])
+            whole |= joined(name, [sketches[i] for i in order])
         elif field not in ("counts", "ends"):
-            made[key] = np.concatenate([partial[key] for partial in partials])[order]
-    return made
+            whole[key] = np.concatenate([partial[key] for partial in partials])[order]
+    return whole

@@ -4,17 +4,26 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from kernels import statistics as running
 from sweep.engine.evaluate import Evaluator
-from sweep.engine.partials import Box, Partial, assembled, cells_of, is_narrowed, joined, merge, sought_in, sought_of
+from sweep.engine.partials import Box, assembled, cells_of, is_narrowed, joined, merge, sought_in, sought_of
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import ROWS, Pass, Unit, tile_boxes
+from sweep.results.sinks import Partial
+
+
+class _Started(NamedTuple):
+    """What :class:`Rows` has begun: units, the pieces of the boxes of each, and the values of the first of these."""
+
+    units: Sequence[Unit]
+    jobs: list[list[tuple[Box, Box]]]
+    arrays: tuple[jax.Array, ...]
 
 
 class Rows:
@@ -22,16 +31,16 @@ class Rows:
 
     Parameters
     ----------
-    model, spec, found, box
+    problem, pass_, box
         As for :class:`sweep.engine.running.Stepper`; a pass of the kind "rows".
     """
 
-    def __init__(self, problem: Problem, found: Pass, box: tuple[int, ...]) -> None:
-        self._problem, self._pass, self._box = problem, found, box
+    def __init__(self, problem: Problem, pass_: Pass, box: tuple[int, ...]) -> None:
+        self._problem, self._pass, self._box = problem, pass_, box
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
-        order = (*found.kept, *found.over)
-        block = (*box, *found.piece)
-        outputs = tuple(dict.fromkeys(self._problem.spec.statistics[name].output for name in self._pass.names))
+        order = (*pass_.kept, *pass_.over)
+        block = (*box, *pass_.piece)
+        outputs = tuple(dict.fromkeys(self._problem.spec.statistics[name].uses[0] for name in self._pass.names))
         axes = {dim: self._problem.spec.axes[dim] for dim in order}
         self._sub = self._problem.derived(axes=axes, outputs=outputs)
         shape = {dim: self._pass.shape[dim] for dim in order}
@@ -44,34 +53,35 @@ class Rows:
         sides = halve(self._box)
         return None if sides is None else Rows(self._problem, self._pass, sides)
 
-    def release(self, started: Any) -> None:
-        """Nothing is held of what was finished."""
+    def release(self, started: _Started) -> None:
+        """There is nothing to take back: :meth:`finish` has reused all arrays."""
 
-    def start(self, units: Sequence[Unit]) -> Any:
+    def start(self, units: Sequence[Unit]) -> _Started:
         """Start the evaluation of the first pieces of as many units as there are devices, or fewer."""
         jobs = []
         for unit in units:
             pieces = boxes_of(unit.start, unit.stop, self._pass.piece)
             jobs.append([(box, piece) for box in tile_boxes(self._pass, unit.tile, self._box) for piece in pieces])
-        return units, jobs, self._launch(jobs, 0)
+        return _Started(units, jobs, self._launch(jobs, 0))
 
-    def finish(self, started: Any) -> list[Partial]:
+    def finish(self, started: _Started) -> list[Partial]:
         """Give the partial of each unit."""
         units, jobs, arrays = started
-        found: list[dict[Box, Partial]] = [{} for _ in units]
+        parts: list[dict[Box, Partial]] = [{} for _ in units]
         sought = [self._sought(unit) for unit in units]
-        for number in range(max(map(len, jobs))):
-            ahead = self._launch(jobs, number + 1) if number + 1 < max(map(len, jobs)) else None
+        rounds = max(map(len, jobs))
+        for number in range(rounds):
+            ahead = self._launch(jobs, number + 1) if number + 1 < rounds else arrays
             for i, own in enumerate(jobs):
                 if number < len(own):
                     box, piece = own[number]
-                    made = self._look(box, piece, arrays, i, sought[i][box])
-                    if box in found[i]:
-                        made = merge(self._problem.spec, self._pass, found[i][box], made)
-                    found[i][box] = made
+                    part = self._look(box, piece, arrays, i, sought[i][box])
+                    if box in parts[i]:
+                        part = merge(self._problem.spec, self._pass, parts[i][box], part)
+                    parts[i][box] = part
             self._evaluator.reuse(arrays)
             arrays = ahead
-        return [assembled(list(f), list(f.values())) for f in found]
+        return [assembled(list(of_unit), list(of_unit.values())) for of_unit in parts]
 
     def _sought(self, unit: Unit) -> dict[Box, Partial]:
         """What earlier looks at the tile of a unit told of the cells of each box."""
@@ -94,25 +104,25 @@ class Rows:
             for output, array in zip(self._plan.variables, arrays, strict=True)
         }
         spans = np.array_split(np.arange(cells), min(cells, 4 * (os.cpu_count() or 1)))
-        made = list(self._pool.map(lambda span: self._reduce(values, sought, span), spans))
-        found: Partial = {}
+        parts = list(self._pool.map(lambda span: self._reduce(values, sought, span), spans))
+        partial: Partial = {}
         for name in self._pass.names:
-            if f"{name}.sketches" in made[0]:
-                found |= joined(name, [s for some in made for s in some[f"{name}.sketches"]])
-        keys = [key for key in made[0] if not key.endswith(".sketches")]
-        return found | {key: np.concatenate([some[key] for some in made]) for key in keys}
+            if f"{name}.sketches" in parts[0]:
+                partial |= joined(name, [s for part in parts for s in part[f"{name}.sketches"]])
+        keys = [key for key in parts[0] if not key.endswith(".sketches")]
+        return partial | {key: np.concatenate([part[key] for part in parts]) for key in keys}
 
     def _reduce(
         self, values: Mapping[str, np.ndarray], sought: Mapping[str, np.ndarray], span: np.ndarray
     ) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        part: dict[str, Any] = {}
         for name in self._pass.names:
             statistic = self._problem.spec.statistics[name]
-            held = values[statistic.output][span[0] : span[-1] + 1]
+            rows = values[statistic.uses[0]][span[0] : span[-1] + 1]
             if is_narrowed(self._problem.spec, self._pass, name):
                 within = sought_of(name, sought_in(sought, span), len(span))
-                made[f"{name}.sketches"] = [running.sketch(*one) for one in zip(held, within, strict=True)]
-            elif not sought:  # or they have been looked at already
+                part[f"{name}.sketches"] = [running.sketch(*one) for one in zip(rows, within, strict=True)]
+            elif not sought and statistic.kind.rows is not None:  # or they have been looked at already
                 look = getattr(running, statistic.kind.keeps)
-                made[f"{name}.{ROWS}"] = look(held.copy(), statistic.kind.rows(statistic))
-        return made
+                part[f"{name}.{ROWS}"] = look(rows.copy(), statistic.kind.rows(statistic))
+        return part

@@ -4,7 +4,7 @@ import functools
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,11 @@ from jax import lax
 
 from kernels import statistics as running
 from sweep.engine.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
-from sweep.engine.partials import Box, Partial, Wanted, assembled, named, wanted
+from sweep.engine.partials import Box, Wanted, assembled, named, wanted
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes
+from sweep.results.sinks import Partial
 
 GROUP = 16  # steps evaluated together: their sum is added to the rest at once
 STATIC = ("finish", "wanted", "cells", "group", "rest", "model")
@@ -32,7 +33,7 @@ def _accumulate(
     group: int,
     rest: bool,
     model: str,
-) -> dict[str, running.State]:
+) -> Mapping[str, running.State]:
     """Feed the steps of one piece to the running statistics: whole groups, and the rest one by one."""
     names = tuple(dict.fromkeys(output for _, w in wanted for output in w.outputs))
     done, lengths = given["done"], given["lengths"]
@@ -40,18 +41,19 @@ def _accumulate(
 
     def values(step: jax.Array) -> dict[str, jax.Array]:
         # Unsigned, so that XLA has no negative index to look for at every cell.
-        places, left = [], step.astype(jnp.uint32)
+        places: list[jax.Array] = []
+        left = step.astype(jnp.uint32)
         for length in reversed(lengths[1:]):
             places.insert(0, lax.rem(left, length.astype(jnp.uint32)))
             left = lax.div(left, length.astype(jnp.uint32))
         places = [left, *places] if lengths else []
         inputs = {name: _at(array, places) for name, array in given["inputs"].items()}
-        found = take(once(**inputs), names, model)
-        return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, found, strict=True)}
+        outputs = take(once(**inputs), names, model)
+        return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, outputs, strict=True)}
 
     def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
-        made = [values(first + number) for number in range(count)]
-        return {key: w.accumulator.add(states[key], [_fed(w, of) for of in made], done + first) for key, w in wanted}
+        steps = [values(first + number) for number in range(count)]
+        return {key: w.accumulator.add(states[key], [_fed(w, of) for of in steps], done + first) for key, w in wanted}
 
     steps = math.prod(lengths, start=jnp.ones_like(done))
     groups = steps // group
@@ -69,12 +71,41 @@ def _at(array: jax.Array, places: Sequence[jax.Array]) -> jax.Array:
     return array
 
 
-def _fed(wanted: Wanted, made: Mapping[str, jax.Array]) -> Any:
+def _fed(wanted: Wanted, outputs: Mapping[str, jax.Array]) -> Any:
     if wanted.conditions:
-        holds = (running.compare(made[c.output], c.sign, c.bound) for c in wanted.conditions)
+        holds = (running.compare(outputs[c.output], c.sign, c.bound) for c in wanted.conditions)
         return functools.reduce(operator.and_, holds)
-    values = tuple(-made[name] if wanted.is_negated else made[name] for name in wanted.outputs)
+    values = tuple(-outputs[name] if wanted.is_negated else outputs[name] for name in wanted.outputs)
     return values if len(values) > 1 else values[0]
+
+
+class _Turn(NamedTuple):
+    """What is stepped through of a unit in one call: a piece of its stepped axes."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    lengths: tuple[int, ...]  # 0 once all pieces are done, while those of another device are not
+    done: int  # steps of the pieces before
+
+    @classmethod
+    def of(cls, pieces: Sequence[Box], number: int) -> "_Turn":
+        """Take the piece of that number, or nothing of the last one where there are fewer."""
+        start, stop = pieces[min(number, len(pieces) - 1)]
+        lengths = tuple(b - a for a, b in zip(start, stop, strict=True))
+        done = sum(math.prod(b - a for a, b in zip(*piece, strict=True)) for piece in pieces[:number])
+        return cls(start, stop, lengths if number < len(pieces) else (0,) * len(start), done)
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has."""
+        return math.prod(self.lengths)
+
+
+class _Started(NamedTuple):
+    """What a :class:`Stepper` has begun: the boxes of each unit, and round by round a box of each and its states."""
+
+    boxes: list[list[Box]]
+    rounds: list[tuple[list[tuple[Unit, Box]], Mapping[str, running.State]]]
 
 
 class Stepper:
@@ -84,18 +115,18 @@ class Stepper:
     ----------
     problem : Problem
         What to evaluate.
-    found : Pass
-        A pass of the kind "running".
+    pass_ : Pass
+        Of the kind "running".
     box : tuple of int
         Cells that are taken at once, along each axis that is kept.
     """
 
-    def __init__(self, problem: Problem, found: Pass, box: tuple[int, ...]) -> None:
-        self._problem, self._pass, self._box = problem, found, box
-        self._wanted = wanted(problem.spec, found.names)
-        self._part = dict(zip(found.over, found.part, strict=True))
-        self._piece = dict(zip(found.over, found.piece, strict=True))
-        self._stepped = [dim for dim in found.over if dim not in found.lanes]
+    def __init__(self, problem: Problem, pass_: Pass, box: tuple[int, ...]) -> None:
+        self._problem, self._pass, self._box = problem, pass_, box
+        self._wanted = wanted(problem.spec, pass_.names)
+        self._part = dict(zip(pass_.over, pass_.part, strict=True))
+        self._piece = dict(zip(pass_.over, pass_.piece, strict=True))
+        self._stepped = [dim for dim in pass_.over if dim not in pass_.lanes]
         self._group = min(GROUP, 1 << (math.prod(self._part[d] for d in self._stepped).bit_length() - 1))
         # Axes that are stepped come first, then the cells, the longest last for the registers.
         sides = dict(zip(self._pass.kept, box, strict=True))
@@ -115,60 +146,65 @@ class Stepper:
         sides = halve(self._box)
         return None if sides is None else Stepper(self._problem, self._pass, sides)
 
-    def release(self, started: Any) -> None:
-        """Nothing is held of what was finished."""
+    def release(self, started: _Started) -> None:
+        """There is nothing to take back: states go with what was started."""
 
-    def start(self, units: Sequence[Unit]) -> Any:
+    def start(self, units: Sequence[Unit]) -> _Started:
         """Start the evaluation of as many units as there are devices, or fewer; :meth:`finish` waits for it."""
         boxes = [tile_boxes(self._pass, unit.tile, self._box) for unit in units]
         rounds = []
         for number in range(max(map(len, boxes))):
-            jobs = [(unit, box[min(number, len(box) - 1)]) for unit, box in zip(units, boxes, strict=True)]
+            jobs = [(unit, own[min(number, len(own) - 1)]) for unit, own in zip(units, boxes, strict=True)]
             rounds.append((jobs, self._launch([*jobs, *[jobs[-1]] * (device_count() - len(jobs))])))
-        return units, boxes, rounds
+        return _Started(boxes, rounds)
 
-    def finish(self, started: Any) -> list[Partial]:
+    def finish(self, started: _Started) -> list[Partial]:
         """Give the partial of each unit."""
-        units, boxes, rounds = started
-        found: list[list[Partial]] = [[] for _ in units]
-        for number, (jobs, states) in enumerate(rounds):
+        parts: list[list[Partial]] = [[] for _ in started.boxes]
+        for number, (jobs, states) in enumerate(started.rounds):
             for i, (unit, box) in enumerate(jobs):
-                if number < len(boxes[i]):
-                    found[i].append(self._partial(unit, box, states, i))
-        return [assembled(b, f) for b, f in zip(boxes, found, strict=True)]
+                if number < len(started.boxes[i]):
+                    parts[i].append(self._partial(unit, box, states, i))
+        return [assembled(own, of) for own, of in zip(started.boxes, parts, strict=True)]
 
     def _launch(self, jobs: Sequence[tuple[Unit, Box]]) -> Mapping[str, running.State]:
+        """Feed a box of a unit on each device, piece after piece of its stepped axes, into fresh statistics."""
         pieces = [self._pieces(unit) for unit, _ in jobs]
-        shape = tuple(self._cells.values())
-        lead = max(1, len(shape) - RANK + 1)
-        cells = (math.prod(shape[:lead]), *shape[lead:])
-        dtype = np.dtype(self._problem.spec.dtype)
-        with jax.enable_x64(dtype == "float64"):
-            fresh = {key: w.accumulator.start(cells, dtype) for key, w in self._wanted.items()}
-            states = together([self._put(fresh, number) for number in range(len(jobs))])
+        with jax.enable_x64(self._problem.spec.dtype == "float64"):
+            states = self._fresh(len(jobs))
             for number in range(max(map(len, pieces))):
-                given, steps = [], []
-                for device, ((unit, box), own) in enumerate(zip(jobs, pieces, strict=True)):
-                    start, stop = own[min(number, len(own) - 1)]
-                    lengths = (
-                        [b - a for a, b in zip(start, stop, strict=True)] if number < len(own) else [0] * len(start)
-                    )
-                    done = sum(math.prod(b - a for a, b in zip(*piece, strict=True)) for piece in own[:number])
-                    steps.append(math.prod(lengths))
-                    numbers = {"done": np.int32(done), "lengths": tuple(map(np.int32, lengths))}
-                    block = self._block(unit, box, start, stop)
-                    given.append({"inputs": self._inputs[device](block), **self._put(numbers, device)})
+                turns = [_Turn.of(own, number) for own in pieces]
+                fed = [self._taken_by(*job, turn, i) for i, (job, turn) in enumerate(zip(jobs, turns, strict=True))]
                 states = compiled(_accumulate, STATIC, jax.default_backend(), device_count())(
                     states,
-                    together(given),
+                    together(fed),
                     finish=self._sub.stages.finish,
                     wanted=tuple(self._wanted.items()),
-                    cells=cells,
+                    cells=self._flat,
                     group=self._group,
-                    rest=any(n % self._group for n in steps),
+                    rest=any(turn.steps % self._group for turn in turns),
                     model=self._problem.model.name,
                 )
         return states
+
+    @property
+    def _flat(self) -> tuple[int, ...]:
+        """Shape of the cells once their leading axes are merged."""
+        shape = tuple(self._cells.values())
+        lead = max(1, len(shape) - RANK + 1)
+        return (math.prod(shape[:lead]), *shape[lead:])
+
+    def _fresh(self, devices: int) -> Any:
+        """States before the first step, on each device."""
+        dtype = np.dtype(self._problem.spec.dtype)
+        fresh = {key: w.accumulator.start(self._flat, dtype) for key, w in self._wanted.items()}
+        return together([self._put(fresh, device) for device in range(devices)])
+
+    def _taken_by(self, unit: Unit, box: Box, turn: _Turn, device: int) -> dict[str, Any]:
+        """What a device takes for one turn of a unit."""
+        numbers = {"done": np.int32(turn.done), "lengths": tuple(map(np.int32, turn.lengths))}
+        inputs = self._inputs[device](self._block(unit, box, turn.start, turn.stop))
+        return {"inputs": inputs, **self._put(numbers, device)}
 
     def _put(self, tree: Any, device: int) -> Any:
         if device_count() == 1:
@@ -197,17 +233,17 @@ class Stepper:
         order = [list(self._cells).index(dim) for dim in (*self._pass.kept, *self._pass.lanes)]
         within = tuple(slice(0, ends[dim][1] - ends[dim][0]) for dim in self._cells)
         side = math.prod(ends[dim][1] - ends[dim][0] for dim in self._pass.lanes)
-        made: Partial = {}
+        partial: Partial = {}
         for key, w in self._wanted.items():
             arrays = (on_host(array, device, device_count()) for array in states[key])
-            arrays = (a.reshape(tuple(self._cells.values()))[within].transpose(order) for a in arrays)
+            boxes = (a.reshape(tuple(self._cells.values()))[within].transpose(order) for a in arrays)
             # NumPy sums in another order where the memory is in another one, which the sides of the box decide.
-            arrays = [np.ascontiguousarray(a).reshape(-1, side) for a in arrays]
-            pieces = dict(zip(w.accumulator.fields, w.accumulator.piece(steps, *arrays), strict=True))
+            rows = [np.ascontiguousarray(a).reshape(-1, side) for a in boxes]
+            pieces = dict(zip(w.accumulator.fields, w.accumulator.piece(steps, *rows), strict=True))
             if "place" in pieces:
                 pieces["place"] = self._places(unit, ends, pieces["place"])
-            made |= named(key, w, w.accumulator.merge(*pieces.values()))
-        return made
+            partial |= named(key, w, w.accumulator.merge(*pieces.values()))
+        return partial
 
     def _places(self, unit: Unit, ends: Mapping[str, tuple[int, int]], steps: np.ndarray) -> np.ndarray:
         """Where among the reduced points each lane was at a step, the last axis fastest."""

@@ -64,7 +64,7 @@ def _depends(problem: Problem) -> str | None:
 
 def _values(problem: Problem, points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Evaluate all outputs on a grid of one block."""
-    small = problem.derived(axes={name: Axis(values=values) for name, values in points.items()})
+    small = problem.derived(axes={name: Axis(values=tuple(values.tolist())) for name, values in points.items()})
     shape, sides = small.spec.shape, tuple(small.spec.shape.values())
     plan = Plan(shape, sides, sides, small.variables, np.dtype(small.spec.dtype).itemsize)
     evaluator, block = Evaluator(small, plan), plan.block(0)
