@@ -144,6 +144,57 @@ def test_spec_refuses_in_one_line(case):
     assert str(error.value) == line
 
 
+NESTED = {
+    "unknown_key_of_an_axis_within": (
+        {"statistics": {"h": {"statistic": "histogram", "output": "y", "over": ["a"], "edges": {**RANGE, "nmu": 3}}}},
+        'statistics.h.edges: unknown key "nmu"; did you mean num? allowed: start, stop, num, spacing, values, source',
+    ),
+    "rule_of_an_axis_within": (
+        {"statistics": {"h": {"statistic": "histogram", "output": "y", "over": ["a"], "edges": {"values": []}}}},
+        "statistics.h.edges: values must hold at least one number, got []",
+    ),
+    "rule_of_a_statistic_named_like_a_field": (
+        {"statistics": {"num": {"statistic": "quantiles", "output": "y", "over": ["a"], "probabilities": [2.0]}}},
+        "statistics.num.probabilities: must be one number or more in [0, 1], got [2.0]",
+    ),
+    "rule_of_a_distribution": (
+        {"distributions": {"b": {"distribution": "uniform", "low": 2, "high": 1}}},
+        "distributions.b.low: must be below high, got low=2.0, high=1.0",
+    ),
+    "form_in_a_list_of_records": (
+        {"draws": {"correlations": [{"between": ["a", "b"], "rank": 2.0}]}},
+        "draws.correlations.0.rank: must be less than 1, got 2.0",
+    ),
+    "rule_of_draws_that_begins_like_no_field": (
+        {"draws": {"number": 3}},
+        'draws.number: must be a power of two with method = "sobol", such as 2 or 4, got 3',
+    ),
+    "axis_called_axes": (
+        {"axes": {"axes": {"values": []}}},
+        'axis "axes": values must hold at least one number, got []',
+    ),
+    "axis_called_values": (
+        {"axes": {"values": {**RANGE, "num": 1}}},
+        "axes.values.num: must be greater than or equal to 2, got 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NESTED)
+def test_spec_says_where_in_nested_records(case):
+    change, line = NESTED[case]
+    with pytest.raises(SpecError) as error:
+        SweepSpec(**(BASE | change))
+    assert str(error.value) == line
+
+
+def test_error_of_a_field_pickles_as_an_error_of_the_spec():
+    with pytest.raises(SpecError) as error:
+        SweepSpec(**(BASE | {"axes": {"a": {"values": []}}}))
+    copied = pickle.loads(pickle.dumps(error.value))
+    assert isinstance(copied, SpecError) and str(copied) == str(error.value)
+
+
 @pytest.mark.parametrize("key", ["outputs", "axes"])
 def test_spec_requires(key):
     with pytest.raises(SpecError, match=f"^{key}: is required"):
