@@ -57,9 +57,8 @@ TOO_LONG = {
     "sweep.models.strategies",
     "sweep.models.tables",
     "sweep.plan.passes",
-    "sweep.questions.frontier.sources",
 }
-TOO_TALL = {"sweep.models.model.resolve", "sweep.questions.frontier.sources._computed"}
+TOO_TALL = {"sweep.models.model.resolve"}
 
 
 def imports(source: str) -> Iterator[str]:
