@@ -420,7 +420,7 @@ def table_spec(dtype, over=("y", "z")):
 def test_run_of_quantiles_of_any_values_is_exact_however_many_there_are(kind, dtype, monkeypatch):
     with np.errstate(all="ignore"):
         table = TABLES[kind](np.random.default_rng(4)).astype(dtype)
-    monkeypatch.setattr("kernels.statistics.SKETCH_BINS", 2**13)
+    monkeypatch.setattr("kernels.statistics.rows.SKETCH_BINS", 2**13)
     whole = sweep.run(table_spec(dtype), model=table_model(table))
     lay(monkeypatch, NARROWED)
     (found,) = passes.make_passes(Problem.of(table_spec(dtype), table_model(table)), 2**40)
@@ -816,7 +816,7 @@ def test_run_of_statistics_goes_on_with_the_parts_that_were_kept(tmp_path, whole
 
 
 def test_run_of_quantiles_that_are_narrowed_down_goes_on_wherever_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("kernels.statistics.SKETCH_BINS", 2**13)
+    monkeypatch.setattr("kernels.statistics.rows.SKETCH_BINS", 2**13)
     monkeypatch.setattr(reduce, "BETWEEN", 0.0)
     lay(monkeypatch, {"ROW_POINTS": 50, "PART_POINTS": 30, "PIECE_POINTS": 20})
     spec = table_spec("float64", ("x", "z"))

@@ -426,7 +426,7 @@ def anything(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", anything(np.float64))
 def test_counted_quantiles_are_the_order_statistics_of_any_numbers(kind, dtype, bins, monkeypatch):
-    monkeypatch.setattr(statistics, "SKETCH_BINS", bins)
+    monkeypatch.setattr("kernels.statistics.rows.SKETCH_BINS", bins)
     values = anything(dtype)[kind]
     ordered, n = np.sort(values), len(values)
     ranks = [*range(0, n, max(1, n // 60)), n - 1]
@@ -467,7 +467,7 @@ def test_counted_quantiles_of_any_nan_are_nan():
 @pytest.mark.parametrize(("dtype", "most"), [(np.float32, 2), (np.float64, 5)])
 @pytest.mark.parametrize("kind", ["all_bits", "ties", "infinite", "subnormal"])
 def test_counted_quantiles_take_few_counts(kind, dtype, most, monkeypatch):
-    monkeypatch.setattr(statistics, "_few", lambda count: False)  # as if there were more values than can be kept
+    monkeypatch.setattr("kernels.statistics.rows._few", lambda count: False)  # as if there were more values than can be kept
     values = anything(dtype)[kind]
     for probabilities in (PROBABILITIES, np.linspace(0, 1, 128).tolist()):
         assert counted(values, probabilities)[1] <= most
@@ -475,7 +475,7 @@ def test_counted_quantiles_take_few_counts(kind, dtype, most, monkeypatch):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sketch_has_no_more_bins_than_a_first_one(dtype, monkeypatch):
-    monkeypatch.setattr(statistics, "SKETCH_BINS", 2**13)
+    monkeypatch.setattr("kernels.statistics.rows.SKETCH_BINS", 2**13)
     values = 1.0 + np.random.default_rng(3).random(200_000).astype(dtype)
     sought = None
     for _ in range(9):

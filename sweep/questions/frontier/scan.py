@@ -174,7 +174,7 @@ class Scan:
         for condition in self.conditions:
             if names is not None and condition.output not in names:
                 continue
-            holds = np.asarray(compare(values[condition.output], condition.sign, condition.bound))
+            holds = compare(values[condition.output], condition.sign, condition.bound)
             mask = holds if mask is None else mask & holds
         return mask
 
