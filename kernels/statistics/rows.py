@@ -46,10 +46,10 @@ def row_quantiles(rows: np.ndarray, probabilities: Sequence[float]) -> np.ndarra
     # What follows a selected value is the least of those up to the next one that is selected.
     ends = dict(zip(wanted, [*(rank + 1 for rank in wanted[1:]), n], strict=True))
     above = [rows[:, b + 1 : ends[b]].min(axis=1) if r > 0.0 else rows[:, b] for b, r in zip(below, rest, strict=True)]
-    found = _interpolated([rows[:, b] for b in below], above, rest)
+    quantiles = _interpolated([rows[:, b] for b in below], above, rest)
     if undefined is not None:
-        found[undefined] = np.nan
-    return found.astype(rows.dtype)
+        quantiles[undefined] = np.nan
+    return quantiles.astype(rows.dtype)
 
 
 def _ranks(n: int, probabilities: Sequence[float]) -> tuple[list[int], list[float]]:

@@ -37,9 +37,9 @@ class Axis(Frozen):
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         if self.values is not None:
-            given = [key for key in ("start", "stop", "num", "spacing") if getattr(self, key) is not None]
-            if given:
-                raise ValueError(f'give either "values" or start, stop and num, got values and {", ".join(given)}')
+            named = [key for key in ("start", "stop", "num", "spacing") if getattr(self, key) is not None]
+            if named:
+                raise ValueError(f'give either "values" or start, stop and num, got values and {", ".join(named)}')
             if not self.values:
                 raise ValueError("values must hold at least one number, got []")
             before, after = np.asarray(self.values[:-1]), np.asarray(self.values[1:])  # differences could overflow

@@ -151,10 +151,10 @@ class Distribution(Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the draws."""
-        found = self.model_dump(exclude={"source", "interval"}, exclude_none=True)
+        content = self.model_dump(exclude={"source", "interval"}, exclude_none=True)
         if self.values is not None:
-            found["values"] = sorted(self.values)
-        return found | ({"interval": self.mass} if self.distribution in _INTERVALS else {})
+            content["values"] = sorted(self.values)
+        return content | ({"interval": self.mass} if self.distribution in _INTERVALS else {})
 
     def __str__(self) -> str:
         """Say it in words: "lognormal, 90 % in 0.6 to 4, cut off above 8"."""
@@ -208,10 +208,10 @@ class Draws(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _listed(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(given.get("correlations"), list):
-            return {**given, "correlations": tuple(given["correlations"])}
-        return given
+    def _listed(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("correlations"), list):
+            return {**data, "correlations": tuple(data["correlations"])}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -21,13 +21,13 @@ def check_regular(path: str | Path, most: int | None = None) -> None:
     OSError
         With `strerror` and `filename`: a pipe, a device, a folder, what is missing, more than `most` bytes.
     """
-    found = os.stat(path)
-    if stat.S_ISDIR(found.st_mode):
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "is a device or a pipe, not a file", str(path))
-    if most is not None and found.st_size > most:
-        reason = f"has {found.st_size / 1e6:,.0f} MB, at most {most / 1e6:,.0f} MB are read"
+    if most is not None and status.st_size > most:
+        reason = f"has {status.st_size / 1e6:,.0f} MB, at most {most / 1e6:,.0f} MB are read"
         raise OSError(errno.EFBIG, reason, str(path))
 
 

@@ -29,18 +29,18 @@ def included(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     SpecError
         One line that names the key: a file that cannot be read, a prior or column that it does not have.
     """
-    found = dict(content)
-    distributions = found.get("distributions")
+    complete = dict(content)
+    distributions = complete.get("distributions")
     if isinstance(distributions, dict):
-        found["distributions"] = {
+        complete["distributions"] = {
             name: _sampled(name, _named("distributions", f"distributions.{name}", table, folder), folder)
             for name, table in distributions.items()
         }
-    draws = found.get("draws")
+    draws = complete.get("draws")
     if isinstance(draws, dict) and isinstance(draws.get("correlations"), list):
         pairs = [_named("correlations", "draws.correlations", pair, folder) for pair in draws["correlations"]]
-        found["draws"] = {**draws, "correlations": pairs}
-    return found
+        complete["draws"] = {**draws, "correlations": pairs}
+    return complete
 
 
 def _named(kind: str, key: str, value: Any, folder: Path) -> Any:

@@ -41,7 +41,7 @@ def column(path: Path, name: str) -> list[float]:
 
 def _csv(path: Path, column: str) -> list[float]:
     check_regular(path, MOST_CSV)
-    found: list[float] = []
+    values: list[float] = []
     with open(path, newline="", encoding="utf-8") as opened:
         rows = csv.DictReader(_lines(opened))
         try:
@@ -50,12 +50,12 @@ def _csv(path: Path, column: str) -> list[float]:
             for row in rows:
                 text = (row[column] or "").strip()
                 if text:
-                    found.append(_number(text, f"line {rows.line_num}: {column}"))
-                if len(found) > MOST_VALUES:
+                    values.append(_number(text, f"line {rows.line_num}: {column}"))
+                if len(values) > MOST_VALUES:
                     raise ValueError(f"has more than {MOST_VALUES:,} values of {column}, as many are taken")
         except csv.Error as error:
             raise ValueError(f"line {rows.line_num + 1}: is not CSV: {error}") from None
-    return found
+    return values
 
 
 def _lines(opened: TextIO) -> Iterator[str]:
@@ -132,11 +132,11 @@ def is_sound(path: Path) -> bool:
         if not end.startswith(SEAL):
             return True
         file.seek(0)
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         while size and (part := file.read(min(size, 2**20))):
-            found.update(part)
+            digest.update(part)
             size -= len(part)
-    return end[len(SEAL) :] == found.hexdigest().encode()
+    return end[len(SEAL) :] == digest.hexdigest().encode()
 
 
 def check_libraries() -> None:

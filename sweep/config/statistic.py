@@ -168,10 +168,10 @@ class Statistic(Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Give what decides the numbers."""
-        found: dict[str, Any] = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
-        found |= {"outputs": self.outputs and list(self.outputs)}
-        found |= {"probabilities": self.probabilities and list(self.probabilities)}
-        found |= {"where": self.where and " and ".join(f"{c.output} {c.sign} {c.bound!r}" for c in self.conditions)}
-        found |= {"regret": self.regret and sorted(self.regret)}
-        found |= {"edges": self.edges and self.edges.canonical()}
-        return {key: value for key, value in found.items() if value is not None}
+        content: dict[str, Any] = {"statistic": self.statistic, "over": sorted(self.over), "output": self.output}
+        content |= {"outputs": self.outputs and list(self.outputs)}
+        content |= {"probabilities": self.probabilities and list(self.probabilities)}
+        content |= {"where": self.where and " and ".join(f"{c.output} {c.sign} {c.bound!r}" for c in self.conditions)}
+        content |= {"regret": self.regret and sorted(self.regret)}
+        content |= {"edges": self.edges and self.edges.canonical()}
+        return {key: value for key, value in content.items() if value is not None}

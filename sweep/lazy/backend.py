@@ -157,10 +157,10 @@ class _Values(BackendArray):
         axes = [self._problem.spec.axes[dim] for dim in self.dims]
         # Where there are more points than an axis has, its coordinate is computed once.
         most = min(math.prod(shape), LONG)
-        held = [axis.coordinates() if len(axis) <= most else None for axis in axes]
+        computed = [axis.coordinates() if len(axis) <= most else None for axis in axes]
 
         def coordinates(box: Box) -> dict[str, np.ndarray]:
-            found = zip(self.dims, axes, held, cut(box), strict=True)
-            return {dim: axis.at(i) if whole is None else whole[i] for dim, axis, whole, i in found}
+            parts = zip(self.dims, axes, computed, cut(box), strict=True)
+            return {dim: axis.at(i) if whole is None else whole[i] for dim, axis, whole, i in parts}
 
         return at(self._problem, self._name, shape, coordinates)

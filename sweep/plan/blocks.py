@@ -113,9 +113,9 @@ class Plan:
 
     def memory(self, tables: Sequence[tuple[str, ...]]) -> int:
         """Bytes that the blocks in flight take in all; `tables` are the axes that each table of stage 1 spans."""
-        held = dict(zip(self.shape, self.block_shape, strict=True))
-        values = sum(math.prod(held[d] for d in dims) for dims in self.variables.values())
-        points = sum(math.prod(held[d] for d in dims) for dims in tables)
+        sides = dict(zip(self.shape, self.block_shape, strict=True))
+        values = sum(math.prod(sides[d] for d in dims) for dims in self.variables.values())
+        points = sum(math.prod(sides[d] for d in dims) for dims in tables)
         return FIXED_BYTES + COPIES * self.itemsize * values + TABLE_BYTES * points
 
     def lengths(self, variable: str) -> tuple[int, ...]:

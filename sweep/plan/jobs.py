@@ -65,8 +65,8 @@ def make_jobs(
     if problem.spec.statistics:
         passes: Sequence[Pass] = make_passes(problem, budget)
         if plans is not None:
-            passes = [replace(found, plan=plan) for found, plan in zip(passes, plans, strict=True)]
-        return [Job(number, found.plan, found) for number, found in enumerate(passes)]
+            passes = [replace(pass_, plan=plan) for pass_, plan in zip(passes, plans, strict=True)]
+        return [Job(number, pass_.plan, pass_) for number, pass_ in enumerate(passes)]
     if plans is None:
         plans = [
             make_plan(

@@ -41,15 +41,15 @@ def _limits(root: Path) -> Iterator[int]:
 
 def _groups(root: Path) -> dict[str, PurePosixPath]:
     """Group of memory of this process in each hierarchy, by its type of file system (cgroups(7))."""
-    found = {}
+    groups = {}
     for line in _lines(root, "proc/self/cgroup"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
-            found["cgroup2"] = PurePosixPath(path)
+            groups["cgroup2"] = PurePosixPath(path)
         elif "memory" in controllers.split(","):
-            found["cgroup"] = PurePosixPath(path)
-    return found
+            groups["cgroup"] = PurePosixPath(path)
+    return groups
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, str, PurePosixPath]]:

@@ -139,10 +139,10 @@ class Pass:
             yield Unit(tile, block.number, block.start, block.stop, round, sought or {})
 
 
-def tile_boxes(found: Pass, tile: Block, sides: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+def tile_boxes(pass_: Pass, tile: Block, sides: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Cut a tile along the axes that are kept."""
-    ends = dict(zip(found.plan.shape, zip(tile.start, tile.stop, strict=True), strict=True))
-    return boxes_of([ends[dim][0] for dim in found.kept], [ends[dim][1] for dim in found.kept], sides)
+    ends = dict(zip(pass_.plan.shape, zip(tile.start, tile.stop, strict=True), strict=True))
+    return boxes_of([ends[dim][0] for dim in pass_.kept], [ends[dim][1] for dim in pass_.kept], sides)
 
 
 def make_passes(problem: Problem, memory: int) -> tuple[Pass, ...]:
@@ -166,24 +166,24 @@ def make_passes(problem: Problem, memory: int) -> tuple[Pass, ...]:
         over = tuple(dim for dim in shape if dim in statistic.over)
         kind = RUNNING if statistic.kind.rows is None else ROWS
         groups.setdefault((kind, shape, over), []).append(name)
-    found = []
+    passes = []
     for (kind, shape, over), names in sorted(groups.items(), reverse=True):
         lengths = {dim: len(problem.spec.axes[dim]) for dim in shape}
         tables = [[dim for dim in table if dim in shape] for table in problem.table_dims]
         make = _make_rows if kind == ROWS else _make_running
-        found.append(make(problem.spec, tuple(names), lengths, over, tables, memory))
-    return tuple(found)
+        passes.append(make(problem.spec, tuple(names), lengths, over, tables, memory))
+    return tuple(passes)
 
 
 def result_dims(
     spec: SweepSpec, names: Sequence[str], kept: Sequence[str], over: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
     """Name the variables that statistics make, and the dimensions of each."""
-    found: dict[str, tuple[str, ...]] = {}
+    variables: dict[str, tuple[str, ...]] = {}
     for name in names:
         statistic = spec.statistics[name]
-        found |= dict.fromkeys(statistic.variables(name, over), (*kept, *statistic.own_dims(name)))
-    return found
+        variables |= dict.fromkeys(statistic.variables(name, over), (*kept, *statistic.own_dims(name)))
+    return variables
 
 
 def result_names(spec: SweepSpec) -> list[str]:
@@ -202,10 +202,10 @@ def result_axes(problem: Problem) -> dict[str, Axis]:
     kept: set[str] = set()
     for statistic in spec.statistics.values():
         kept |= set(problem.axes_of(*statistic.uses)) - set(statistic.over)
-    found = {dim: axis for dim, axis in spec.axes.items() if dim in kept}
+    axes = {dim: axis for dim, axis in spec.axes.items() if dim in kept}
     for name, statistic in spec.statistics.items():
-        found |= statistic.own_axes(name)
-    return found
+        axes |= statistic.own_axes(name)
+    return axes
 
 
 def result_dtype(spec: SweepSpec, variable: str) -> str:

@@ -174,7 +174,7 @@ def _select(
 ) -> tuple[xr.DataArray, list[str]]:
     """Load the values that are drawn and no others; return them, dims (rows, x), and which those are in words."""
     indices: dict[str, Any] = {}
-    held, thinned = [], []
+    kept, thinned = [], []
     for dim in (str(dim) for dim in variable.dims):
         coordinate, size = variable[dim], variable.sizes[dim]
         if coordinate.dtype.kind not in "fiu":
@@ -184,7 +184,7 @@ def _select(
             used = float(coordinate[index])
             which = f"{'middle' if dim not in at else 'one' if at[dim] == used else 'nearest'} of {size:,} values"
             which += f" to {at[dim]:.10g}" if at.get(dim, used) != used else ""
-            held.append(f"{dim} = {quantities([used], coordinate)[0]} ({which})")
+            kept.append(f"{dim} = {quantities([used], coordinate)[0]} ({which})")
             indices[dim] = index
         elif size > most[dim]:
             thinned.append(f"{most[dim]:,} of {size:,} values of {dim}")
@@ -192,7 +192,7 @@ def _select(
     order = [dim for dim in reversed(most) if dim is not None]
     with readable(str(variable.name)):
         drawn = variable.isel(indices).load().transpose(*order).astype(np.float64)
-    notes = [f"{word}: {', '.join(texts)}" for word, texts in (("Held", held), ("Drawn", thinned)) if texts]
+    notes = [f"{word}: {', '.join(texts)}" for word, texts in (("Held", kept), ("Drawn", thinned)) if texts]
     return drawn, notes
 
 

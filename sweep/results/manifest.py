@@ -43,26 +43,26 @@ def attributes(path: Path) -> dict[str, Any]:
         When there is no store of ours at the path, or its attributes are damaged.
     """
     try:
-        found = _json(path / "zarr.json")["attributes"]
-        ours = isinstance(found, dict) and "fingerprint" in found and "spec" in found
+        content = _json(path / "zarr.json")["attributes"]
+        ours = isinstance(content, dict) and "fingerprint" in content and "spec" in content
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
         raise StoreError(f"{path}: is not the store of a sweep" if path.exists() else f"{path}: does not exist")
     with intact(path):
         for key, kind in NEEDED.items():
-            if not isinstance(found[key], kind):
-                raise TypeError(f"{key} is {found[key]!r:.60}")
-        if found["dtype"] not in ("float32", "float64"):
-            raise ValueError(f"dtype is {found['dtype']!r:.60}")
-        held = _parsed(found["spec"])
+            if not isinstance(content[key], kind):
+                raise TypeError(f"{key} is {content[key]!r:.60}")
+        if content["dtype"] not in ("float32", "float64"):
+            raise ValueError(f"dtype is {content['dtype']!r:.60}")
+        spec = _parsed(content["spec"])
         wanted: dict[str, type | UnionType] = {"model": str, "loss": str | None, "axes": dict, "outputs": list}
         for key, allowed in wanted.items():
-            if not isinstance(held[key], allowed):
-                raise TypeError(f"{key} of the spec is {held[key]!r:.60}")
-        if hashlib.sha256(found["spec"].encode()).hexdigest()[:16] != found["fingerprint"]:
+            if not isinstance(spec[key], allowed):
+                raise TypeError(f"{key} of the spec is {spec[key]!r:.60}")
+        if hashlib.sha256(content["spec"].encode()).hexdigest()[:16] != content["fingerprint"]:
             raise ValueError("the spec does not have the fingerprint")
-    return found
+    return content
 
 
 def plans_of(path: Path) -> list[Plan]:
@@ -73,13 +73,13 @@ def plans_of(path: Path) -> list[Plan]:
     StoreError
         When there is no store of ours at the path, or its metadata are damaged.
     """
-    found = attributes(path)
+    content = attributes(path)
     with intact(path):
-        if "passes" in found:
-            return [_plan(path, described) for described in found["passes"]]
-        spec = json.loads(found["spec"])
+        if "passes" in content:
+            return [_plan(path, described) for described in content["passes"]]
+        spec = json.loads(content["spec"])
         grid = {"axes": list(spec["axes"]), "variables": spec["outputs"]}
-        return [_plan(path, grid | {key: found[key] for key in ("blocks", "chunks")})]
+        return [_plan(path, grid | {key: content[key] for key in ("blocks", "chunks")})]
 
 
 def _plan(path: Path, described: Mapping[str, Any]) -> Plan:
@@ -101,7 +101,7 @@ def _plan(path: Path, described: Mapping[str, Any]) -> Plan:
     if any(list(plan.lengths(name)) != arrays[name]["shape"] for name in plan.variables):
         raise ValueError("the arrays differ in shape")
     sides = (plan.block_shape, plan.chunk_shape)
-    if not all(len(each) == len(plan.shape) and min(each, default=1) > 0 for each in sides):
+    if not all(len(lengths) == len(plan.shape) and min(lengths, default=1) > 0 for lengths in sides):
         raise ValueError(f"blocks of {plan.block_shape} in chunks of {plan.chunk_shape}")
     # One is what xarray reads, the other what is written by: where they differ, results would be lost.
     listed = _json(path / "zarr.json")["consolidated_metadata"]["metadata"]
@@ -125,13 +125,13 @@ def _parsed(text: str) -> Any:
 
 def partials(path: Path) -> dict[tuple[int, int], tuple[int, Path]]:
     """Parts that have been reduced of tiles in progress, by pass and tile, and the file that holds them."""
-    found: dict[tuple[int, int], tuple[int, Path]] = {}
+    latest: dict[tuple[int, int], tuple[int, Path]] = {}
     for file in sorted((path / PARTIAL).glob("*.npz")):
         with contextlib.suppress(ValueError):
             number, tile, parts = map(int, file.stem.split("-"))
-            if parts > found.get((number, tile), (0, file))[0]:
-                found[number, tile] = parts, file
-    return found
+            if parts > latest.get((number, tile), (0, file))[0]:
+                latest[number, tile] = parts, file
+    return latest
 
 
 def bytes_on_disk(path: Path) -> int:
@@ -216,9 +216,9 @@ class Shards:
         if end[: -self.index_bytes] != self.seal(position, index):
             return "damaged"
         offsets, lengths = np.frombuffer(index[:-4], "<u8").reshape(-1, 2).T
-        held = offsets != NO_CHUNK
+        present = offsets != NO_CHUNK
         # The index of a shard cut short does not end just after the chunks that it names.
-        whole = held.any() and lengths[held].all() and (offsets + lengths)[held].max() == size - tail
+        whole = present.any() and lengths[present].all() and (offsets + lengths)[present].max() == size - tail
         return "" if whole else "damaged"
 
 
@@ -236,10 +236,10 @@ def shards_of(path: Path) -> dict[str, Shards]:
     StoreError
         When there is no store of ours at the path, or its metadata are damaged.
     """
-    plans, found = plans_of(path), attributes(path)
+    plans, content = plans_of(path), attributes(path)
     arrays = {}
     with intact(path):
-        if CHECKSUMS in found and found[CHECKSUMS] != digest(found):
+        if CHECKSUMS in content and content[CHECKSUMS] != digest(content):
             raise ValueError("the attributes differ from their digest")
         axes = dict.fromkeys(dim for plan in plans for dim in plan.shape)
         for name in (*axes, *(name for plan in plans for name in plan.variables)):
@@ -250,7 +250,7 @@ def shards_of(path: Path) -> dict[str, Shards]:
                 chunk = tuple(codec["configuration"]["chunk_shape"])
             if min(sides, default=1) < 1 or min(chunk or (), default=1) < 1:
                 raise ValueError(f"chunks of {sides} in {name}")
-            sealed = f"{found['fingerprint']}/{name}/{sides}/{chunk}" if CHECKSUMS in found else ""
+            sealed = f"{content['fingerprint']}/{name}/{sides}/{chunk}" if CHECKSUMS in content else ""
             arrays[name] = Shards(path / name, tuple(described["shape"]), tuple(sides), chunk, sealed)
     return arrays
 

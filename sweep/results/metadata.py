@@ -115,12 +115,12 @@ def _amount(spec: SweepSpec, name: str) -> str:
 
 def _uncertain(problem: Problem) -> str:
     """Say how each uncertain parameter is distributed, its unit and its source."""
-    found = []
+    texts = []
     for name, distribution in problem.spec.distributions.items():
         unit = problem.model.output(name).unit
         text = f"{name}: {distribution}" + (f" {unit}" if unit != "1" else "")
-        found.append(text + (f" ({distribution.source})" if distribution.source else ""))
-    return "; ".join(found)
+        texts.append(text + (f" ({distribution.source})" if distribution.source else ""))
+    return "; ".join(texts)
 
 
 def variable_attributes(problem: Problem, name: str) -> dict[str, Any]:
@@ -190,10 +190,10 @@ def _span(problem: Problem, name: str) -> str:
 @cache
 def versions() -> Mapping[str, str]:
     """Versions of the libraries that decide the bits of a result."""
-    found = {}
+    numbers = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            numbers[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            numbers[name] = "not installed"
+    return numbers

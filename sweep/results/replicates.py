@@ -41,23 +41,23 @@ def pooled(dataset: xr.Dataset) -> xr.Dataset:
     """
     if REPLICATE not in dataset.dims:
         raise SpecError('dataset: has no dimension "replicate"; give draws.replicates and statistics over "draw"')
-    found = {}
+    variables = {}
     for name, variable in dataset.data_vars.items():
         method = str(variable.attrs.get("cell_methods", "")).split(": ")[-1].split(" where ")[0]
         pooling = _POOLING.get(method, "mean")
         if "cell_methods" not in variable.attrs and REPLICATE in variable.dims:
             raise SpecError(f"dataset: {name} is not a statistic over the draws; give statistics")
         if REPLICATE not in variable.dims or DRAW in variable.dims or not pooling:
-            found[name] = variable
+            variables[name] = variable
         elif pooling != "mean":
-            found[name] = getattr(variable, pooling)(REPLICATE, skipna=False, keep_attrs=True)
+            variables[name] = getattr(variable, pooling)(REPLICATE, skipna=False, keep_attrs=True)
         else:
             # The mean of opposite infinities, and the error of a mean that is infinite, are unknown: NaN.
             with np.errstate(invalid="ignore"):
-                found[name] = variable.mean(REPLICATE, skipna=False, keep_attrs=True)
+                variables[name] = variable.mean(REPLICATE, skipna=False, keep_attrs=True)
                 # The squares of float32 would be infinite from 1e19 on.
                 spread = variable.astype(np.float64).std(REPLICATE, ddof=1, skipna=False).astype(variable.dtype)
             words = {"long_name": f"standard error of {variable.attrs['long_name']}", "units": variable.attrs["units"]}
             error = spread / math.sqrt(dataset.sizes[REPLICATE])
-            found[f"{name}_standard_error"] = error.assign_attrs(words)
-    return xr.Dataset(found, attrs=dataset.attrs | {"replicates": dataset.sizes[REPLICATE]})
+            variables[f"{name}_standard_error"] = error.assign_attrs(words)
+    return xr.Dataset(variables, attrs=dataset.attrs | {"replicates": dataset.sizes[REPLICATE]})

@@ -467,7 +467,8 @@ def test_counted_quantiles_of_any_nan_are_nan():
 @pytest.mark.parametrize(("dtype", "most"), [(np.float32, 2), (np.float64, 5)])
 @pytest.mark.parametrize("kind", ["all_bits", "ties", "infinite", "subnormal"])
 def test_counted_quantiles_take_few_counts(kind, dtype, most, monkeypatch):
-    monkeypatch.setattr("kernels.statistics.rows._few", lambda count: False)  # as if there were more values than can be kept
+    # As if there were more values than can be kept.
+    monkeypatch.setattr("kernels.statistics.rows._few", lambda count: False)
     values = anything(dtype)[kind]
     for probabilities in (PROBABILITIES, np.linspace(0, 1, 128).tolist()):
         assert counted(values, probabilities)[1] <= most

@@ -22,7 +22,7 @@ def draws_of(draw: Draw) -> xr.Dataset:
 
 
 def with_chances(
-    front: xr.Dataset, each: xr.Dataset, draw: Draw, values: xr.Dataset, maximise: Sequence[str], by: Sequence[str]
+    front: xr.Dataset, fronts: xr.Dataset, draw: Draw, values: xr.Dataset, maximise: Sequence[str], by: Sequence[str]
 ) -> xr.Dataset:
     """Say of each point of a frontier in how many of the draws no other point beats it.
 
@@ -30,7 +30,7 @@ def with_chances(
     ----------
     front : xarray.Dataset
         The frontier of the statistics.
-    each : xarray.Dataset
+    fronts : xarray.Dataset
         The frontiers of the draws.
     draw : Draw
         What they are of.
@@ -48,10 +48,10 @@ def with_chances(
     """
     names = list(dict.fromkeys(draw.names.values()))
     signs = np.array([-1.0 if name in maximise else 1.0 for name in names])
-    rows = np.stack([each[name].values.astype(np.float64) for name in names], axis=-1) * signs
+    rows = np.stack([fronts[name].values.astype(np.float64) for name in names], axis=-1) * signs
     numbers = {dim: len(draw.spec.axes[dim]) for dim in draw.numbers}
     kept = {dim: len(draw.spec.axes[dim]) for dim in by}
-    order, starts = _grouped(each, {**kept, **numbers})
+    order, starts = _grouped(fronts, {**kept, **numbers})
     rows, count = rows[order], int(np.prod(list(numbers.values())))
     group, hits = _places(front, kept), np.zeros(front.sizes["point"])
     for number in np.unique(group):
@@ -95,15 +95,15 @@ def _drawn(
         turns = range(first, min(first + step, count))
         index = zip(numbers, np.unravel_index(np.array(turns), list(numbers.values())), strict=True)
         at: dict[str, Any] = {dim: xr.DataArray(i, dims="turn") for dim, i in index}
-        found = np.empty((len(turns), points, len(names)))
-        for column, name in zip(np.moveaxis(found, -1, 0), names, strict=True):
+        drawn = np.empty((len(turns), points, len(names)))
+        for column, name in zip(np.moveaxis(drawn, -1, 0), names, strict=True):
             if name in draw.spec.axes:
                 column[...] = front[name].values
                 continue
             here = at | {dim: front[f"{dim}_index"].variable for dim in draw.spec.axes if f"{dim}_index" in front}
             array = values[name].variable.isel({dim: i for dim, i in here.items() if dim in values[name].dims})
             column[...] = array.set_dims({"turn": 1, "point": 1, **array.sizes}).transpose("turn", "point").values
-        yield turns, found
+        yield turns, drawn
 
 
 def _is_beaten(points: np.ndarray, rivals: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -125,10 +125,10 @@ def _is_reached(corners: np.ndarray, rivals: np.ndarray) -> np.ndarray:
         least = np.minimum.accumulate(rivals[order, 1])
         before = np.searchsorted(rivals[order, 0], corners[:, 0], side="right")
         return (before > 0) & (least[np.maximum(before, 1) - 1] <= corners[:, 1])
-    found = np.zeros(len(corners), bool)
+    reached = np.zeros(len(corners), bool)
     step = max(1, TOGETHER // len(rivals))
     for first in range(0, len(corners), step):
         some = corners[first : first + step]
         pairs = zip(rivals.T, some.T, strict=True)
-        found[first : first + step] = np.logical_and.reduce([r[None] <= c[:, None] for r, c in pairs]).any(axis=1)
-    return found
+        reached[first : first + step] = np.logical_and.reduce([r[None] <= c[:, None] for r, c in pairs]).any(axis=1)
+    return reached

@@ -168,8 +168,8 @@ class Question:
         return tuple(dict.fromkeys((*(o.name for o in self.objectives), *(c.output for c in self.conditions))))
 
 
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _checked(

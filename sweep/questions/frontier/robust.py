@@ -98,26 +98,26 @@ def reduced(
                 f"objectives: {name} has {len(statistic.probabilities)} probabilities, among which a frontier would "
                 "choose; give a statistic with one"
             )
-    found = run(source.derived(**_only(wanted)), memory=memory)
-    found = pooled(found) if REPLICATE in found.dims else found
+    statistics = run(source.derived(**_only(wanted)), memory=memory)
+    statistics = pooled(statistics) if REPLICATE in statistics.dims else statistics
     if plain:
-        found = _beside(found, source, outputs, plain, memory)
+        statistics = _beside(statistics, source, outputs, plain, memory)
     of = {name: wanted[name].output if name in wanted else name for name in objectives}
     others = {dim for name in objectives if name in wanted for dim in wanted[name].over} - set(DRAWN)
     if None in of.values() or not spec.distributions or others:
-        return found, None
+        return statistics, None
     values = {"outputs": tuple(dict.fromkeys(o for o in of.values() if o in outputs)), "statistics": {}}
     kept = [f"{c.output} {c.sign} {c.bound!r}" for c in conditions if c.output not in wanted]
-    allowed = _allowed(found, [c for c in conditions if c.output in wanted])
+    allowed = _allowed(statistics, [c for c in conditions if c.output in wanted])
     kept += [f"{ALLOWED} > 0"] if allowed is not None else []
-    return found, Draw(source.derived(**values), of, " and ".join(kept) or None, allowed)
+    return statistics, Draw(source.derived(**values), of, " and ".join(kept) or None, allowed)
 
 
-def _allowed(found: xr.Dataset, conditions: Sequence[Condition]) -> xr.DataArray | None:
+def _allowed(dataset: xr.Dataset, conditions: Sequence[Condition]) -> xr.DataArray | None:
     """Where conditions on statistics hold, 1, and where not, 0; None without any."""
     holds = None
     for name, sign, bound in conditions:
-        statistic = found[name].squeeze(QUANTILE, drop=True) if QUANTILE in found[name].dims else found[name]
+        statistic = dataset[name].squeeze(QUANTILE, drop=True) if QUANTILE in dataset[name].dims else dataset[name]
         here = statistic.copy(data=np.asarray(compare(statistic.values, sign, bound)))
         holds = here if holds is None else holds & here
     return None if holds is None else holds.astype(np.float64)
@@ -129,7 +129,7 @@ def _only(statistics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _beside(
-    found: xr.Dataset,
+    statistics: xr.Dataset,
     problem: Problem,
     outputs: dict[str, Any],
     plain: Sequence[str],
@@ -142,4 +142,4 @@ def _beside(
         raise SpecError(f"objectives: {', '.join(plain)} is the same everywhere in this sweep; drop it")
     certain = {"axes": axes, "distributions": {}, "draws": None, "statistics": {}, "outputs": tuple(plain)}
     values = run(replace(problem, model=problem.source).derived(**certain), memory=memory)
-    return xr.merge([found, values], compat="equals", join="exact", combine_attrs="override")
+    return xr.merge([statistics, values], compat="equals", join="exact", combine_attrs="override")
