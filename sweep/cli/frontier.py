@@ -51,10 +51,18 @@ def frontier(
     check_outputs(path, file, memory, overwrite)
     if source.exists() and not source.is_dir() and source.suffix != ".toml":
         raise Refusal(f"{source}: is neither a store (a folder) nor a config (a .toml file)")
-    question = {"minimise": minimise, "maximise": maximise, "where": where, "by": by, "most": most or None}
     origin = load(source) if source.suffix == ".toml" else source
     with bar() as show, readable(str(source)):
-        dataset = sweep.frontier(origin, **question, memory=memory, progress=show)
+        dataset = sweep.frontier(
+            origin,
+            minimise=minimise,
+            maximise=maximise,
+            where=where,
+            by=by,
+            most=most or None,
+            memory=memory,
+            progress=show,
+        )
     echo(describe_frontier(dataset))
     if path is not None:
         from sweep.report import figures

@@ -108,13 +108,14 @@ class Statistic(Frozen):
         for name in self.over:
             if self.over.count(name) > 1:
                 raise FieldError("over", f'names "{name}" twice')
-        for name in self.outputs or ():
-            if self.outputs.count(name) > 1:
+        outputs, regret = self.outputs or (), self.regret or ()
+        for name in outputs:
+            if outputs.count(name) > 1:
                 raise FieldError("outputs", f'names "{name}" twice')
-        for name in self.regret or ():
+        for name in regret:
             if self.output is None:
                 raise FieldError("regret", f"belongs to statistics of an output, not to a {self.statistic}; drop it")
-            if name in self.over or self.regret.count(name) > 1:
+            if name in self.over or regret.count(name) > 1:
                 raise FieldError("regret", f'"{name}" must be given once, and not among over too')
         probabilities = self.probabilities or ()
         if self.probabilities == () or not all(0.0 <= p <= 1.0 for p in probabilities):

@@ -208,7 +208,7 @@ def _statistic_rows(problem: Problem, job: Job) -> Iterator[tuple[int, str, str,
     order = list(problem.spec.statistics)
     for name, dims in job.plan.variables.items():
         attributes = variable_attributes(problem, name)
-        what = f"{attributes['long_name']}, over {', '.join(job.reduces.over)}"
+        what = f"{attributes['long_name']}, over {', '.join(() if job.reduces is None else job.reduces.over)}"
         yield (
             order.index(statistic_of(problem.spec, name)),
             name,

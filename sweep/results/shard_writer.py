@@ -62,6 +62,7 @@ class Encoder:
         """Wait for a shard and write it: it appears whole, and durable, or not at all."""
         started.result()
         kvstore, file = self._array.kvstore, self._shards.file(position)
+        assert kvstore is not None, "its driver has one"
         key = file.relative_to(self._shards.folder).as_posix()
         data = memoryview(kvstore.read(key).result().value)
         kvstore.write(key, None).result()
@@ -89,7 +90,7 @@ class Writer:
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self._path, self._plan = path, plan
-        self._flying: list[tuple[Block, Future]] = []
+        self._flying: list[tuple[Block, Future[None]]] = []
         self._pool = ThreadPoolExecutor(IN_FLIGHT + 1)
         shards, context = shards_of(path), threads()
         with writing(path):
@@ -162,7 +163,8 @@ class Partials:
             folder.mkdir(exist_ok=True)
             file = folder / f"{self._number}-{tile}-{parts}.npz"
             content = io.BytesIO()
-            np.savez(content, **arrays, **{PLACE: np.array([self._number, tile, parts])})
+            named: dict[str, Any] = {**arrays, PLACE: np.array([self._number, tile, parts])}
+            np.savez(content, **named)
             put(file, content.getbuffer())
             old = self._kept.get(tile)
             self._kept[tile] = parts, file

@@ -93,18 +93,20 @@ def reduced(
             )
     wanted = {name: spec.statistics[name] for name in asked if name in spec.statistics}
     for name, statistic in wanted.items():
-        if len(statistic.probabilities or ()) > 1:
+        probabilities = statistic.probabilities or ()
+        if len(probabilities) > 1:
             raise SpecError(
-                f"objectives: {name} has {len(statistic.probabilities)} probabilities, among which a frontier would "
-                "choose; give a statistic with one"
+                f"objectives: {name} has {len(probabilities)} probabilities, among which a frontier would choose; "
+                "give a statistic with one"
             )
     statistics = run(source.derived(**_only(wanted)), memory=memory)
     statistics = pooled(statistics) if REPLICATE in statistics.dims else statistics
     if plain:
         statistics = _beside(statistics, source, outputs, plain, memory)
-    of = {name: wanted[name].output if name in wanted else name for name in objectives}
+    outputs_of = {name: wanted[name].output if name in wanted else name for name in objectives}
+    of = {name: output for name, output in outputs_of.items() if output is not None}
     others = {dim for name in objectives if name in wanted for dim in wanted[name].over} - set(DRAWN)
-    if None in of.values() or not spec.distributions or others:
+    if len(of) < len(outputs_of) or not spec.distributions or others:
         return statistics, None
     values = {"outputs": tuple(dict.fromkeys(o for o in of.values() if o in outputs)), "statistics": {}}
     kept = [f"{c.output} {c.sign} {c.bound!r}" for c in conditions if c.output not in wanted]
