@@ -56,7 +56,6 @@ TOO_LONG = {
     "sweep.models.model",
     "sweep.models.strategies",
     "sweep.models.tables",
-    "sweep.plan.passes",
 }
 TOO_TALL = {"sweep.models.model.resolve"}
 

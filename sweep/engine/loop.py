@@ -23,7 +23,7 @@ from sweep.models.problem import Problem
 from sweep.models.regret import with_regrets
 from sweep.plan.blocks import Plan, default_memory
 from sweep.plan.jobs import Job, make_jobs
-from sweep.plan.passes import result_axes, result_dtype, result_names
+from sweep.plan.variables import result_axes, result_dtype, result_names
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
 from sweep.results.metadata import dataset_attributes, variable_attributes

@@ -14,7 +14,8 @@ from kernels.statistics import Running, Sought
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition, Statistic
 from sweep.plan.blocks import Block
-from sweep.plan.passes import ROWS, Pass, result_dims, result_dtype
+from sweep.plan.passes import ROWS, Pass
+from sweep.plan.variables import result_dims, result_dtype
 from sweep.results.sinks import Partial
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]

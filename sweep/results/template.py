@@ -9,7 +9,7 @@ from typing import Any
 from sweep.config.axis import Axis
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Plan
-from sweep.plan.passes import result_axes, result_dtype
+from sweep.plan.variables import result_axes, result_dtype
 from sweep.results.faults import coordinates
 from sweep.results.manifest import CHECKSUMS, Shards, digest, shards_of
 from sweep.results.metadata import dataset_attributes, variable_attributes

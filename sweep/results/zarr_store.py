@@ -18,7 +18,7 @@ from sweep.config.spec import differences
 from sweep.errors import Caution, StoreError
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Plan
-from sweep.plan.passes import result_axes
+from sweep.plan.variables import result_axes
 from sweep.results import durable, lock
 from sweep.results.durable import UNFINISHED, writing
 from sweep.results.faults import coordinates, faults, refuse_wrong_coordinates, wrong_coordinates
