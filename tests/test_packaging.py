@@ -59,7 +59,7 @@ def test_sdist_holds_what_its_tests_need(built):
 def test_configs_of_the_wheel_are_read_as_resources(built, tmp_path):
     with zipfile.ZipFile(built[1]) as wheel:
         wheel.extractall(tmp_path)
-    code = "from importlib.resources import files; print(sweep.load(files('sweep.configs') / 'smoke.toml').title)"
+    code = "from importlib.resources import files; print(sweep.load(files('sweep.configs') / 'smoke.toml').spec.title)"
     done = subprocess.run(
         [sys.executable, "-c", f"import sweep; {code}"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
