@@ -42,16 +42,16 @@ def requested(key: ExplicitIndexer, lengths: tuple[int, ...]) -> tuple[tuple[int
     shape = tuple(len(k) for k in keys if not isinstance(k, int))
 
     def cut(box: Box) -> list[np.ndarray]:
-        found, sides = [], iter(enumerate(box))
+        parts, sides = [], iter(enumerate(box))
         for k in keys:
             if isinstance(k, int):
-                found.append(np.full((1,) * len(box), k))
+                parts.append(np.full((1,) * len(box), k))
                 continue
             position, side = next(sides)
             part = k[side]
             part = np.arange(part.start, part.stop, part.step) if isinstance(part, range) else part
-            found.append(part.reshape([-1 if i == position else 1 for i in range(len(box))]))
-        return found
+            parts.append(part.reshape([-1 if i == position else 1 for i in range(len(box))]))
+        return parts
 
     return shape, cut
 
@@ -189,14 +189,14 @@ class RangeIndex(Index):
         wanted = np.asarray(label.values if isinstance(label, xr.DataArray | xr.Variable) else label)
         if wanted.dtype.kind == "b":
             return IndexSelResult({self._dim: label})
-        found: Any = self._find(wanted.astype(np.float64), method, tolerance)
+        place: Any = self._find(wanted.astype(np.float64), method, tolerance)
         if isinstance(label, xr.Variable):
-            found = xr.Variable(label.dims, found)
+            place = xr.Variable(label.dims, place)
         elif isinstance(label, xr.DataArray):
-            found = xr.DataArray(found, label.coords, label.dims)
+            place = xr.DataArray(place, label.coords, label.dims)
         elif not wanted.ndim:
-            found = int(found)
-        return IndexSelResult({self._dim: found})
+            place = int(place)
+        return IndexSelResult({self._dim: place})
 
     def equals(self, other: Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
         """Whether another index has the same points along the same dimension."""
@@ -218,25 +218,25 @@ class RangeIndex(Index):
         left, right = self._search(labels)
         last = len(self._positions) - 1
         if method is None:
-            found = np.where(right > left, left, -1)
+            place = np.where(right > left, left, -1)
         elif method in ("pad", "ffill"):
-            found = np.where(right > left, left, right - 1)
+            place = np.where(right > left, left, right - 1)
         elif method in ("backfill", "bfill"):
-            found = np.where(left > last, -1, left)
+            place = np.where(left > last, -1, left)
         elif method == "nearest":
             before, after = np.clip(left - 1, 0, last), np.clip(left, 0, last)
             low, high = self._at(before), self._at(after)
             nearer = np.abs(high - labels) - np.abs(low - labels)
-            found = np.where((nearer < 0) | ((nearer == 0) & (high > low)), after, before)
+            place = np.where((nearer < 0) | ((nearer == 0) & (high > low)), after, before)
         else:
             raise ValueError(f'method: must be None, "nearest", "pad" or "backfill", got {method!r}')
-        missing = (found < 0) | np.isnan(labels)
+        missing = (place < 0) | np.isnan(labels)
         if tolerance is not None:
-            missing |= np.abs(self._at(np.maximum(found, 0)) - labels) > tolerance
+            missing |= np.abs(self._at(np.maximum(place, 0)) - labels) > tolerance
         if missing.any():
             hint = "" if method else "; method='nearest' finds the nearest"
             raise KeyError(f"not all values found in index {self._name!r}{hint}")
-        return found
+        return place
 
     def _search(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Count the points that come before each label, and those that come before or are equal to it."""
