@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from sweep.engine.loop import run
     from sweep.engine.progress import Progress
     from sweep.errors import SpecError, StoreError
-    from sweep.models.model import Domain, Model, Output, Parameter, Stages
+    from sweep.models.model import Model
+    from sweep.models.parameters import Domain, Parameter
     from sweep.models.problem import Problem, load
+    from sweep.models.quantity import Quantity
     from sweep.questions.discovery.discover import discover
     from sweep.questions.frontier.frontier import frontier
     from sweep.questions.sensitivity.sensitivity import sensitivity
@@ -47,12 +49,11 @@ __all__ = [
     "Draws",
     "Fixed",
     "Model",
-    "Output",
     "Parameter",
     "Problem",
     "Progress",
+    "Quantity",
     "SpecError",
-    "Stages",
     "Statistic",
     "StoreError",
     "SweepSpec",
@@ -81,14 +82,10 @@ _HOMES = {
     "config.statistic": ("Statistic",),
     "engine.loop": ("run",),
     "engine.progress": ("Progress",),
-    "models.model": (
-        "Domain",
-        "Model",
-        "Output",
-        "Parameter",
-        "Stages",
-    ),
+    "models.model": ("Model",),
+    "models.parameters": ("Domain", "Parameter"),
     "models.problem": ("Problem", "load"),
+    "models.quantity": ("Quantity",),
     "questions.discovery.discover": ("discover",),
     "questions.frontier.frontier": ("frontier",),
     "questions.sensitivity.sensitivity": ("sensitivity",),

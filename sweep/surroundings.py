@@ -9,10 +9,24 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 EXTRAS = {"matplotlib": "plot", "h5netcdf": "netcdf", "h5py": "netcdf", "moocore": "pareto"}  # libraries of an extra
 _FORKED: set[int] = set()  # processes forked after JAX had started; only the hook, which has no other place, adds to it
+
+
+class Lazy:
+    """A module that is imported when something of it is first used, so that what only describes stays quick."""
+
+    def __init__(self, name: str) -> None:
+        """Remember its name."""
+        self.name = name
+
+    def __getattr__(self, key: str) -> Any:
+        """Import it."""
+        return getattr(import_module(self.name), key)
 
 
 def _mark() -> None:

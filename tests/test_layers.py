@@ -55,7 +55,6 @@ MOST_MODULES, MOST_LINES, MOST_BODY = 12, 300, 40
 TOO_LONG = {
     "sweep.models.model",
     "sweep.models.strategies",
-    "sweep.models.tables",
 }
 TOO_TALL = {"sweep.models.model.resolve"}
 

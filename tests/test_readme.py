@@ -19,11 +19,13 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_readme_example_asserts_its_own_answer(monkeypatch):
+def test_readme_examples_assert_their_own_answers(monkeypatch):
     monkeypatch.chdir(ROOT)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert "assert" in code
-    exec(compile(code, "README.md", "exec"), {})
+    known = {}
+    for code in re.findall(r"```python\n(.*?)```", README, re.S):
+        assert "assert" in code
+        exec(compile(code, "README.md", "exec"), known)
+    assert {"spec", "model"} <= set(known)
 
 
 def test_readme_test_command_is_the_one_of_the_gate():

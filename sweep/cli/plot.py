@@ -75,7 +75,7 @@ def _dataset(source: Path) -> "xr.Dataset":
 
 def _computed(problem: "Problem") -> "xr.Dataset":
     """Evaluate or solve a sweep in memory."""
-    if problem.model.function is None:
+    if problem.model.is_solved:
         with stop().looked_at() as look:
             return sweep.optimise(problem, progress=look)
     return evaluate(problem, None, None, False)[0]

@@ -4,7 +4,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from inspect import signature
 from typing import Any
 
 import jax
@@ -109,8 +108,8 @@ def stage(
         )
         if not fits:
             raise SpecError(
-                f'model "{model}": its function returns "{name}" of the shape {output.shape} where {buffer.shape} is '
-                "due; it must be elementwise, and span no axis but those of the parameters that its output names"
+                f'model "{model}": the function of "{name}" returns the shape {output.shape} where {buffer.shape} is '
+                "due; it must be elementwise"
             )
     return tuple(
         jnp.broadcast_to(output, buffer.shape).astype(buffer.dtype)
@@ -119,22 +118,18 @@ def stage(
 
 
 def take(outputs: Mapping[str, jax.Array], names: Sequence[str], model: str) -> list[jax.Array]:
-    """Pick what is wanted of what a model's function returned.
+    """Pick what is wanted of what a model's functions returned.
 
     Raises
     ------
     SpecError
-        When it did not return that, as arrays of real numbers.
+        Where that is no array of real numbers.
     """
-    if not isinstance(outputs, Mapping):
-        kind = type(outputs).__name__ if outputs is None or not hasattr(outputs, "shape") else "an array"
-        raise SpecError(f'model "{model}": its function returns {kind}, must return a dict of an array for each output')
     found = []
     for name in names:
-        if name not in outputs:
-            others = ", ".join(map(str, outputs)) or "nothing"
-            raise SpecError(f'model "{model}": its function returns no "{name}"; it returns {others}')
         try:
+            if isinstance(outputs[name], list | tuple):
+                raise TypeError
             array = jnp.asarray(outputs[name])
             kind = "of numbers" if array.dtype == bool or jnp.isdtype(array.dtype, "real floating") else array.dtype
             kind = "of numbers" if jnp.isdtype(array.dtype, "integral") else kind
@@ -142,7 +137,7 @@ def take(outputs: Mapping[str, jax.Array], names: Sequence[str], model: str) -> 
             kind = type(outputs[name]).__name__
         if kind != "of numbers":
             raise SpecError(
-                f'model "{model}": its function returns {kind} as "{name}", must be an array of real numbers'
+                f'model "{model}": the function of "{name}" returns {kind}, must return an array of real numbers'
             )
         found.append(array)
     return found
@@ -167,7 +162,7 @@ class Inputs:
         self._spec, self._plan, self._apart = problem.spec, plan, apart
         self._device = device if device_count() > 1 else None
         stages = problem.stages
-        self._tables = [(table, tuple(signature(table).parameters)) for table in stages.tables]
+        self._tables = stages.tables
         self._constants = problem.constants
         self._held = {name: self._to_device(value) for name, value in self._constants.items()}
         self._starts: dict[str, int] = {}
@@ -196,14 +191,14 @@ class Inputs:
                 self._starts[name] = start
 
     def _table(self, number: int, block: Block) -> Mapping[str, jax.Array]:
-        function, needs = self._tables[number]
+        table = self._tables[number]
         starts = zip(self._plan.shape, block.start, strict=True)
-        key = (number, *((name, start) for name, start in starts if name in needs))
+        key = (number, *((name, start) for name, start in starts if name in table.needs))
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        tables = function(**{name: self._points.get(name, self._constants[name]) for name in needs})
-        arrays = {name: self._to_device(values) for name, values in tables.items()}
+        tables = table(**{name: self._points.get(name, self._constants[name]) for name in table.needs})
+        arrays = jax.tree.map(self._to_device, tables)
         self._kept[key] = arrays
         self._kept_bytes += _bytes_of(arrays)
         # Tables are kept while they are small beside a block: blocks that differ in the fleet share their growth.
@@ -213,12 +208,12 @@ class Inputs:
         return arrays
 
     def _to_device(self, values: np.ndarray) -> jax.Array:
-        values = flattened(values, self._plan.block_shape, self._apart).astype(self._spec.dtype)
+        values = flattened(np.asarray(values), self._plan.block_shape, self._apart).astype(self._spec.dtype)
         return jax.device_put(values if self._device is None else values[None], self._device)
 
 
 def _bytes_of(arrays: Mapping[str, jax.Array]) -> int:
-    return sum(array.nbytes for array in arrays.values())
+    return sum(array.nbytes for array in jax.tree.leaves(arrays))
 
 
 def flattened(values: np.ndarray, full: tuple[int, ...], apart: int = 0) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from inspect import signature
 from itertools import product
 
 import jax
@@ -83,31 +81,22 @@ def _start(
         block = (_row(math.prod(lengths)),)
         points = {name: np.broadcast_to(values, lengths).ravel() for name, values in points.items()}
     points = {name: _padded(values, block) for name, values in points.items()}
-    constants = problem.constants
-    given = {**constants, **points}
+    given = {**problem.constants, **points}
     inputs = dict(given)
     stages = problem.stages
     for table in stages.tables:
-        needs = _needs(table)
-        # A table of a parameter that the output does not depend on does not matter to it.
-        known = given if needs <= set(problem.model.output(variable).parameters) else constants
-        inputs |= table(**{name: known[name] for name in needs})
+        inputs |= table(**{name: given[name] for name in table.needs})
     lead = max(1, len(block) - RANK + 1)
     shape = (math.prod(block[:lead]), *block[lead:])
     with jax.enable_x64(spec.dtype == "float64"):
         (array,) = compiled(stage, ("finish", "names", "model"), jax.default_backend(), 1)(
             (np.empty(shape, spec.dtype) if buffer is None else buffer,),
-            {name: flattened(np.asarray(values), block).astype(spec.dtype) for name, values in inputs.items()},
+            jax.tree.map(lambda values: flattened(np.asarray(values), block).astype(spec.dtype), inputs),
             finish=stages.finish,
             names=(variable,),
             model=problem.model.name,
         )
     return array
-
-
-@cache
-def _needs(table: Callable[..., Mapping[str, np.ndarray]]) -> frozenset[str]:
-    return frozenset(signature(table).parameters)
 
 
 def _is_row(lengths: Sequence[int]) -> bool:

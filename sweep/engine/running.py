@@ -47,7 +47,7 @@ def _accumulate(
             places.insert(0, lax.rem(left, length.astype(jnp.uint32)))
             left = lax.div(left, length.astype(jnp.uint32))
         places = [left, *places] if lengths else []
-        inputs = {name: _at(array, places) for name, array in given["inputs"].items()}
+        inputs = jax.tree.map(lambda array: _at(array, places), given["inputs"])
         outputs = take(once(**inputs), names, model)
         return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, outputs, strict=True)}
 

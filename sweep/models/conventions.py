@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sweep.config.reference import RUNS
 from sweep.config.spec import Loss, SweepSpec
-from sweep.models.tables import INVERSES, range_of
+from sweep.models.parameters import INVERSES, stated_of
 
 LLAMA = RUNS["llama-3.1-405b"]
 
@@ -54,7 +54,7 @@ def law_caveats(spec: SweepSpec) -> list[str]:
 
 def _mixed(spec: SweepSpec) -> list[str]:
     found = []
-    low, high = range_of(spec, "scaling_exponent")
+    low, high = stated_of(spec, "scaling_exponent")
     if spec.loss == "total" and high > 0.1 and low <= 1.0:
         found.append(
             f'scaling_exponent up to {high:g} with loss = "total": exponents of the total loss are about 0.05; '
@@ -71,7 +71,7 @@ def _mixed(spec: SweepSpec) -> list[str]:
             f'scaling_exponent down to {low:g} with loss = "excess": exponents of the excess loss are about 0.06 to '
             "0.18; 0.05 belongs to the total loss"
         )
-    share = range_of(spec, "irreducible_share")
+    share = stated_of(spec, "irreducible_share")
     if spec.loss == "total" and share[1] > 0:
         found.append(
             f'irreducible_share up to {share[1]:g} with loss = "total": the total-loss law has no irreducible part'
@@ -86,7 +86,7 @@ def _mixed(spec: SweepSpec) -> list[str]:
 
 def _small_fleet(spec: SweepSpec) -> list[str]:
     """A fleet or a reference that is written in thousands, beside one that is not."""
-    fleet, reference = range_of(spec, "fleet_size"), range_of(spec, "reference_fleet")
+    fleet, reference = stated_of(spec, "fleet_size"), stated_of(spec, "reference_fleet")
     if fleet[1] < 100.0 <= reference[0]:
         return [
             f"fleet_size up to {fleet[1]:g} accelerators, against a reference of {reference[0]:g}: was a number of "
@@ -103,7 +103,7 @@ def _small_fleet(spec: SweepSpec) -> list[str]:
 def _out_of_reach(spec: SweepSpec) -> list[str]:
     """Targets that no compute reaches, or not the compute that a declining efficiency adds, or none in no time."""
     asked = [name for name in INVERSES if name in spec.outputs]
-    target, floor = range_of(spec, "target"), range_of(spec, "irreducible_share")
+    target, floor = stated_of(spec, "target"), stated_of(spec, "irreducible_share")
     if not asked or target[0] >= 1.0:
         return []
     names = " and ".join(asked)
@@ -114,7 +114,7 @@ def _out_of_reach(spec: SweepSpec) -> list[str]:
             f"{floor[1]:g} of that at time 0, which no fleet, time or rate of progress passes, so {names} "
             f"{'is' if len(asked) == 1 else 'are'} inf (never) for a target at or below it"
         )
-    rate = range_of(spec, "doubling_rate")
+    rate = stated_of(spec, "doubling_rate")
     if "time_to_target" in asked and rate[0] < 0.0 and spec.model == "relative_loss":
         least = _least_in_decline(spec)
         if target[0] < least and target[1] > floor[1]:
@@ -124,18 +124,18 @@ def _out_of_reach(spec: SweepSpec) -> list[str]:
                 "time_to_target is inf (never) below it"
             )
     rest = [name for name in asked if name != "time_to_target"]
-    if rest and range_of(spec, "time")[0] == 0.0:
+    if rest and stated_of(spec, "time")[0] == 0.0:
         found.append(f"time from 0 on: the loss at time 0 is 1, so {' and '.join(rest)} is inf there for every target")
     return found
 
 
 def _least_in_decline(spec: SweepSpec) -> float:
     """Loss after endless time, in the corner of a sweep where least compute is added and the law removes least."""
-    rate, fleet = range_of(spec, "doubling_rate")[0], range_of(spec, "fleet_size")[0]
-    reference = range_of(spec, "reference_fleet")[1] * range_of(spec, "reference_years")[1]
+    rate, fleet = stated_of(spec, "doubling_rate")[0], stated_of(spec, "fleet_size")[0]
+    reference = stated_of(spec, "reference_fleet")[1] * stated_of(spec, "reference_years")[1]
     ratio = 1.0 + fleet / (reference * -rate * math.log(2.0))
-    share = range_of(spec, "irreducible_share")[1]
-    return share + (1.0 - share) * ratio ** -range_of(spec, "scaling_exponent")[0]
+    share = stated_of(spec, "irreducible_share")[1]
+    return share + (1.0 - share) * ratio ** -stated_of(spec, "scaling_exponent")[0]
 
 
 def _ends(span: tuple[float, float], high: bool = False) -> str:

@@ -3,8 +3,19 @@
 import math
 
 from sweep.config.doubts import Doubt
-from sweep.models.model import Domain, Model, Output, Parameter
-from sweep.models.parameters import BUDGETS, DATES, DOUBLING_TIMES, LAW, NON_NEGATIVE, PERCENTAGE, POSITIVE
+from sweep.models.model import Model
+from sweep.models.parameters import (
+    BUDGETS,
+    DATES,
+    DOUBLING_TIMES,
+    LAW,
+    NON_NEGATIVE,
+    PERCENTAGE,
+    POSITIVE,
+    Domain,
+    Parameter,
+)
+from sweep.models.quantity import Quantity
 
 SHORT, FAST = 50.0, 10.0  # horizons and rates up to which the kernels are tested
 STRATEGIES = {
@@ -99,12 +110,11 @@ FRONT_LOADING = Model(
     "diminishing returns; capacity decays exponentially; no limits of data, power or networking; loss is not "
     "capability",
     parameters=_PARAMETERS,
-    outputs=(
-        Output("front_load_share", "share of the budget spent on accelerators at time 0", "1", _NAMES),
-        Output("later_share", "share of the budget spent on accelerators later", "1", _NAMES),
-        Output("research_share", "share of the budget spent on efficiency research", "1", _NAMES),
-        Output("objective", "what is made least", "1", _NAMES),
+    quantities=(
+        Quantity("front_load_share", "share of the budget spent on accelerators at time 0", needs=_NAMES),
+        Quantity("later_share", "share of the budget spent on accelerators later", needs=_NAMES),
+        Quantity("research_share", "share of the budget spent on efficiency research", needs=_NAMES),
+        Quantity("objective", "what is made least", needs=_NAMES),
     ),
-    function=None,
     needs_loss=True,
 )

@@ -1,102 +1,31 @@
-"""A model: a pure JAX function of named parameters, with the units and domains of its inputs and outputs."""
+"""A model: parameters with their units and domains, and the quantities that come from them."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from inspect import signature
+from typing import Any
 
 import numpy as np
 
 from sweep.config import reference
-from sweep.config.doubts import Doubt, hint
+from sweep.config.doubts import hint
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.config.statistic import Condition
 from sweep.errors import SpecError, unknown
-from sweep.models.rounding import apart
+from sweep.models.parameters import Parameter, stated_of
+from sweep.models.quantity import Graph, Quantity, Stages, cut, ordered
 from sweep.surroundings import refuse_to_hang
-
-if TYPE_CHECKING:
-    from jax import Array
-
-
-@dataclass(frozen=True)
-class Domain:
-    """The interval of values a parameter may take; each end is included unless it is open."""
-
-    low: float = -math.inf
-    high: float = math.inf
-    low_open: bool = False
-    high_open: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        """Whether a number lies in the interval."""
-        above = value > self.low if self.low_open else value >= self.low
-        return above and (value < self.high if self.high_open else value <= self.high)
-
-    def __str__(self) -> str:
-        """Give the interval in the words of an error message."""
-        if math.isinf(self.low) and math.isinf(self.high):
-            return "any finite number"
-        if math.isinf(self.high):
-            return f"{'>' if self.low_open else '>='} {self.low:g}"
-        return f"in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A named input of a model.
-
-    Attributes
-    ----------
-    name, long_name, unit : str
-        As in kernels/README.md; the unit is CF-style, "1" for a pure number.
-    domain : Domain
-        Values that are accepted.
-    default : float or None
-        Used when a config gives none; None means that a config must give one if an output needs it.
-    source : str
-        Where the default comes from.
-    aliases : tuple of str
-        Other spellings people use; refused with a pointer to `name`.
-    doubts : tuple of Doubt
-        Values that usually mean another unit: a caveat where they are allowed, a hint where they are refused.
-    """
-
-    name: str
-    long_name: str
-    unit: str
-    domain: Domain = Domain()
-    default: float | None = None
-    source: str = ""
-    aliases: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True)
 class Output:
-    """A named result of a model and the names of the parameters it depends on (its dimensions, when they are swept)."""
+    """A quantity of a model and the parameters it depends on (its dimensions, where they are swept)."""
 
     name: str
     long_name: str
     unit: str
     parameters: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Stages:
-    """A model's evaluation on a grid in two stages, whose bits do not depend on how the grid is cut into blocks.
-
-    Attributes
-    ----------
-    tables : tuple of functions
-        Stage 1, NumPy float64 on the host: each takes parameters by name, as arrays that broadcast, and returns named
-        arrays. Its argument names say which axes its tables span.
-    finish : function
-        Stage 2, pure JAX on the device: takes all parameters and all tables by name, returns the outputs.
-    """
-
-    tables: tuple[Callable[..., Mapping[str, np.ndarray]], ...]
-    finish: Callable[..., Mapping[str, "Array"]]
 
 
 def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) -> None:
@@ -115,26 +44,33 @@ def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) ->
             )
 
 
-def _no_caveats(spec: SweepSpec) -> list[str]:
-    return []
+def _nothing(spec: SweepSpec) -> tuple[()]:
+    return ()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A pure JAX function of named parameters, with the units and domains of its inputs and outputs.
+    """Parameters, and quantities that come from them and from one another, with their units and domains.
+
+    What a quantity depends on, which axes it spans and which parameters a config must give follows from the names of
+    the arguments of functions.
 
     Attributes
     ----------
-    name, equation, source, assumptions : str
+    name : str
+        As configs name it.
+    quantities : tuple of Quantity
+        Each is an output for whoever wants it. A plain function stands for one of its name: a pure number, described by
+        the first line of its docstring.
+    parameters : tuple of Parameter
+        In the order in which they are listed to users. Where there are none, those that the functions take are: pure
+        numbers that may have any value, with the defaults of the functions' arguments.
+    equation, source, assumptions : str
         Go into every dataset.
-    parameters, outputs : tuple of Parameter, tuple of Output
-        In the order in which they are listed to users.
-    function : callable
-        ``function(**parameters) -> {output: array}``: elementwise on arrays that broadcast. It may return more outputs
-        than are wanted; what is not wanted is not computed. Parameters that no wanted output needs may be NaN. None for
-        the model that :func:`sweep.optimise` solves.
-    stages : callable or None
-        ``stages(spec) -> Stages``: the same outputs in two stages, for a grid; without it `function` is used.
+    on_grid : callable
+        ``on_grid(spec) -> quantities`` that take the place of those of the same name where a grid is evaluated, with
+        others that they need: tables of the host, or what is simpler in the ranges of a sweep. They have the same
+        values, to rounding.
     caveats : callable
         ``caveats(spec) -> list of str``: combinations of values that are allowed and usually a mistake;
         :meth:`all_caveats` has those of single values, too.
@@ -143,39 +79,61 @@ class Model:
 
     Examples
     --------
-    >>> line = Model(
-    ...     name="line", equation="y = a x", source="school", assumptions="none",
-    ...     parameters=(Parameter("a", "slope", "m/s"), Parameter("x", "duration", "s")),
-    ...     outputs=(Output("y", "distance", "m", ("a", "x")),),
-    ...     function=lambda a, x: {"y": a * x},
-    ... )
+    >>> def distance(speed, duration):
+    ...     return speed * duration
+    >>> def fuel(distance, consumption=0.07):
+    ...     return distance * consumption
+    >>> trip = Model("trip", (distance, fuel))
+    >>> trip.output("fuel").parameters
+    ('speed', 'duration', 'consumption')
     """
 
     name: str
-    equation: str
-    source: str
-    assumptions: str
-    parameters: tuple[Parameter, ...]
-    outputs: tuple[Output, ...]
-    function: Callable[..., Mapping[str, "Array"]] | None = field(repr=False)
-    stages: Callable[[SweepSpec], Stages] | None = field(default=None, repr=False)
-    caveats: Callable[[SweepSpec], list[str]] = field(default=_no_caveats, repr=False)
+    quantities: "tuple[Quantity | Callable[..., Any], ...]"
+    parameters: tuple[Parameter, ...] = ()
+    equation: str = ""
+    source: str = ""
+    assumptions: str = ""
+    on_grid: Callable[[SweepSpec], Iterable[Quantity]] = field(default=_nothing, repr=False)
+    caveats: Callable[[SweepSpec], Iterable[str]] = field(default=_nothing, repr=False)
     needs_loss: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse names that are given twice, and outputs of parameters that there are not."""
-        names = [p.name for p in self.parameters]
-        for kind, found in (("parameter", names), ("output", [o.name for o in self.outputs])):
-            for name in found:
-                if found.count(name) > 1:
+        """Refuse names that are there twice, that are nowhere, and circles."""
+        try:
+            quantities = tuple(map(Quantity.of, self.quantities))
+            graph = ordered(quantities)
+        except SpecError as error:
+            raise SpecError(f'model "{self.name}": {error}') from None
+        object.__setattr__(self, "quantities", quantities)
+        if not self.parameters:
+            object.__setattr__(self, "parameters", _arguments(quantities, graph.needs))
+        names, made = [p.name for p in self.parameters], [q.name for q in quantities]
+        for kind, those in (("parameter", names), ("quantitie", made)):
+            for name in those:
+                if those.count(name) > 1:
                     raise SpecError(f'model "{self.name}": two {kind}s are named "{name}"')
-        for output in self.outputs:
-            if output.name in names:
-                raise SpecError(f'model "{self.name}": "{output.name}" names a parameter and an output')
-            for name in output.parameters:
-                if name not in names:
-                    line = unknown("parameter", name, names)
-                    raise SpecError(f'model "{self.name}": output "{output.name}": {line}')
+        for quantity in quantities:
+            if quantity.name in names:
+                raise SpecError(f'model "{self.name}": "{quantity.name}" names a parameter and a quantity')
+            for name in quantity.needs:
+                if name not in names and name not in made:
+                    line = unknown("parameter or quantity", name, (*names, *made))
+                    raise SpecError(f'model "{self.name}": quantity "{quantity.name}": {line}')
+
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """The quantities, in the order in which they are listed to users."""
+        needs = self.graph().parameters
+        return tuple(
+            Output(q.name, q.long_name, q.unit, tuple(p.name for p in self.parameters if p.name in needs[q.name]))
+            for q in map(Quantity.of, self.quantities)
+        )
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether its quantities are solved for, and have no values at a point."""
+        return any(Quantity.of(quantity).function is None for quantity in self.quantities)
 
     def parameter(self, name: str) -> Parameter:
         """Return the parameter of that name."""
@@ -185,12 +143,17 @@ class Model:
         """Return the output of that name."""
         return next(o for o in self.outputs if o.name == name)
 
-    def staged(self, spec: SweepSpec) -> Stages:
-        """How the model is evaluated on a grid: in its two stages, or by its function, rounded operation by operation.
+    def graph(self, outputs: Iterable[str] | None = None) -> Graph:
+        """Give the function ``(**parameters) -> {output: array}`` of some outputs, or of all, as the equations read.
 
-        Either way the bits do not depend on how the grid is cut.
+        It is differentiable in every parameter, and takes no notice of those that it does not need.
         """
-        return self.stages(spec) if self.stages else Stages((), apart(self.function))
+        graph = ordered(map(Quantity.of, self.quantities))
+        return graph if outputs is None else graph.only(outputs)
+
+    def staged(self, spec: SweepSpec) -> Stages:
+        """How the outputs of a spec are evaluated on a grid; the bits do not depend on how the grid is cut."""
+        return cut(ordered((*map(Quantity.of, self.quantities), *self.on_grid(spec))).only(spec.outputs))
 
     def resolve(self, spec: SweepSpec) -> SweepSpec:
         """Check a spec against this model and fill in the defaults.
@@ -207,9 +170,9 @@ class Model:
         """
         if spec.model != self.name:
             raise SpecError(f'model: this is the model "{self.name}", the spec asks for "{spec.model}"')
-        if spec.allocation is not None and self.function is not None:
+        if spec.allocation is not None and not self.is_solved:
             raise SpecError(f'allocation: belongs to the model "front_loading", not to "{self.name}"; drop it')
-        if not spec.outputs or self.function is None:
+        if not spec.outputs or self.is_solved:
             spec = spec.model_copy(update={"outputs": tuple(output.name for output in self.outputs)})
         if self.needs_loss and spec.loss is None:
             raise SpecError('loss: is required, "total" or "excess": which loss the scaling exponent belongs to')
@@ -276,14 +239,14 @@ class Model:
             Resolved against this model.
         """
         found = []
-        for parameter in self.parameters:
-            name = parameter.name
-            if name not in spec.axes and name not in spec.fixed:
+        for name, parameter in ((p.name, p) for p in self.parameters):
+            is_one = name not in spec.axes and name not in spec.distributions
+            if is_one and name not in spec.fixed:
                 continue
-            least, value = spec.axes[name].bounds() if name in spec.axes else (None, spec.fixed[name].value)
-            if doubt := hint(parameter.doubts, value, least):
+            least, value = stated_of(spec, name)
+            if doubt := hint(parameter.doubts, value, None if is_one else least):
                 unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-                found.append(f"{name} {'up to' if name in spec.axes else 'of'} {value:g}{unit}: {doubt}")
+                found.append(f"{name} {'of' if is_one else 'up to'} {value:g}{unit}: {doubt}")
         return list(dict.fromkeys((*found, *self.caveats(spec))))
 
     def refuse_to_evaluate(self) -> None:
@@ -295,7 +258,7 @@ class Model:
             One line that says what to do instead.
         """
         refuse_to_hang()
-        if self.function is None:
+        if self.is_solved:
             raise SpecError(f'model "{self.name}": has no values to evaluate; it is solved by sweep optimise')
 
     def check_name(self, table: str, name: str, spec: SweepSpec) -> None:
@@ -341,3 +304,14 @@ class Model:
                 f"{where}: {value!r} rounds to {rounded:g} in {dtype}, must be {parameter.domain}; "
                 'use dtype = "float64"'
             )
+
+
+def _arguments(quantities: Iterable[Quantity], names: Iterable[str]) -> tuple[Parameter, ...]:
+    """Make parameters of the arguments of functions, with their defaults."""
+    defaults: dict[str, float] = {}
+    for quantity in quantities:
+        for argument in signature(quantity.function).parameters.values() if quantity.function else ():
+            if argument.default is not argument.empty:
+                defaults.setdefault(argument.name, float(argument.default))
+    texts = {name: name.replace("_", " ") for name in names}
+    return tuple(Parameter(name, text, "1", default=defaults.get(name)) for name, text in texts.items())

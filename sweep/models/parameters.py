@@ -1,10 +1,82 @@
-"""Parameters that several models share: those of the scaling law, of its target, and prices."""
+"""Parameters of models, and those that several share: of the scaling law, of its target, and prices."""
 
 import math
+from dataclasses import dataclass
 
 from sweep.config.doubts import Doubt
 from sweep.config.reference import HOURS_PER_YEAR
-from sweep.models.model import Domain, Parameter
+from sweep.config.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The interval of values a parameter may take; each end is included unless it is open."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        """Whether a number lies in the interval."""
+        above = value > self.low if self.low_open else value >= self.low
+        return above and (value < self.high if self.high_open else value <= self.high)
+
+    def __str__(self) -> str:
+        """Give the interval in the words of an error message."""
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "any finite number"
+        if math.isinf(self.high):
+            return f"{'>' if self.low_open else '>='} {self.low:g}"
+        return f"in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named input of a model.
+
+    Attributes
+    ----------
+    name, long_name, unit : str
+        As in kernels/README.md; the unit is CF-style, "1" for a pure number.
+    domain : Domain
+        Values that are accepted.
+    default : float or None
+        Used when a config gives none; None means that a config must give one if an output needs it.
+    source : str
+        Where the default comes from.
+    aliases : tuple of str
+        Other spellings people use; refused with a pointer to `name`.
+    doubts : tuple of Doubt
+        Values that usually mean another unit: a caveat where they are allowed, a hint where they are refused.
+    """
+
+    name: str
+    long_name: str
+    unit: str
+    domain: Domain = Domain()
+    default: float | None = None
+    source: str = ""
+    aliases: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+
+def range_of(spec: SweepSpec, name: str) -> tuple[float, float]:
+    """Least and largest value of a parameter in a sweep, drawn ones too; NaN where it has none."""
+    if name in spec.axes:
+        return spec.axes[name].bounds()
+    if name in spec.distributions:
+        return spec.distributions[name].bounds()
+    value = spec.fixed[name].value if name in spec.fixed else math.nan
+    return value, value
+
+
+def stated_of(spec: SweepSpec, name: str) -> tuple[float, float]:
+    """The same, of what is drawn as it is written down, not over its farthest tails."""
+    return spec.distributions[name].stated() if name in spec.distributions else range_of(spec, name)
+
+
+INVERSES = ("time_to_target", "fleet_for_target", "rate_for_target")  # what answers a target
 
 POSITIVE, NON_NEGATIVE = Domain(low=0.0, low_open=True), Domain(low=0.0)
 
@@ -27,6 +99,21 @@ BUDGETS = (
     ),
 )
 
+FLEET_SIZE = Parameter(
+    "fleet_size",
+    "accelerators that train, constant over the run",
+    "accelerators",
+    POSITIVE,
+    aliases=("N", "n", "fleet", "gpus"),
+    doubts=FLEETS,
+)
+DOUBLING_RATE = Parameter(
+    "doubling_rate",
+    "efficiency doublings a year",
+    "1/year",
+    aliases=("γ", "gamma", "rate"),
+    doubts=DOUBLING_TIMES,
+)
 LAW = (
     Parameter(
         "scaling_exponent",

@@ -5,7 +5,6 @@ import os
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from inspect import signature
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -13,9 +12,10 @@ import numpy as np
 
 from sweep.config.spec import DType, SweepSpec, read
 from sweep.errors import Caution, SpecError, unknown
-from sweep.models.model import Model, Stages
+from sweep.models.model import Model
+from sweep.models.quantity import Stages
 from sweep.models.registry import MODELS
-from sweep.models.uncertain import drawn
+from sweep.models.sampling import drawn
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Problem:
     @cached_property
     def caveats(self) -> tuple[str, ...]:
         """What is allowed and usually a mistake."""
-        return tuple(self.model.all_caveats(self.spec))
+        return tuple(self.source.all_caveats(self.spec))
 
     def warn(self, stacklevel: int = 1) -> None:
         """Warn of each caveat; a `stacklevel` of 1 is the caller, as in the standard library."""
@@ -130,7 +130,7 @@ class Problem:
         needs = {name for output in outputs for name in self.model.output(output).parameters}
         return tuple(axis for axis in self.spec.axes if axis in needs)
 
-    @property
+    @cached_property
     def stages(self) -> Stages:
         """How it is evaluated on a grid; the bits do not depend on how the grid is cut."""
         return self.model.staged(self.spec)
@@ -138,8 +138,7 @@ class Problem:
     @cached_property
     def table_dims(self) -> tuple[tuple[str, ...], ...]:
         """Of each table of stage 1, the axes that it spans."""
-        tables = self.stages.tables if self.model.stages else ()
-        return tuple(tuple(name for name in self.spec.axes if name in signature(table).parameters) for table in tables)
+        return tuple(tuple(name for name in self.spec.axes if name in table.needs) for table in self.stages.tables)
 
 
 def parts_of(spec: SweepSpec | Problem, model: Model | None = None) -> tuple[SweepSpec, Model]:

@@ -3,18 +3,98 @@
 JAX comes in when a model is evaluated, not when it is described, so that `sweep describe` stays quick.
 """
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from sweep.config.reference import HOURS_PER_YEAR
 from sweep.models.conventions import law_caveats
 from sweep.models.front_loading import FRONT_LOADING
-from sweep.models.model import Model, Output, Parameter
-from sweep.models.parameters import CALENDAR, DOUBLING_TIMES, FLEETS, LAW, NON_NEGATIVE, POSITIVE, PRICES, TARGET
+from sweep.models.model import Model
+from sweep.models.parameters import (
+    CALENDAR,
+    DOUBLING_RATE,
+    FLEET_SIZE,
+    LAW,
+    NON_NEGATIVE,
+    PRICES,
+    TARGET,
+    Parameter,
+)
+from sweep.models.quantity import Quantity
 from sweep.models.strategies import DELAYED_START, STRATEGIES
-from sweep.models.tables import INVERSES, forward_for, stages_for
+from sweep.models.tables import on_grid
+from sweep.surroundings import Lazy
 
-_RUN = ("fleet_size", "time", "doubling_rate", "reference_fleet", "reference_years")
-_TARGET = ("target", "scaling_exponent", "reference_fleet", "reference_years", "irreducible_share")
-_ENERGY = ("fleet_size", "time", "power", "pue")
+if TYPE_CHECKING:
+    from jax import Array
+
+    import kernels
+else:
+    kernels = Lazy("kernels")
+
+
+def effective_years(time: "Array", doubling_rate: "Array") -> "Array":
+    """Years at the efficiency of time 0."""
+    return kernels.effective_years(time, doubling_rate)
+
+
+def compute_ratio(fleet_size: "Array", time: "Array", doubling_rate: "Array", **law: "Array") -> "Array":
+    """Compute spent relative to the compute at time 0."""
+    return kernels.compute_ratio(fleet_size, time, doubling_rate, **law)
+
+
+def log_relative_excess_loss(fleet_size: "Array", time: "Array", doubling_rate: "Array", **law: "Array") -> "Array":
+    """Natural logarithm of the relative excess loss."""
+    return kernels.log_relative_excess_loss(fleet_size, time, doubling_rate, **law)
+
+
+def relative_excess_loss(fleet_size: "Array", time: "Array", doubling_rate: "Array", **law: "Array") -> "Array":
+    """Excess loss relative to time 0."""
+    return kernels.relative_excess_loss(fleet_size, time, doubling_rate, **law)
+
+
+def relative_loss(fleet_size: "Array", time: "Array", doubling_rate: "Array", **law: "Array") -> "Array":
+    """Loss relative to time 0."""
+    return kernels.relative_loss(fleet_size, time, doubling_rate, **law)
+
+
+def time_to_target(target: "Array", fleet_size: "Array", doubling_rate: "Array", **law: "Array") -> "Array":
+    """Years until the target loss is reached."""
+    return kernels.time_to_target(target, fleet_size, doubling_rate, **law)
+
+
+def fleet_for_target(target: "Array", time: "Array", doubling_rate: "Array", **law: "Array") -> "Array":
+    """Fleet that reaches the target loss in time."""
+    return kernels.fleet_for_target(target, time, doubling_rate, **law)
+
+
+def rate_for_target(target: "Array", fleet_size: "Array", time: "Array", **law: "Array") -> "Array":
+    """Efficiency doublings a year that reach the target loss in time."""
+    return kernels.rate_for_target(target, fleet_size, time, **law)
+
+
+def capital_cost(fleet_size: "Array", unit_price: "Array") -> "Array":
+    """Price of the fleet."""
+    return fleet_size * unit_price
+
+
+def energy(fleet_size: "Array", power: "Array", pue: "Array", time: "Array") -> "Array":
+    """Electrical energy of the run."""
+    return fleet_size * power * pue * (HOURS_PER_YEAR / 1000.0) * time
+
+
+def energy_cost(energy: "Array", electricity_price: "Array") -> "Array":
+    """Price of the electrical energy."""
+    return energy * 1000.0 * electricity_price
+
+
+def total_cost(capital_cost: "Array", energy_cost: "Array") -> "Array":
+    """Price of fleet and energy."""
+    return capital_cost + energy_cost
+
+
+_REFERENCE = ("reference_fleet", "reference_years")
+_EXCESS = ("scaling_exponent", *_REFERENCE)
+_TOTAL = (*_EXCESS, "irreducible_share")
 
 RELATIVE_LOSS = Model(
     name="relative_loss",
@@ -24,14 +104,7 @@ RELATIVE_LOSS = Model(
     assumptions="constant fleet; efficiency of the whole fleet grows as 2^(gamma t); N/N0 scales the compute that is "
     "added, not the compute of the reference run; no limits of data, power or networking; loss is not capability",
     parameters=(
-        Parameter(
-            "fleet_size",
-            "accelerators that train, constant over the run",
-            "accelerators",
-            POSITIVE,
-            aliases=("N", "n", "fleet", "gpus"),
-            doubts=FLEETS,
-        ),
+        FLEET_SIZE,
         Parameter(
             "time",
             "time since the reference point",
@@ -41,62 +114,28 @@ RELATIVE_LOSS = Model(
             # Hours cannot be told from millennia, which is how long a static fleet takes to a low target.
             doubts=(CALENDAR,),
         ),
-        Parameter(
-            "doubling_rate",
-            "efficiency doublings a year",
-            "1/year",
-            aliases=("γ", "gamma", "rate"),
-            doubts=DOUBLING_TIMES,
-        ),
+        DOUBLING_RATE,
         *LAW,
         TARGET,
         *PRICES,
     ),
-    outputs=(
-        Output("relative_loss", "loss relative to time 0", "1", (*_RUN, "scaling_exponent", "irreducible_share")),
-        Output("relative_excess_loss", "excess loss relative to time 0", "1", (*_RUN, "scaling_exponent")),
-        Output(
-            "log_relative_excess_loss",
-            "natural logarithm of the relative excess loss",
-            "1",
-            (*_RUN, "scaling_exponent"),
-        ),
-        Output("compute_ratio", "compute spent relative to the compute at time 0", "1", _RUN),
-        Output("effective_years", "years at the efficiency of time 0", "years", ("time", "doubling_rate")),
-        Output("capital_cost", "price of the fleet", "USD", ("fleet_size", "unit_price")),
-        Output("energy", "electrical energy of the run", "MWh", _ENERGY),
-        Output("energy_cost", "price of the electrical energy", "USD", (*_ENERGY, "electricity_price")),
-        Output("total_cost", "price of fleet and energy", "USD", (*_ENERGY, "electricity_price", "unit_price")),
-        Output(
-            "time_to_target",
-            "years until the target loss is reached",
-            "years",
-            (*_TARGET, "fleet_size", "doubling_rate"),
-        ),
-        Output(
-            "fleet_for_target",
-            "fleet that reaches the target loss in time",
-            "accelerators",
-            (*_TARGET, "time", "doubling_rate"),
-        ),
-        Output(
-            "rate_for_target",
-            "efficiency doublings a year that reach the target loss in time",
-            "1/year",
-            (*_TARGET, "fleet_size", "time"),
-        ),
+    quantities=(
+        Quantity.of(relative_loss, needs=_TOTAL),
+        Quantity.of(relative_excess_loss, needs=_EXCESS),
+        Quantity.of(log_relative_excess_loss, needs=_EXCESS),
+        Quantity.of(compute_ratio, needs=_REFERENCE),
+        Quantity.of(effective_years, "years"),
+        Quantity.of(capital_cost, "USD"),
+        Quantity.of(energy, "MWh"),
+        Quantity.of(energy_cost, "USD"),
+        Quantity.of(total_cost, "USD"),
+        Quantity.of(time_to_target, "years", needs=_TOTAL),
+        Quantity.of(fleet_for_target, "accelerators", needs=_TOTAL),
+        Quantity.of(rate_for_target, "1/year", needs=_TOTAL),
     ),
-    function=forward_for(INVERSES),
-    stages=stages_for,
+    on_grid=on_grid,
     caveats=law_caveats,
     needs_loss=True,
 )
 
-MODELS = {
-    model.name: model
-    for model in (
-        RELATIVE_LOSS,
-        FRONT_LOADING,
-        *(replace(model, caveats=law_caveats) for model in (STRATEGIES, DELAYED_START)),
-    )
-}
+MODELS = {model.name: model for model in (RELATIVE_LOSS, FRONT_LOADING, STRATEGIES, DELAYED_START)}

@@ -4,14 +4,18 @@ JAX comes in when values are drawn, not when a sweep is described.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sweep.config.distribution import DRAW, MOST_DRAWS, REPLICATE, Distribution, Draws
+from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
+from sweep.models.model import Model
+from sweep.models.parameters import Domain, Parameter
+from sweep.models.quantity import Quantity
 
 if TYPE_CHECKING:
     from jax import Array
@@ -19,6 +23,12 @@ if TYPE_CHECKING:
     from kernels.draws.sobol import Scrambling
 
 ROW = 2**14  # draws that are made together, always from a multiple of it, so that the bits do not depend on the request
+
+
+_NUMBERS = (
+    Parameter(REPLICATE, "number of the set of draws", "1", Domain(low=0.0)),
+    Parameter(DRAW, "number of the draw", "1", Domain(low=0.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,86 @@ class Sampler:
             for name in wanted:
                 found[name][known[start:stop]] = values[self.names.index(name)][numbers_of[start:stop] % ROW]
         return {name: values.reshape(draw.shape) for name, values in found.items()}
+
+
+def drawn(model: Model, spec: SweepSpec) -> Model:
+    """Give the model of a spec with distributions: what is uncertain comes from the parameters `draw` and `replicate`.
+
+    So such a sweep is an ordinary one with an axis of draws, and all that works with an axis works with it.
+
+    Parameters
+    ----------
+    model : Model
+        In which the uncertain parameters are parameters.
+    spec : SweepSpec
+        With distributions.
+
+    Returns
+    -------
+    Model
+        The uncertain parameters are quantities in it.
+
+    Raises
+    ------
+    SpecError
+        One line: a distribution of an unknown parameter, of one that does nothing, or that leaves its domain.
+    """
+    for name, distribution in spec.distributions.items():
+        model.check_name("distributions", name, spec)
+        _check_bounds(model.parameter(name), distribution, spec.dtype)
+        asked = [o for o in spec.outputs if o not in spec.distributions]
+        known = {o.name: o.parameters for o in model.outputs}
+        # An output that there is not is refused with the others, by its own name.
+        if not model.is_solved and not any(name in known.get(o, (name,)) for o in asked):
+            names = f" ({', '.join(asked)})" if asked else ""
+            raise SpecError(f"distributions.{name}: none of the outputs depends on it{names}; drop it")
+    numbers = tuple(parameter for parameter in _NUMBERS if parameter.name in spec.axes or parameter.name in spec.fixed)
+    sampler, needs = sampler_of(model, spec), tuple(parameter.name for parameter in numbers)
+    values = (
+        Quantity(p.name, p.long_name, p.unit, _Drawn(sampler, p.name), "host", needs)
+        for p in model.parameters
+        if p.name in spec.distributions
+    )
+    return replace(
+        model,
+        parameters=(*(p for p in model.parameters if p.name not in spec.distributions), *numbers),
+        quantities=(*model.quantities, *values),
+    )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """An uncertain parameter as a function of the numbers of the draws."""
+
+    sampler: Sampler
+    name: str
+
+    def __call__(self, **numbers: np.ndarray) -> np.ndarray:
+        return self.sampler.at(numbers, (self.name,))[self.name]
+
+
+def sampler_of(model: Model, spec: SweepSpec) -> Sampler:
+    """What draws the uncertain parameters of a spec; `model` is the one in which they are parameters."""
+    order = [parameter.name for parameter in model.parameters]
+    return Sampler(
+        names=tuple(spec.distributions),
+        distributions=tuple(spec.distributions.values()),
+        columns=tuple(order.index(name) for name in spec.distributions),
+        dimensions=len(order),
+        draws=spec.draws or Draws(),
+    )
+
+
+def _check_bounds(parameter: Parameter, distribution: Distribution, dtype: str) -> None:
+    """Refuse a distribution with values that the parameter, or the type of the sweep, cannot have."""
+    low, high = distribution.bounds()
+    for key, value in (("minimum", low), ("maximum", high)):
+        if value not in parameter.domain:
+            raise SpecError(
+                f"distributions.{parameter.name}: reaches {value:.6g}, must be {parameter.domain}; give a {key}"
+            )
+        if abs(value) > float(np.finfo(dtype).max):
+            raise SpecError(f"distributions.{parameter.name}: reaches {value:.6g}, more than {dtype} holds")
 
 
 def seed_of(seed: int, replicate: int) -> int | tuple[int, int]:

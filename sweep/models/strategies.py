@@ -5,16 +5,37 @@ given shares (:mod:`sweep.models.front_loading` finds the best ones); ``delayed_
 start on. Both are ordinary models, so that they are run, reduced and compared on a frontier like any other.
 """
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweep.config.reference import HOURS_PER_YEAR
+from sweep.models.conventions import law_caveats
 from sweep.models.front_loading import FAST, FRONT_LOADING, SHORT
-from sweep.models.model import Domain, Model, Output, Parameter
-from sweep.models.parameters import DATES, DOUBLING_TIMES, FLEETS, LAW, PERCENTAGE, POSITIVE, PRICES, TARGET
+from sweep.models.model import Model
+from sweep.models.parameters import (
+    DATES,
+    DOUBLING_RATE,
+    DOUBLING_TIMES,
+    FLEET_SIZE,
+    LAW,
+    PERCENTAGE,
+    PRICES,
+    TARGET,
+    Domain,
+    Parameter,
+)
+from sweep.models.quantity import Quantity
+from sweep.surroundings import Lazy
 
 if TYPE_CHECKING:
+    import jax.numpy as jnp
     from jax import Array
+
+    import kernels
+    from kernels.split import strategies
+else:
+    jnp, kernels, strategies = Lazy("jax.numpy"), Lazy("kernels"), Lazy("kernels.split.strategies")
 
 SHARE = Domain(0.0, 1.0)
 DATE, RATE = Domain(0.0, SHORT), Domain(-FAST, FAST)
@@ -24,125 +45,150 @@ SOURCE = (
 )
 
 
-def _strategy(**given: "Array") -> dict[str, "Array"]:
-    """Evaluate the outputs of the model ``strategies``."""
-    from kernels.split import strategies
-
-    front, research, date = (given[name] for name in ("front_load_share", "research_share", "later_date"))
-    scenario = {name: given[name] for name in _SCENARIO}
-    kappa, horizon = given["scaling_exponent"], given["horizon"]
-    law = {"scaling_exponent": kappa, "irreducible_share": given["irreducible_share"]}
-    return {
-        **_losses(strategies.log_compute_ratio(front, research, date, horizon, **scenario), **law),
-        "mean_relative_excess_loss": strategies.mean_loss(
-            front, research, date, scaling_exponent=kappa, horizon=horizon, **scenario
-        ),
-        "time_to_target": strategies.time_to_target(given["target"], front, research, date, **law, **scenario),
-        **_fleets(front, research, date, **{name: given[name] for name in _COSTED}),
-    }
+def relative_loss(relative_excess_loss: "Array", irreducible_share: "Array") -> "Array":
+    """Loss relative to time 0."""
+    return irreducible_share + (1.0 - irreducible_share) * relative_excess_loss
 
 
-def _losses(log_c: "Array", *, scaling_exponent: "Array", irreducible_share: "Array") -> dict[str, "Array"]:
-    import jax.numpy as jnp
-
-    excess = jnp.exp(-scaling_exponent * log_c)
-    return {
-        "relative_loss": irreducible_share + (1.0 - irreducible_share) * excess,
-        "relative_excess_loss": excess,
-        "log_relative_excess_loss": -scaling_exponent * log_c,
-        "compute_ratio": jnp.exp(log_c),
-    }
+def relative_excess_loss(log_compute_ratio: "Array", scaling_exponent: "Array") -> "Array":
+    """Excess loss relative to time 0."""
+    return jnp.exp(-scaling_exponent * log_compute_ratio)
 
 
-def _fleets(
-    front_load_share: "Array",
-    research_share: "Array",
+def log_relative_excess_loss(log_compute_ratio: "Array", scaling_exponent: "Array") -> "Array":
+    """Natural logarithm of the relative excess loss."""
+    return -scaling_exponent * log_compute_ratio
+
+
+def compute_ratio(log_compute_ratio: "Array") -> "Array":
+    """Compute spent relative to the compute at time 0."""
+    return jnp.exp(log_compute_ratio)
+
+
+def energy(kilowatt_years: "Array") -> "Array":
+    """Electrical energy of all that runs."""
+    return kilowatt_years * (HOURS_PER_YEAR / 1000.0)
+
+
+def energy_cost(kilowatt_years: "Array", electricity_price: "Array") -> "Array":
+    """Price of the electrical energy."""
+    return kilowatt_years * HOURS_PER_YEAR * electricity_price
+
+
+def total_cost(capital_cost: "Array", energy_cost: "Array") -> "Array":
+    """Price of accelerators and energy."""
+    return capital_cost + energy_cost
+
+
+# ---- of a budget that is split --------------------------------------------------------------------------------------
+
+
+def _split_log_compute_ratio(
+    front_load_share: "Array", research_share: "Array", later_date: "Array", horizon: "Array", **scenario: "Array"
+) -> "Array":
+    """Natural logarithm of the compute ratio at the horizon."""
+    return strategies.log_compute_ratio(front_load_share, research_share, later_date, horizon, **scenario)
+
+
+def mean_relative_excess_loss(
+    front_load_share: "Array", research_share: "Array", later_date: "Array", **scenario: "Array"
+) -> "Array":
+    """Mean up to the horizon of the relative excess loss."""
+    return strategies.mean_loss(front_load_share, research_share, later_date, **scenario)
+
+
+def time_to_target(
+    target: "Array", front_load_share: "Array", research_share: "Array", later_date: "Array", **scenario: "Array"
+) -> "Array":
+    """Years until the target loss is reached."""
+    return strategies.time_to_target(target, front_load_share, research_share, later_date, **scenario)
+
+
+def later_share(front_load_share: "Array", research_share: "Array") -> "Array":
+    """Share of the budget spent on accelerators at the later date."""
+    return strategies.later_share(front_load_share, research_share)
+
+
+def affordable_fleet(later_share: "Array", budget: "Array", reference_fleet: "Array") -> "Array":
+    """Accelerators that the whole budget buys."""
+    return jnp.where(jnp.isnan(later_share), later_share, budget * reference_fleet)
+
+
+def front_load_fleet(affordable_fleet: "Array", front_load_share: "Array") -> "Array":
+    """Accelerators bought at time 0."""
+    return affordable_fleet * front_load_share
+
+
+def later_fleet(affordable_fleet: "Array", later_share: "Array") -> "Array":
+    """Accelerators bought at the later date."""
+    return affordable_fleet * later_share
+
+
+def accelerator_years(
+    front_load_fleet: "Array",
+    later_fleet: "Array",
     later_date: "Array",
-    *,
-    budget: "Array",
     horizon: "Array",
-    depreciation: "Array",
     installed_fleet: "Array",
     reference_fleet: "Array",
-    unit_price: "Array",
-    power: "Array",
-    pue: "Array",
-    electricity_price: "Array",
-) -> dict[str, "Array"]:
-    """Count what is bought, and price it with the energy of all that is installed up to the horizon."""
-    import jax.numpy as jnp
-
-    from kernels import effective_years
-    from kernels.loss.special import LN2
-    from kernels.split.strategies import later_share
-
-    rest = later_share(front_load_share, research_share)
-    money = jnp.where(jnp.isnan(rest), rest, budget * reference_fleet)  # in accelerators
-    front, later = money * front_load_share, money * rest
-    lost = -depreciation / LN2
-    running = (installed_fleet * reference_fleet + front) * effective_years(horizon, lost)
-    running += later * effective_years(jnp.maximum(horizon - later_date, 0.0), lost)
-    return {
-        "front_load_fleet": front,
-        "later_fleet": later,
-        **_costs(money * unit_price, running * power * pue, electricity_price),
-    }
+    depreciation: "Array",
+) -> "Array":
+    """Years that all accelerators together run up to the horizon."""
+    lost = -depreciation / math.log(2.0)
+    now = (installed_fleet * reference_fleet + front_load_fleet) * kernels.effective_years(horizon, lost)
+    return now + later_fleet * kernels.effective_years(jnp.maximum(horizon - later_date, 0.0), lost)
 
 
-def _costs(capital_cost: "Array", years: "Array", electricity_price: "Array") -> dict[str, "Array"]:
-    """Price a run that draws one kW for so many years."""
-    energy_cost = years * HOURS_PER_YEAR * electricity_price
-    return {
-        "capital_cost": capital_cost,
-        "energy": years * (HOURS_PER_YEAR / 1000.0),
-        "energy_cost": energy_cost,
-        "total_cost": capital_cost + energy_cost,
-    }
+def _split_capital_cost(affordable_fleet: "Array", unit_price: "Array") -> "Array":
+    """Money of the budget."""
+    return affordable_fleet * unit_price
 
 
-def _delayed(
+def _split_kilowatt_years(accelerator_years: "Array", power: "Array", pue: "Array") -> "Array":
+    """Power of all fleets over the years up to the horizon."""
+    return accelerator_years * power * pue
+
+
+# ---- of a fleet that starts later -----------------------------------------------------------------------------------
+
+
+def _delayed_log_compute_ratio(
     fleet_size: "Array",
     start_date: "Array",
     duration: "Array",
     doubling_rate: "Array",
-    scaling_exponent: "Array",
-    irreducible_share: "Array",
     reference_fleet: "Array",
     reference_years: "Array",
-    unit_price: "Array",
-    price_decline_rate: "Array",
-    power: "Array",
-    pue: "Array",
-    electricity_price: "Array",
-) -> dict[str, "Array"]:
-    """Evaluate the outputs of the model ``delayed_start``."""
-    import jax.numpy as jnp
-
-    from kernels.split.strategies import log_delayed_compute_ratio
-
+) -> "Array":
+    """Natural logarithm of the compute ratio."""
     reference = {"reference_fleet": reference_fleet, "reference_years": reference_years}
-    log_c = log_delayed_compute_ratio(fleet_size, start_date, duration, doubling_rate, **reference)
-    price = unit_price * jnp.exp2(-price_decline_rate * start_date)
-    return {
-        **_losses(log_c, scaling_exponent=scaling_exponent, irreducible_share=irreducible_share),
-        "finish_date": start_date + duration,
-        **_costs(fleet_size * price, fleet_size * power * pue * duration, electricity_price),
-    }
+    return strategies.log_delayed_compute_ratio(fleet_size, start_date, duration, doubling_rate, **reference)
+
+
+def finish_date(start_date: "Array", duration: "Array") -> "Array":
+    """Date at which the run ends."""
+    return start_date + duration
+
+
+def _delayed_capital_cost(
+    fleet_size: "Array", unit_price: "Array", price_decline_rate: "Array", start_date: "Array"
+) -> "Array":
+    """Price of the fleet when it starts."""
+    return fleet_size * (unit_price * jnp.exp2(-price_decline_rate * start_date))
+
+
+def _delayed_kilowatt_years(fleet_size: "Array", power: "Array", pue: "Array", duration: "Array") -> "Array":
+    """Power of the fleet over the years of its run."""
+    return fleet_size * power * pue * duration
 
 
 # n0 is what is installed here, not the fleet of the reference run.
 _LAW = tuple(replace(p, aliases=("N0",)) if p.name == "reference_fleet" else p for p in LAW)
 
-_SHARES = ("front_load_share", "research_share")
 _SCENARIO = (
     *("budget", "hardware_rate", "software_rate", "research_gain", "research_scale", "depreciation"),
     *("installed_fleet", "reference_years"),
 )
-_BOUGHT = ("budget", "reference_fleet")
-_RUNNING = (*_BOUGHT, "horizon", "depreciation", "installed_fleet")
-_COSTED = (*_RUNNING, "unit_price", "power", "pue", "electricity_price")
-_REACHED = (*_SHARES, "later_date", *_SCENARIO, "horizon")
-_ENERGY = (*_SHARES, "later_date", *_RUNNING, "power", "pue")
 
 STRATEGIES = Model(
     name="strategies",
@@ -183,52 +229,33 @@ STRATEGIES = Model(
         TARGET,
         *PRICES,
     ),
-    outputs=(
-        Output(
-            "relative_loss",
-            "loss at the horizon relative to time 0",
-            "1",
-            (*_REACHED, "scaling_exponent", "irreducible_share"),
-        ),
-        Output(
-            "relative_excess_loss",
-            "excess loss at the horizon relative to time 0",
-            "1",
-            (*_REACHED, "scaling_exponent"),
-        ),
-        Output(
+    quantities=(
+        Quantity("relative_loss", "loss at the horizon relative to time 0", "1", relative_loss),
+        Quantity("relative_excess_loss", "excess loss at the horizon relative to time 0", "1", relative_excess_loss),
+        Quantity(
             "log_relative_excess_loss",
             "natural logarithm of the relative excess loss at the horizon",
             "1",
-            (*_REACHED, "scaling_exponent"),
+            log_relative_excess_loss,
         ),
-        Output("compute_ratio", "compute spent by the horizon relative to the compute at time 0", "1", _REACHED),
-        Output(
-            "mean_relative_excess_loss",
-            "mean up to the horizon of the relative excess loss",
-            "1",
-            (*_REACHED, "scaling_exponent"),
-        ),
-        Output(
-            "time_to_target",
-            "years until the target loss is reached",
-            "years",
-            (*_SHARES, "later_date", *_SCENARIO, "scaling_exponent", "irreducible_share", "target"),
-        ),
-        Output("front_load_fleet", "accelerators bought at time 0", "accelerators", (*_SHARES, *_BOUGHT)),
-        Output("later_fleet", "accelerators bought at the later date", "accelerators", (*_SHARES, *_BOUGHT)),
-        Output("capital_cost", "money of the budget", "USD", (*_SHARES, *_BOUGHT, "unit_price")),
-        Output("energy", "electrical energy of all fleets up to the horizon", "MWh", _ENERGY),
-        Output("energy_cost", "price of the electrical energy", "USD", (*_ENERGY, "electricity_price")),
-        Output("total_cost", "price of budget and energy", "USD", (*_ENERGY, "electricity_price", "unit_price")),
+        Quantity("compute_ratio", "compute spent by the horizon relative to the compute at time 0", "1", compute_ratio),
+        Quantity.of(_split_log_compute_ratio, name="log_compute_ratio", needs=_SCENARIO),
+        Quantity.of(mean_relative_excess_loss, needs=("scaling_exponent", "horizon", *_SCENARIO)),
+        Quantity.of(time_to_target, "years", needs=("scaling_exponent", "irreducible_share", *_SCENARIO)),
+        Quantity.of(later_share),
+        Quantity.of(affordable_fleet, "accelerators"),
+        Quantity.of(front_load_fleet, "accelerators"),
+        Quantity.of(later_fleet, "accelerators"),
+        Quantity.of(_split_capital_cost, "USD", name="capital_cost"),
+        Quantity.of(accelerator_years, "years"),
+        Quantity.of(_split_kilowatt_years, "kW year", name="kilowatt_years"),
+        Quantity.of(energy, "MWh"),
+        Quantity.of(energy_cost, "USD"),
+        Quantity.of(total_cost, "USD"),
     ),
-    function=_strategy,
+    caveats=law_caveats,
     needs_loss=True,
 )
-
-_RUN = ("fleet_size", "start_date", "duration", "doubling_rate", "reference_fleet", "reference_years")
-_PRICED = ("fleet_size", "start_date", "unit_price", "price_decline_rate")
-_DRAWN = ("fleet_size", "duration", "power", "pue")
 
 DELAYED_START = Model(
     name="delayed_start",
@@ -239,14 +266,7 @@ DELAYED_START = Model(
     "fleet runs, and lifts whatever runs; the price of an accelerator falls as 2^(-price_decline_rate s), its power "
     "does not; without interest; no limits of data, power or networking; loss is not capability",
     parameters=(
-        Parameter(
-            "fleet_size",
-            "accelerators that train, constant over the run",
-            "accelerators",
-            POSITIVE,
-            aliases=("N", "n", "fleet", "gpus"),
-            doubts=FLEETS,
-        ),
+        FLEET_SIZE,
         Parameter(
             "start_date",
             "date at which the fleet is bought and starts",
@@ -256,14 +276,7 @@ DELAYED_START = Model(
             doubts=DATES,
         ),
         Parameter("duration", "length of the run", "years", DATE, aliases=("d",), doubts=DATES),
-        Parameter(
-            "doubling_rate",
-            "efficiency doublings a year",
-            "1/year",
-            RATE,
-            aliases=("γ", "gamma", "rate"),
-            doubts=DOUBLING_TIMES,
-        ),
+        replace(DOUBLING_RATE, domain=RATE),
         Parameter(
             "price_decline_rate",
             "halvings a year of the price of an accelerator of the same performance",
@@ -276,27 +289,19 @@ DELAYED_START = Model(
         *_LAW,
         *PRICES,
     ),
-    outputs=(
-        Output("relative_loss", "loss relative to time 0", "1", (*_RUN, "scaling_exponent", "irreducible_share")),
-        Output("relative_excess_loss", "excess loss relative to time 0", "1", (*_RUN, "scaling_exponent")),
-        Output(
-            "log_relative_excess_loss",
-            "natural logarithm of the relative excess loss",
-            "1",
-            (*_RUN, "scaling_exponent"),
-        ),
-        Output("compute_ratio", "compute spent relative to the compute at time 0", "1", _RUN),
-        Output("finish_date", "date at which the run ends", "years", ("start_date", "duration")),
-        Output("capital_cost", "price of the fleet", "USD", _PRICED),
-        Output("energy", "electrical energy of the run", "MWh", _DRAWN),
-        Output("energy_cost", "price of the electrical energy", "USD", (*_DRAWN, "electricity_price")),
-        Output(
-            "total_cost",
-            "price of fleet and energy",
-            "USD",
-            tuple(dict.fromkeys((*_PRICED, *_DRAWN, "electricity_price"))),
-        ),
+    quantities=(
+        Quantity.of(relative_loss),
+        Quantity.of(relative_excess_loss),
+        Quantity.of(log_relative_excess_loss),
+        Quantity.of(compute_ratio),
+        Quantity.of(_delayed_log_compute_ratio, name="log_compute_ratio"),
+        Quantity.of(finish_date, "years"),
+        Quantity.of(_delayed_capital_cost, "USD", name="capital_cost"),
+        Quantity.of(_delayed_kilowatt_years, "kW year", name="kilowatt_years"),
+        Quantity.of(energy, "MWh"),
+        Quantity.of(energy_cost, "USD"),
+        Quantity.of(total_cost, "USD"),
     ),
-    function=_delayed,
+    caveats=law_caveats,
     needs_loss=True,
 )

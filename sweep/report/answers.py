@@ -12,8 +12,8 @@ from sweep.config.reference import RUNS
 from sweep.config.spec import SweepSpec
 from sweep.models.conventions import EXCESS, LLAMA, TOTAL, floor_share, reference_flop
 from sweep.models.model import Model
+from sweep.models.parameters import INVERSES
 from sweep.models.problem import Problem
-from sweep.models.tables import INVERSES
 
 SHOWN, ALL = 5, 7  # values of an axis, from the first to the last; all of one that has no more than so many
 ENDLESS = 1e6  # years after which compute that is bounded adds nothing in float64 any more
@@ -160,13 +160,10 @@ def _numbers(law: Law) -> dict[str, float]:
 def _evaluate(model: Model, names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
     """Evaluate outputs in float64 at rows of parameters."""
     columns = {p.name: np.array([row[p.name] for row in rows]) for p in model.parameters}
-
-    def outputs(given: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        values = model.function(**given)
-        return {name: values[name] for name in names}
+    outputs = model.graph(names)
 
     with jax.enable_x64(True):
-        return {name: np.asarray(values) for name, values in jax.jit(outputs)(columns).items()}
+        return {name: np.asarray(values) for name, values in jax.jit(outputs)(**columns).items()}
 
 
 def _least(model: Model, rows: Sequence[Mapping[str, float]], found: Mapping[str, np.ndarray]) -> np.ndarray:

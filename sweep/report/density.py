@@ -55,7 +55,7 @@ def behind(dataset: xr.Dataset, objectives: list[str]) -> xr.Dataset | None:
 def _spec(dataset: xr.Dataset) -> SweepSpec | None:
     """Read the sweep that a frontier is of, if it can be evaluated."""
     model = MODELS.get(dataset.attrs.get("model"))
-    if model is None or model.function is None or model.equation != dataset.attrs.get("equation"):
+    if model is None or model.is_solved or model.equation != dataset.attrs.get("equation"):
         return None
     written = json.loads(dataset.attrs["spec"])
     return None if written.get("distributions") else SweepSpec(**{**written, "statistics": {}})

@@ -19,7 +19,9 @@ import sweep as library
 from sweep.cli.main import main
 from sweep.engine.progress import Progress
 from sweep.models import registry
-from sweep.models.model import Domain, Model, Output, Parameter
+from sweep.models.model import Model
+from sweep.models.parameters import Domain, Parameter
+from sweep.models.quantity import Quantity
 from sweep.plan.blocks import FIXED_BYTES
 
 ROOT = Path(__file__).parents[2]
@@ -91,18 +93,18 @@ import signal
 from time import sleep as pause
 from sweep.models import registry
 from sweep.cli.main import main
-from sweep.models.model import Model, Output, Parameter, Stages
+from sweep.models.model import Model
+from sweep.models.parameters import Parameter
+from sweep.models.quantity import Quantity
 
-def table(rate, time):
+def distance(rate, time):
     pause(0.1)
-    return {"table": rate * time}
+    return rate * time
 
 registry.MODELS["toy"] = Model(
     name="toy", equation="s = v t", source="school", assumptions="none",
     parameters=(Parameter("rate", "rate", "m/s"), Parameter("time", "duration", "s")),
-    outputs=(Output("distance", "way", "m", ("rate", "time")),),
-    function=lambda rate, time: {"distance": rate * time},
-    stages=lambda spec: Stages((table,), lambda rate, time, table: {"distance": table}),
+    quantities=(Quantity("distance", "way", "m", distance, where="host"),),
 )
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell runs in the background
 main(prog_name="sweep")
@@ -122,8 +124,10 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         source="school",
         assumptions="none",
         parameters=(Parameter("rate", "rate", "m/s", Domain(low=0.0)), Parameter("time", "duration", "s")),
-        outputs=(Output("distance", "way", "m", ("rate", "time")), Output("speed", "speed", "m/s", ("rate",))),
-        function=lambda rate, time: {"distance": rate * time, "speed": rate * 1},
+        quantities=(
+            Quantity("distance", "way", "m", lambda rate, time: rate * time),
+            Quantity("speed", "speed", "m/s", lambda rate: rate * 1),
+        ),
         caveats=_caveats,
     )
     monkeypatch.setitem(registry.MODELS, "toy", model)

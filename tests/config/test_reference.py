@@ -11,8 +11,10 @@ from click.testing import CliRunner
 import sweep
 from sweep.cli.main import main
 from sweep.config.reference import PARAMETERS, RUNS
-from sweep.models.model import Model, Output, Parameter
+from sweep.models.model import Model
+from sweep.models.parameters import Parameter
 from sweep.models.problem import Problem
+from sweep.models.quantity import Quantity
 from sweep.models.registry import MODELS
 from sweep.report.discovery_figure import plot_regions
 from sweep.report.figures import plot
@@ -36,7 +38,7 @@ def spec_of(model, output, **changes):
     axes = {first: sweep.Axis(values=[VALUES.get(first, 1.0)])}
     changes["fixed"] = fixed | changes.get("fixed", {})
     changes["axes"] = axes | changes.get("axes", {})
-    if MODELS[model].function is not None:
+    if not MODELS[model].is_solved:
         changes.setdefault("outputs", [output])
     else:
         changes["allocation"] = sweep.Allocation(dates=1)
@@ -56,7 +58,7 @@ def test_reference_is_asked_for_exactly_where_an_output_depends_on_it(model, out
         assert not set(PARAMETERS) & set(problem.spec.fixed)
         return
     known = " and ".join(name for name in PARAMETERS if name in {p.name for p in MODELS[model].parameters})
-    user = output if MODELS[model].function is not None else MODELS[model].outputs[0].name
+    user = output if not MODELS[model].is_solved else MODELS[model].outputs[0].name
     named = " or ".join(f'"{name}"' for name in RUNS)
     line = f"is missing, and {user} needs it; name a published run, reference = {named}, or give your own {known} under"
     for left_out in needs:
@@ -183,9 +185,8 @@ def test_own_reference_of_a_split_is_counted_in_fleets():
 
 def model_with(*names, default=None):
     parameters = tuple(Parameter(name, f"the {name}", "1", default=default) for name in names)
-    output = Output("y", "their sum", "1", names)
-    function = lambda **given: {"y": sum(map(jnp.asarray, given.values()))}  # noqa: E731
-    return Model("mine", "y", "none", "none", parameters, (output,), function)
+    total = Quantity("y", "their sum", "1", lambda **values: sum(map(jnp.asarray, values.values())), needs=names)
+    return Model("mine", (total,), parameters)
 
 
 def test_model_of_a_user_takes_a_run_for_the_parameters_of_its_names():

@@ -23,8 +23,10 @@ import sweep
 from sweep.cli.main import main
 from sweep.config.statistic import Statistic
 from sweep.engine import evaluate, reduce, running
-from sweep.models.model import Model, Output, Parameter
+from sweep.models.model import Model
+from sweep.models.parameters import Parameter
 from sweep.models.problem import Problem
+from sweep.models.quantity import Quantity
 from sweep.plan import passes
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.plan.jobs import make_jobs
@@ -218,10 +220,7 @@ def _odd(x, y, z):
     whole = jnp.mod(7 * x + 13 * y + 29 * z, 11.0) - 5.0
     odd = jnp.where(whole == 5.0, jnp.where(y > 1.0, jnp.inf, 4.0), whole)
     odd = jnp.where((whole == -5.0) & (z > 20.0), jnp.where(y > 3.0, jnp.nan, -jnp.inf), odd)
-    return {
-        "odd": jnp.where((whole == 0.0) & (z > 10.0), -0.0, odd),
-        "narrow": 1.0 + (x * 64.0 + z) / 2.0**20,
-    }
+    return jnp.where((whole == 0.0) & (z > 10.0), -0.0, odd)
 
 
 XYZ = ("x", "y", "z")
@@ -231,8 +230,10 @@ ODD = Model(
     source="none",
     assumptions="none",
     parameters=tuple(Parameter(name, name, "m") for name in XYZ),
-    outputs=(Output("odd", "odd values", "m", XYZ), Output("narrow", "narrow", "m", ("x", "z"))),
-    function=_odd,
+    quantities=(
+        Quantity("odd", "odd values", "m", _odd),
+        Quantity("narrow", "narrow", "m", lambda x, z: 1.0 + (x * 64.0 + z) / 2.0**20),
+    ),
 )
 ODD_AXES = {
     "x": {"start": 0.0, "stop": 6.0, "num": 7},
@@ -400,8 +401,9 @@ def table_model(table):
         source="none",
         assumptions="none",
         parameters=tuple(Parameter(name, name, "m") for name in XYZ),
-        outputs=(Output("value", "value", "m", XYZ),),
-        function=lambda x, y, z: {"value": jnp.asarray(table)[((x * 12 + y) * 20 + z).astype(int)]},
+        quantities=(
+            Quantity("value", "", "m", lambda x, y, z: jnp.asarray(table)[((x * 12 + y) * 20 + z).astype(int)]),
+        ),
     )
 
 

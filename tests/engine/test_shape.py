@@ -6,7 +6,9 @@ import scipy.stats
 
 import sweep
 from sweep.config.statistic import Statistic
-from sweep.models.model import Model, Output, Parameter
+from sweep.models.model import Model
+from sweep.models.parameters import Parameter
+from sweep.models.quantity import Quantity
 from tests.engine.test_reduce import ODD, assert_same_bits, lay, make_spec, odd_spec, rows_of, whole_grid
 
 OVER = ("doubling_rate", "time")
@@ -73,8 +75,7 @@ def test_sum_beyond_the_largest_number_is_infinite():
         source="none",
         assumptions="none",
         parameters=(Parameter("x", "x", "m"),),
-        outputs=(Output("huge", "huge", "m", ("x",)),),
-        function=lambda x: {"huge": 1e37 * x},
+        quantities=(Quantity("huge", "huge", "m", lambda x: 1e37 * x),),
     )
     values = {"sum": Statistic(statistic="sum", over=("x",), output="huge")}
     spec = sweep.SweepSpec(model="huge", axes={"x": sweep.Axis(start=1.0, stop=10.0, num=9)}, statistics=values)

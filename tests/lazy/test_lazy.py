@@ -405,7 +405,7 @@ def test_axis_at_gives_the_bits_of_coordinates(spacing, num):
 
 def slope(a, x):
     """Evaluate a line."""
-    return {"y": a * x}
+    return a * x
 
 
 LINE = sweep.Model(
@@ -414,8 +414,7 @@ LINE = sweep.Model(
     source="school",
     assumptions="none",
     parameters=(sweep.Parameter("a", "slope", "m/s"), sweep.Parameter("x", "duration", "s")),
-    outputs=(sweep.Output("y", "distance", "m", ("a", "x")),),
-    function=slope,
+    quantities=(sweep.Quantity("y", "distance", "m", slope),),
 )
 
 

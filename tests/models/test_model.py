@@ -12,8 +12,10 @@ import sweep
 from sweep.config.axis import Axis
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.errors import SpecError
-from sweep.models.model import Domain, Model, Output, Parameter, Stages
+from sweep.models.model import Model
+from sweep.models.parameters import Domain, Parameter
 from sweep.models.problem import Problem
+from sweep.models.quantity import Quantity
 from sweep.plan.blocks import FIXED_BYTES
 
 SPEED = Model(
@@ -26,13 +28,19 @@ SPEED = Model(
         Parameter("t", "duration", "s", Domain(0.0, 10.0)),
         Parameter("g", "pull", "m/s2", default=9.81, source="SI"),
     ),
-    outputs=(
-        Output("s", "way", "m", ("v", "t")),
-        Output("h", "height", "m", ("t", "g")),
-        Output("p", "pull", "1", ("g",)),
+    quantities=(
+        Quantity("s", "way", "m", lambda v, t: v * t),
+        Quantity("h", "height", "m", lambda g, t: g * t * t / 2),
+        Quantity("p", "pull", "1", lambda g: g * 1),
     ),
-    function=lambda v, t, g: {"s": v * t, "h": g * t * t / 2, "p": g * 1},
 )
+
+
+def with_way(function) -> Model:
+    """The same model with another way."""
+    return dataclasses.replace(SPEED, quantities=(Quantity("s", "way", "m", function), *SPEED.quantities[1:]))
+
+
 SHARE = Parameter("t", "share", "1", Domain(0.0, 1.0, high_open=True))
 V, T = Axis(values=(1.0, 2.0)), Axis(start=0.0, stop=10.0, num=11)
 
@@ -169,14 +177,22 @@ def test_domain_says_what_it_holds(domain, text):
 
 UNSOUND = {
     "parameter_twice": ({"parameters": 2 * SPEED.parameters}, 'model "speed": two parameters are named "v"'),
-    "output_twice": ({"outputs": 2 * SPEED.outputs}, 'model "speed": two outputs are named "s"'),
-    "output_like_a_parameter": (
-        {"outputs": (Output("v", "way", "m", ("t",)),)},
-        'model "speed": "v" names a parameter and an output',
+    "quantity_twice": ({"quantities": 2 * SPEED.quantities}, 'model "speed": two quantities are named "s"'),
+    "quantity_like_a_parameter": (
+        {"quantities": (Quantity("v", "way", "m", lambda t: t),)},
+        'model "speed": "v" names a parameter and a quantity',
     ),
     "unknown_parameter": (
-        {"outputs": (Output("s", "way", "m", ("v", "x")),)},
-        'model "speed": output "s": unknown parameter "x"; allowed: v, t, g',
+        {"quantities": (Quantity("s", "way", "m", lambda v, x: v * x),)},
+        'model "speed": quantity "s": unknown parameter or quantity "x"; allowed: v, t, g, s',
+    ),
+    "circle": (
+        {"quantities": (Quantity("s", function=lambda w: w), Quantity("w", function=lambda s, t: s * t))},
+        'model "speed": quantities: s needs w needs s, which is a circle',
+    ),
+    "no_name": (
+        {"quantities": (lambda v: v,)},
+        'model "speed": quantities: one has no name; give a function made by def, or a Quantity',
     ),
 }
 
@@ -192,22 +208,14 @@ def test_model_refuses_names_that_do_not_fit_in_one_line(case):
 # Running a model of one's own
 
 
-def test_run_names_an_output_that_the_function_does_not_return():
-    model = dataclasses.replace(SPEED, function=lambda v, t, g: {"h": v * t})
-    with pytest.raises(SpecError) as error:
-        sweep.run(spec(), model=model)
-    assert str(error.value) == 'model "speed": its function returns no "s"; it returns h'
-
-
 def line_over(lengths: list[int], dtype: str = "float32") -> tuple[Model, SweepSpec, xr.Dataset]:
     """Make a linear model over that many axes whose numbers are exact, its spec, and what must come out."""
     names = [f"x{i}" for i in range(len(lengths))]
     weights = {name: float(1 + i) for i, name in enumerate(names)}
     spans = {"full": names, "odd": names[1::2], "last": names[-1:], "first": names[:1], "none": []}
 
-    def function(**values):
-        offset = values.pop("offset")
-        return {output: sum((weights[n] * values[n] for n in dims), offset) for output, dims in spans.items()}
+    def total(dims):
+        return lambda offset, **values: sum((weights[n] * values[n] for n in dims), offset)
 
     model = Model(
         name="line",
@@ -215,8 +223,9 @@ def line_over(lengths: list[int], dtype: str = "float32") -> tuple[Model, SweepS
         source="a test",
         assumptions="none",
         parameters=(*(Parameter(name, name, "1") for name in names), Parameter("offset", "offset", "1", default=0.5)),
-        outputs=tuple(Output(output, output, "m", (*dims, "offset")) for output, dims in spans.items()),
-        function=function,
+        quantities=tuple(
+            Quantity(name, name, "m", total(dims), needs=(*dims, "offset")) for name, dims in spans.items()
+        ),
     )
     axes = {
         n: Axis(values=tuple(float(3 * i - k) for i in range(size)))
@@ -279,23 +288,12 @@ def test_run_labels_a_model_of_ones_own(where, tmp_path):
         assert found.attrs["fixed"] == "g = 9.81 m/s2 (SI)"
 
 
-def test_run_evaluates_two_stages_like_one():
-    staged = dataclasses.replace(
-        SPEED,
-        stages=lambda spec: Stages(
-            (lambda t: {"square": np.asarray(t) ** 2},),
-            lambda square, v, t, g: {"s": v * t, "h": g * square / 2},
-        ),
-    )
+def test_run_evaluates_on_a_grid_what_takes_the_place_of_quantities():
+    square = Quantity("square", function=lambda t: np.asarray(t) ** 2, where="host")
+    height = Quantity("h", "height", "m", lambda square, g: g * square / 2)
+    staged = dataclasses.replace(SPEED, on_grid=lambda spec: (square, height))
     asked = spec(outputs=("s", "h"))
     xr.testing.assert_allclose(sweep.run(asked, model=staged), sweep.run(asked, model=SPEED), rtol=1e-6)
-
-
-def test_run_gives_nan_for_a_parameter_that_no_output_needs():
-    seen = dataclasses.replace(
-        SPEED, function=lambda v, t, g: {"h": g * t, "p": jnp.where(jnp.isnan(v), 1.0, 0.0) + 0 * g}
-    )
-    assert float(sweep.run(spec(outputs=("p", "h"), axes={"t": T}), model=seen)["p"]) == 1.0
 
 
 def test_run_refuses_a_model_that_is_not_shipped():
@@ -315,25 +313,20 @@ def test_run_names_what_a_result_in_memory_takes():
 
 
 BROKEN = {
-    "none": (lambda v, t, g: None, "its function returns NoneType, must return a dict"),
-    "array": (lambda v, t, g: v * t, "its function returns an array, must return a dict"),
-    "list": (lambda v, t, g: [v * t], "its function returns list, must return a dict"),
-    "none_inside": (lambda v, t, g: {"s": None}, 'its function returns NoneType as "s", must be an array of real'),
-    "text_inside": (lambda v, t, g: {"s": "way"}, 'its function returns str as "s", must be an array of real'),
-    "complex": (
-        lambda v, t, g: {"s": lax.complex(v * t, v * t)},
-        'its function returns complex64 as "s", must be an array of real',
-    ),
-    "too_long": (lambda v, t, g: {"s": jnp.zeros(5)}, 'returns "s" of the shape (5,) where '),
-    "too_many_axes": (lambda v, t, g: {"s": (v * t)[None]}, "where "),
-    "undeclared": (lambda v, t, g: {"s": v * t, "h": v * t}, 'returns "h" of the shape'),
-    "sum": (lambda v, t, g: {"s": v * t + jnp.sum(t)}, '"s" at a point depends on which other points'),
-    "share_of_sum": (lambda v, t, g: {"s": v * t / jnp.sum(v, keepdims=True)}, '"s" at a point depends'),
-    "mean": (lambda v, t, g: {"s": v * (t - jnp.mean(t))}, '"s" at a point depends'),
-    "largest": (lambda v, t, g: {"s": v + jnp.max(t)}, '"s" at a point depends'),
-    "running_sum": (lambda v, t, g: {"s": v * jnp.cumsum(t).reshape(t.shape)}, '"s" at a point depends'),
-    "reversed": (lambda v, t, g: {"s": v * jnp.flip(t)}, '"s" at a point depends'),
-    "length": (lambda v, t, g: {"s": v * t / t.size}, '"s" at a point depends'),
+    "none": (lambda v, t: None, 'the function of "s" returns NoneType, must return an array of real'),
+    "dict": (lambda v, t: {"s": v * t}, 'the function of "s" returns dict, must'),
+    "list": (lambda v, t: [v * t], 'the function of "s" returns list, must'),
+    "text": (lambda v, t: "way", 'the function of "s" returns str, must return an array of real'),
+    "complex": (lambda v, t: lax.complex(v * t, v * t), 'the function of "s" returns complex64, must'),
+    "too_long": (lambda v, t: jnp.zeros(5), 'the function of "s" returns the shape (5,) where '),
+    "too_many_axes": (lambda v, t: (v * t)[None], "where "),
+    "sum": (lambda v, t: v * t + jnp.sum(t), '"s" at a point depends on which other points'),
+    "share_of_sum": (lambda v, t: v * t / jnp.sum(v, keepdims=True), '"s" at a point depends'),
+    "mean": (lambda v, t: v * (t - jnp.mean(t)), '"s" at a point depends'),
+    "largest": (lambda v, t: v + jnp.max(t), '"s" at a point depends'),
+    "running_sum": (lambda v, t: v * jnp.cumsum(t).reshape(t.shape), '"s" at a point depends'),
+    "reversed": (lambda v, t: v * jnp.flip(t), '"s" at a point depends'),
+    "length": (lambda v, t: v * t / t.size, '"s" at a point depends'),
 }
 
 
@@ -341,12 +334,10 @@ BROKEN = {
 @pytest.mark.parametrize("kept", ["values", "statistics"])
 def test_run_refuses_a_function_that_is_not_elementwise_before_there_is_a_store(case, kept, tmp_path):
     function, line = BROKEN[case]
-    model = dataclasses.replace(SPEED, function=function)
-    outputs = ("s", "h") if case == "undeclared" else ("s",)
-    means = {f"m{name}": {"statistic": "mean", "output": name, "over": ("t",)} for name in outputs}
-    asked = spec(outputs=outputs, statistics=means if kept == "statistics" else {})
+    mean = {"mean": {"statistic": "mean", "output": "s", "over": ("t",)}}
+    asked = spec(statistics=mean if kept == "statistics" else {})
     with pytest.raises(SpecError) as error:
-        sweep.run(asked, model=model, store=tmp_path / "out.zarr")
+        sweep.run(asked, model=with_way(function), store=tmp_path / "out.zarr")
     assert str(error.value).startswith('model "speed": ') and line in str(error.value)
     assert not any(tmp_path.iterdir())
 
@@ -361,46 +352,46 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("case", ["none", "array", "none_inside", "complex", "sum"])
+@pytest.mark.parametrize("case", ["none", "dict", "complex", "sum"])
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_questions_refuse_a_function_that_is_not_elementwise(question, case):
     function, line = BROKEN[case]
-    function = (lambda v, t, g: {"s": v * t + jnp.sum(v)}) if case == "sum" else function
+    function = (lambda v, t: v * t + jnp.sum(v)) if case == "sum" else function
     with pytest.raises(SpecError) as error:
-        QUESTIONS[question](dataclasses.replace(SPEED, function=function))
+        QUESTIONS[question](with_way(function))
     assert line in str(error.value)
 
 
-def _raising(**given):
+def _raising(v, t):
     raise ZeroDivisionError("mine")
 
 
-def _branching(v, t, g):
-    return {"s": v if t > 0 else v * 2}
+def _branching(v, t):
+    return v if t > 0 else v * 2
 
 
-@pytest.mark.parametrize("function", [_raising, _branching, lambda v: {"s": v}])
+@pytest.mark.parametrize("function", [_raising, _branching])
 def test_run_leaves_no_store_of_a_function_that_fails(function, tmp_path):
     with pytest.raises((ZeroDivisionError, TypeError, ValueError)):
-        sweep.run(spec(), model=dataclasses.replace(SPEED, function=function), store=tmp_path / "out.zarr")
+        sweep.run(spec(), model=with_way(function), store=tmp_path / "out.zarr")
     assert not any(tmp_path.iterdir())
 
 
 ELEMENTWISE = {
-    "noise": lambda v, t, g: {"s": jnp.sin(1e6 * v * t + v) * 1e5 % 1.0},
-    "cancelling": lambda v, t, g: {"s": (v + 1e7 * t) - 1e7 * t},
-    "undefined": lambda v, t, g: {"s": jnp.log(t - 5.0) / (v - 1.0)},
-    "constant": lambda v, t, g: {"s": 3},
-    "truth": lambda v, t, g: {"s": v * t > 3.0},
-    "whole": lambda v, t, g: {"s": (v * t).astype(jnp.int32)},
-    "of_one": lambda v, t, g: {"s": v},
+    "noise": lambda v, t: jnp.sin(1e6 * v * t + v) * 1e5 % 1.0,
+    "cancelling": lambda v, t: (v + 1e7 * t) - 1e7 * t,
+    "undefined": lambda v, t: jnp.log(t - 5.0) / (v - 1.0),
+    "constant": lambda v, t: 3,
+    "truth": lambda v, t: v * t > 3.0,
+    "whole": lambda v, t: (v * t).astype(jnp.int32),
+    "of_one": lambda v, t: v,
 }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", ELEMENTWISE)
 def test_run_takes_a_function_that_is_elementwise(case, dtype):
-    found = sweep.run(spec(dtype=dtype), model=dataclasses.replace(SPEED, function=ELEMENTWISE[case]))
+    found = sweep.run(spec(dtype=dtype), model=with_way(ELEMENTWISE[case]))
     assert found["s"].shape == (2, 11)
 
 

@@ -68,7 +68,7 @@ def test_of_lets_a_problem_pass():
 
 
 def test_of_refuses_another_model_for_a_problem():
-    toy = Model("toy", "", "", "", (), (), lambda: {})
+    toy = Model("toy", ())
     with pytest.raises(sweep.SpecError, match=r'^model: this is the model "toy", the spec asks for "relative_loss"$'):
         Problem.of(Problem.of(CERTAIN), toy)
 

@@ -426,7 +426,7 @@ def test_outputs_depend_on_the_parameters_that_are_said(name):
     base |= {"target": 0.7, "later_date": 0.3, "front_load_share": 0.3, "research_share": 0.2, "research_gain": 0.5}
     base |= {"price_decline_rate": 0.5}
     base = {p.name: np.float32(base[p.name]) for p in model.parameters}
-    evaluate = jax.jit(model.function)
+    evaluate = jax.jit(model.graph())
     usual = evaluate(**base)
     for parameter in base:
         changed = evaluate(**{**base, parameter: np.float32(base[parameter] * 1.25 + 0.01)})

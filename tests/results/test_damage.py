@@ -21,7 +21,9 @@ import sweep
 from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError, StoreError
-from sweep.models.model import Model, Output, Parameter
+from sweep.models.model import Model
+from sweep.models.parameters import Parameter
+from sweep.models.quantity import Quantity
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.report.slices import readable
 from sweep.results import durable, lock, manifest, netcdf, template
@@ -37,18 +39,12 @@ MODEL = Model(
     source="a test",
     assumptions="none",
     parameters=(Parameter("x", "place", "m"), Parameter("z", "phase", "1"), Parameter("c", "constant", "1")),
-    outputs=(
-        Output("y", "noise", "1", ("x", "z")),
-        Output("w", "some noise", "1", ("z",)),
-        Output("k", "a number", "1", ("c",)),
-        Output("j", "another", "1", ("c",)),
+    quantities=(
+        Quantity("y", "noise", "1", lambda x, z: jnp.sin(1e3 * x + z) * 1e4 % 1),
+        Quantity("w", "some noise", "1", lambda z: jnp.sin(1e3 * z) * 1e4 % 1),
+        Quantity("k", "a number", "1", lambda c: c * 2),
+        Quantity("j", "another", "1", lambda c: c * 3),
     ),
-    function=lambda x, z, c: {
-        "y": jnp.sin(1e3 * x + z) * 1e4 % 1,
-        "w": jnp.sin(1e3 * z) * 1e4 % 1,
-        "k": c * 2,
-        "j": c * 3,
-    },
 )
 NUM = 257
 MEMORY = FIXED_BYTES + 600_000

@@ -12,8 +12,10 @@ import sweep
 from sweep.config.axis import Axis
 from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError, StoreError
-from sweep.models.model import Model, Output, Parameter
+from sweep.models.model import Model
+from sweep.models.parameters import Parameter
 from sweep.models.problem import Problem
+from sweep.models.quantity import Quantity
 from sweep.plan.blocks import FIXED_BYTES, make_plan
 from sweep.results import manifest, netcdf
 from sweep.results.faults import refuse_wrong_coordinates
@@ -25,8 +27,10 @@ NOISE = Model(
     source="a test",
     assumptions="none",
     parameters=(Parameter("x", "place", "m"), Parameter("z", "phase", "1")),
-    outputs=(Output("y", "noise", "1", ("x", "z")), Output("w", "some noise", "1", ("z",))),
-    function=lambda x, z: {"y": jnp.sin(1e3 * x + z) * 1e4 % 1, "w": jnp.sin(1e3 * z) * 1e4 % 1},
+    quantities=(
+        Quantity("y", "noise", "1", lambda x, z: jnp.sin(1e3 * x + z) * 1e4 % 1),
+        Quantity("w", "some noise", "1", lambda z: jnp.sin(1e3 * z) * 1e4 % 1),
+    ),
 )
 SPEC = SweepSpec(
     model="noise",

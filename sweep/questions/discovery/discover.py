@@ -24,7 +24,7 @@ from sweep.engine.progress import Progress
 from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model, refuse_subnormal
 from sweep.models.problem import Problem, parts_of
-from sweep.models.uncertain import drawn
+from sweep.models.sampling import drawn
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
 from sweep.questions.discovery import prim
 from sweep.questions.discovery.labels import dataset_of

@@ -52,7 +52,7 @@ def bests(
         given, sides = jax.tree.map(partial(_in_rows, rows), given), (rows, sides[1] // rows, sides[2])
     inputs = given["inputs"]
     names = tuple(dict.fromkeys((*(o.name for o in objectives), *(c.output for c in conditions))))
-    shape = jnp.broadcast_shapes(*(array.shape for array in inputs.values()))
+    shape = jnp.broadcast_shapes(*(array.shape for array in jax.tree.leaves(inputs)))
     made = dict(zip(names, take(finish(**inputs), names, model), strict=True))
     still = {name: a.reshape((1,) * (RANK - a.ndim) + a.shape) for name, a in made.items() if a.shape != shape}
     changing = tuple(o for o in objectives if o.name not in still)
@@ -175,7 +175,7 @@ def points(
     model: str,
 ) -> tuple[jax.Array, ...]:
     """Outputs at the points of some tiles, shape (tiles, *sides); ``corners`` are the first points of each."""
-    inputs = {name: boxes_at(array, given["corners"], sides) for name, array in given["inputs"].items()}
+    inputs = jax.tree.map(lambda array: boxes_at(array, given["corners"], sides), given["inputs"])
     # Not fused into the evaluation, which would look each number up for each point.
     outputs = take(finish(**lax.optimization_barrier(inputs)), names, model)
     return tuple(jnp.broadcast_to(output, (len(given["corners"][0]), *sides)) for output in outputs)

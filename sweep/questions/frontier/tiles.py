@@ -103,7 +103,7 @@ class Tiler:
         inside = self._inside(block) if self.scan.conditions else None
         outputs = self._problem.spec.outputs
         with jax.enable_x64(self._problem.spec.dtype == "float64"):
-            inputs = {name: _of_rank(array) for name, array in self._inputs(block).items()}
+            inputs = jax.tree.map(_of_rank, self._inputs(block))
             static = ("finish", "objectives", "conditions", "sides", "rows", "model")
             result = compiled(bests, static, jax.default_backend(), 1)(
                 (),
@@ -198,7 +198,9 @@ class DevicePiece:
         if count is not None:
             counts = np.broadcast_to(np.asarray(count), grid).ravel()
             self.possible, self.feasible = counts > 0, int(counts.sum(dtype=np.int64))
-        self.nbytes = self.corners.nbytes + self.possible.nbytes + sum(array.nbytes for array in inputs.values())
+        self.nbytes = (
+            self.corners.nbytes + self.possible.nbytes + sum(array.nbytes for array in jax.tree.leaves(inputs))
+        )
 
     def values(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
         """Objectives and conditions at all points of some tiles, one tile after the other."""

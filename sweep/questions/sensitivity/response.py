@@ -134,7 +134,7 @@ def responses(problem: Problem) -> list[tuple[Response, Grid]]:
     found = []
     for dims, outputs in groups.items():
         response = Response(
-            function=model.function,
+            function=model.graph(outputs),
             model=model.name,
             parameters=tuple(parameter.name for parameter in model.parameters),
             names=tuple(spec.distributions),

@@ -12,7 +12,7 @@ from sweep.config.spec import Allocation
 from sweep.engine.evaluate import device_kind
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.problem import Problem
-from sweep.models.uncertain import sampler_of
+from sweep.models.sampling import sampler_of
 from sweep.questions.split.ranges import RATES
 from sweep.results.metadata import dataset_attributes, variable_attributes
 

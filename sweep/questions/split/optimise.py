@@ -16,7 +16,7 @@ from sweep.config.spec import Allocation, SweepSpec
 from sweep.errors import SpecError
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.problem import Problem
-from sweep.models.uncertain import sampler_of
+from sweep.models.sampling import sampler_of
 from sweep.questions.split.footprint import cut
 from sweep.questions.split.labels import dataset_of
 from sweep.questions.split.ranges import RATES, find_ends

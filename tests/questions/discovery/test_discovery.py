@@ -26,16 +26,11 @@ CUBE = sweep.Model(
     source="this test",
     assumptions="none",
     parameters=tuple(sweep.Parameter(n, n, u) for n, u in zip("abcde", ("m", "s", "1", "kg", "1"), strict=True)),
-    outputs=(
-        sweep.Output("distance", "distance from the middle", "1", ("a", "b", "c")),
-        sweep.Output("shifted", "the same and e", "1", ("a", "b", "c", "d", "e")),
-        sweep.Output("root", "square root of a - 1/2", "1", ("a",)),
+    quantities=(
+        sweep.Quantity("distance", "distance from the middle", "1", lambda a, b, c: _distance(a, b, c)),
+        sweep.Quantity("shifted", "the same and e", "1", lambda distance, d, e: distance + 0.0 * d + e),
+        sweep.Quantity("root", "square root of a - 1/2", "1", lambda a: jnp.sqrt(a - 0.5)),
     ),
-    function=lambda a, b, c, d, e: {
-        "distance": _distance(a, b, c),
-        "shifted": _distance(a, b, c) + 0.0 * d + e,
-        "root": jnp.sqrt(a - 0.5),
-    },
 )
 
 

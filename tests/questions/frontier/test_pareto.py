@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 import sweep
 from sweep.cli.main import main
-from sweep.models.model import Domain, Model, Output, Parameter, Stages
+from sweep.models.model import Model
+from sweep.models.parameters import Domain, Parameter
 from sweep.plan.blocks import FIXED_BYTES
 from sweep.questions.frontier import frontier, pieces, running_front, sources, thinning, tiles
 from sweep.report.frontier_figure import plot_frontier
@@ -36,12 +37,14 @@ def make_spec(**changes):
     return sweep.SweepSpec(**{**given, **changes})
 
 
-def _toy(u, v, w):
+def _objectives(where):
     """Objectives with ties, NaN and infinities, on whole numbers."""
-    a = jnp.floor(3.0 * u * (2.0 - w) + v)
-    b = jnp.where(u + v > 3.9, jnp.inf, jnp.floor(8.0 - 2.0 * v + w))
-    c = jnp.where((u > 0.4) & (u < 0.6), jnp.nan, jnp.floor(4.0 * jnp.cos(u * v) + w))
-    return {"a": a, "b": b, "c": c}
+    functions = {
+        "a": lambda u, v, w: jnp.floor(3.0 * u * (2.0 - w) + v),
+        "b": lambda u, v, w: jnp.where(u + v > 3.9, jnp.inf, jnp.floor(8.0 - 2.0 * v + w)),
+        "c": lambda u, v, w: jnp.where((u > 0.4) & (u < 0.6), jnp.nan, jnp.floor(4.0 * jnp.cos(u * v) + w)),
+    }
+    return tuple(sweep.Quantity(name, f"objective {name}", "s", f, where) for name, f in functions.items())
 
 
 TOY = Model(
@@ -50,10 +53,9 @@ TOY = Model(
     source="this test",
     assumptions="none",
     parameters=tuple(Parameter(name, f"the {name}", "m", Domain()) for name in "uvw"),
-    outputs=tuple(Output(name, f"objective {name}", "s", tuple("uvw")) for name in "abc"),
-    function=_toy,
+    quantities=_objectives("apart"),
 )
-STAGED = dataclasses.replace(TOY, stages=lambda spec: Stages((), _toy))  # reduced in tiles where it is evaluated
+STAGED = dataclasses.replace(TOY, quantities=_objectives("device"))  # reduced in tiles where it is evaluated
 TOY_SPEC = sweep.SweepSpec(
     model="toy",
     outputs=["a", "b", "c"],

@@ -28,11 +28,10 @@ def model_of_bets():
             sweep.Parameter("b", "second choice", "1", domain),
             sweep.Parameter("w", "weather", "1", domain),
         ),
-        outputs=(
-            sweep.Output("pain", "pain", "1", ("a", "b", "w")),
-            sweep.Output("price", "price", "1", ("a", "b")),
+        quantities=(
+            sweep.Quantity("pain", "pain", "1", lambda a, b, w: abs(w - a) + b * w),
+            sweep.Quantity("price", "price", "1", lambda a, b: a + 2.0 / (1.0 + b)),
         ),
-        function=lambda a, b, w: {"pain": abs(w - a) + b * w, "price": a + 2.0 / (1.0 + b)},
     )
 
 
@@ -81,12 +80,12 @@ def test_regret_is_the_excess_over_the_best_choice_of_the_draw(values):
 
 
 def test_regret_is_not_of_choices_that_are_impossible():
-    def function(a, b, w):
+    def pain(a, b, w):
         import jax.numpy as jnp
 
-        return MODEL.function(a=a, b=b, w=w) | {"pain": jnp.where(a + b > 1.0, jnp.nan, abs(w - a) + b * w)}
+        return jnp.where(a + b > 1.0, jnp.nan, abs(w - a) + b * w)
 
-    model = dataclasses.replace(MODEL, function=function)
+    model = dataclasses.replace(MODEL, quantities=(pain, MODEL.quantities[1]))
     spec = spec_of(STATISTICS)
     found = sweep.run(spec, model=model)
     pain = sweep.run(spec.model_copy(update={"statistics": {}, "outputs": ("pain",)}), model=model).pain
@@ -231,20 +230,18 @@ def twins(apart):
     """Bets of which each comes three times, apart by some part of their values that differs from draw to draw."""
     import jax.numpy as jnp
 
-    def function(a, b, w, twin):
-        made = MODEL.function(a=a, b=b, w=w)
-        nearly = {name: 1.0 + apart * jnp.sin(50.0 * (w + n) + 2.0 * twin) for n, name in enumerate(made)}
-        price = made["price"] * (1.0 + apart * jnp.sin(2.0 * twin))
-        return {"pain": made["pain"] * nearly["pain"], "price": price, "worry": (b + 0.1 + w * a) * nearly["price"]}
+    def nearly(w, n, twin):
+        return 1.0 + apart * jnp.sin(50.0 * (w + n) + 2.0 * twin)
 
-    twin = sweep.Parameter("twin", "which of the same", "1", sweep.Domain(low=0.0))
-    one, other = (dataclasses.replace(o, parameters=(*o.parameters, "twin")) for o in MODEL.outputs)
-    return dataclasses.replace(
-        MODEL,
-        parameters=(*MODEL.parameters, twin),
-        outputs=(one, other, dataclasses.replace(one, name="worry")),
-        function=function,
+    quantities = (
+        sweep.Quantity("pain", "pain", "1", lambda a, b, w, twin: (abs(w - a) + b * w) * nearly(w, 0, twin)),
+        sweep.Quantity(
+            "price", "price", "1", lambda a, b, twin: (a + 2.0 / (1.0 + b)) * (1.0 + apart * jnp.sin(2.0 * twin))
+        ),
+        sweep.Quantity("worry", "worry", "1", lambda a, b, w, twin: (b + 0.1 + w * a) * nearly(w, 1, twin)),
     )
+    twin = sweep.Parameter("twin", "which of the same", "1", sweep.Domain(low=0.0))
+    return dataclasses.replace(MODEL, parameters=(*MODEL.parameters, twin), quantities=quantities)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,12 @@ NORMAL = {"distribution": "normal", "low": -1.6448536269514722, "high": 1.644853
 
 def model_of(function, names, outputs=("y",), axes=()):
     parameters = tuple(sweep.Parameter(name, f"input {name}", "1") for name in (*names, *axes))
-    made = tuple(sweep.Output(o, f"output {o}", "m", (*names, *axes)) for o in outputs)
-    return sweep.Model("test", "y = f(x)", "none", "none", parameters, made, function)
+
+    def one(output):
+        return lambda **values: function(**values)[output]
+
+    made = tuple(sweep.Quantity(o, f"output {o}", "m", one(o), needs=(*names, *axes)) for o in outputs)
+    return sweep.Model("test", made, parameters)
 
 
 def spec_of(distributions, outputs=("y",), seed=0, **others):
