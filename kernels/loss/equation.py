@@ -195,12 +195,19 @@ def relative_loss(
 def power(e: Array, r: Array, kappa: Array, factor: Array | None = None, *, bounded: bool = False) -> Array:
     """factor c^(−kappa) for c = 2^e (1 + r), split as by :func:`kernels.loss.special.split`, and c >= 1.
 
-    A factor of None stands for 1. `bounded` says that the result is no smaller than the smallest normal number. The
-    whole exponent is multiplied by kappa without rounding, in two halves; only the rest is rounded.
+    A factor of None stands for 1. `bounded` says that the result is no smaller than the smallest normal number.
+    """
+    return power_of_log(e, special.log2_remainder(r), kappa, factor, bounded=bounded)
+
+
+def power_of_log(e: Array, log2_r: Array, kappa: Array, factor: Array | None = None, *, bounded: bool = False) -> Array:
+    """The same from log2(1 + r), which many an exponent may share.
+
+    The whole exponent is multiplied by kappa without rounding, in two halves; only the rest is rounded.
     """
     kappa_head = special.head(kappa)
     whole = special.unfused(kappa_head * e)
-    rest = special.unfused((kappa - kappa_head) * e) + special.unfused(kappa * special.log2_remainder(r))
+    rest = special.unfused((kappa - kappa_head) * e) + special.unfused(kappa * log2_r)
     k = jnp.rint(whole + rest)
     fraction = (whole - k) + rest
     if factor is None:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels.loss import special
-from kernels.loss.equation import DIRECT, power
+from kernels.loss import equation, special
+from kernels.loss.equation import DIRECT
 from kernels.loss.special import LN2
 
 TERMS = {"float32": 8, "float64": 19}  # of a power with one exponent
@@ -153,9 +153,13 @@ def compute_ratio(fleet: Array, years: Array, exponent: Array | None) -> Array:
 
 def log_relative_excess_loss(fleet: Array, years: Array, exponent: Array | None, nats: Array) -> Array:
     """Stage 2: log X = −κ log c [1], with nats = κ ln 2 from :func:`nats_table`."""
+    return -(nats * log2_compute_ratio(fleet, years, exponent))
+
+
+def log2_compute_ratio(fleet: Array, years: Array, exponent: Array | None) -> Array:
+    """Stage 2: log2 c [1]."""
     added = special.unfused(fleet * years)
-    log2_c = special.log2_1p(added) if exponent is None else special.log2_1p_scaled(added, exponent)
-    return -(nats * log2_c)
+    return special.log2_1p(added) if exponent is None else special.log2_1p_scaled(added, exponent)
 
 
 def relative_excess_loss(
@@ -171,15 +175,36 @@ def relative_excess_loss(
 
     With the terms of :func:`power_table`, for a κ that all points share, no logarithm is taken.
     """
+    e, r = compute_parts(fleet, years, exponent)
+    if not terms:
+        return power(*log2_parts(e, r), scaling_exponent, bounded=bounded)
+    return power_of_terms(e, r, scaling_exponent, terms, bounded=bounded)
+
+
+def compute_parts(fleet: Array, years: Array, exponent: Array | None) -> tuple[Array, Array]:
+    """Stage 2: whole number e and remainder r with c = 2^e (1 + r), as :func:`kernels.loss.special.split` has them."""
     added = special.unfused(fleet * years)
     if exponent is None:
-        e, r = special.split(1.0 + added)
-    else:
-        unit = special.power_of_two(jnp.maximum(-exponent, special.lowest(added)))
-        e, r = special.split(unit + added)
-        e = e + exponent
-    if not terms:
-        return power(e, r, scaling_exponent, bounded=bounded)
+        return special.split(1.0 + added)
+    unit = special.power_of_two(jnp.maximum(-exponent, special.lowest(added)))
+    e, r = special.split(unit + added)
+    return e + exponent, r
+
+
+def log2_parts(e: Array, r: Array) -> tuple[Array, Array]:
+    """Stage 2: log2 c as a whole number and the rest, which all exponents share."""
+    return e, special.log2_remainder(r)
+
+
+def power(e: Array, log2_r: Array, scaling_exponent: Array, *, bounded: bool = False) -> Array:
+    """Stage 2: X = c^(−κ) from the parts of log2 c."""
+    return equation.power_of_log(e, log2_r, scaling_exponent, bounded=bounded)
+
+
+def power_of_terms(
+    e: Array, r: Array, scaling_exponent: Array, terms: Sequence[Array], *, bounded: bool = False
+) -> Array:
+    """Stage 2: X = c^(−κ) from the parts of c and the terms of :func:`power_table`."""
     head = special.head(scaling_exponent)
     whole, rest = special.unfused(head * e), special.unfused((scaling_exponent - head) * e)
     k = jnp.rint(whole + rest)

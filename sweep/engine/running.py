@@ -15,52 +15,76 @@ from kernels import statistics as running
 from sweep.engine.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
 from sweep.engine.partials import Box, Wanted, assembled, named, wanted
 from sweep.models.problem import Problem
+from sweep.models.quantity import Graph, Stages
 from sweep.plan.blocks import Block, Plan, boxes_of, halve
 from sweep.plan.passes import Pass, Unit, tile_boxes
 from sweep.results.sinks import Partial
 
 GROUP = 16  # steps evaluated together: their sum is added to the rest at once
-STATIC = ("finish", "wanted", "cells", "group", "rest", "model")
+LEAST_INNER = 8  # steps of an axis, at least, for which it pays to keep what does not change along it
+STATIC = ("early", "late", "wanted", "cells", "group", "rest", "model")
 
 
 def _accumulate(
     states: Mapping[str, running.State],
     given: Mapping[str, Any],
     *,
-    finish: Any,
+    early: Graph | None,
+    late: Graph,
     wanted: tuple[tuple[str, Wanted], ...],
     cells: tuple[int, ...],
     group: int,
     rest: bool,
     model: str,
 ) -> Mapping[str, running.State]:
-    """Feed the steps of one piece to the running statistics: whole groups, and the rest one by one."""
+    """Feed the steps of one piece to the running statistics: whole groups, and the rest one by one.
+
+    With something to be evaluated early, groups are of steps along the last axis alone, and that is evaluated once for
+    all steps along it.
+    """
     names = tuple(dict.fromkeys(output for _, w in wanted for output in w.outputs))
-    done, lengths = given["done"], given["lengths"]
-    once = jax.jit(finish)  # traced once, not for each step of a group
-
-    def values(step: jax.Array) -> dict[str, jax.Array]:
-        # Unsigned, so that XLA has no negative index to look for at every cell.
-        places: list[jax.Array] = []
-        left = step.astype(jnp.uint32)
-        for length in reversed(lengths[1:]):
-            places.insert(0, lax.rem(left, length.astype(jnp.uint32)))
-            left = lax.div(left, length.astype(jnp.uint32))
-        places = [left, *places] if lengths else []
-        inputs = jax.tree.map(lambda array: _at(array, places), given["inputs"])
-        outputs = take(once(**inputs), names, model)
-        return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, outputs, strict=True)}
-
-    def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
-        steps = [values(first + number) for number in range(count)]
-        return {key: w.accumulator.add(states[key], [_fed(w, of) for of in steps], done + first) for key, w in wanted}
-
-    steps = math.prod(lengths, start=jnp.ones_like(done))
+    done, lengths, one = given["done"], given["lengths"], jnp.ones_like(given["done"])
+    outer, inner = (lengths[:-1], lengths[-1:]) if early else ((), lengths)
+    steps = math.prod(inner, start=one)
     groups = steps // group
-    states = lax.fori_loop(0, groups, lambda i, states: add(states, i * group, group), dict(states))
-    if rest:
-        states = lax.fori_loop(groups * group, steps, lambda i, states: add(states, i, 1), states)
-    return states
+    traced = jax.jit(late)  # once, not for each step of a group
+
+    def at(places: Sequence[jax.Array]) -> dict[str, jax.Array]:
+        return jax.tree.map(lambda array: _at(array, places), given["inputs"])
+
+    def along(number: jax.Array, states: dict[str, running.State]) -> dict[str, running.State]:
+        """Take the steps at one place of the outer axes."""
+        place = _places(number, outer)
+        known = early(**at([*place, jnp.zeros_like(number)])) if early else {}
+        before = done + number * steps
+
+        def values(step: jax.Array) -> dict[str, jax.Array]:
+            outputs = take(traced(**at([*place, *_places(step, inner)]), **known), names, model)
+            return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, outputs, strict=True)}
+
+        def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
+            made = [values(first + i) for i in range(count)]
+            return {k: w.accumulator.add(states[k], [_fed(w, of) for of in made], before + first) for k, w in wanted}
+
+        states = lax.fori_loop(0, groups, lambda i, states: add(states, i * group, group), states)
+        if rest:
+            states = lax.fori_loop(groups * group, steps, lambda i, states: add(states, i, 1), states)
+        return states
+
+    if not outer:
+        return along(jnp.zeros_like(done), dict(states))
+    return lax.fori_loop(0, math.prod(outer, start=one), along, dict(states))
+
+
+def _places(step: jax.Array, lengths: Sequence[jax.Array]) -> list[jax.Array]:
+    """Where a step is along some axes, the last one fastest."""
+    # Unsigned, so that XLA has no negative index to look for at every cell.
+    places: list[jax.Array] = []
+    left = step.astype(jnp.uint32)
+    for length in reversed(lengths[1:]):
+        places.insert(0, lax.rem(left, length.astype(jnp.uint32)))
+        left = lax.div(left, length.astype(jnp.uint32))
+    return [left, *places] if lengths else []
 
 
 def _at(array: jax.Array, places: Sequence[jax.Array]) -> jax.Array:
@@ -126,8 +150,8 @@ class Stepper:
         self._wanted = wanted(problem.spec, pass_.names)
         self._part = dict(zip(pass_.over, pass_.part, strict=True))
         self._piece = dict(zip(pass_.over, pass_.piece, strict=True))
-        self._stepped = [dim for dim in pass_.over if dim not in pass_.lanes]
-        self._group = min(GROUP, 1 << (math.prod(self._part[d] for d in self._stepped).bit_length() - 1))
+        outputs = tuple(dict.fromkeys(o for name in pass_.names for o in problem.spec.statistics[name].uses))
+        self._plan_steps(problem.derived(outputs=outputs).stages)
         # Axes that are stepped come first, then the cells, the longest last for the registers.
         sides = dict(zip(self._pass.kept, box, strict=True))
         sides |= {dim: self._part[dim] for dim in self._pass.lanes}
@@ -135,11 +159,31 @@ class Stepper:
         block = tuple(self._piece[dim] for dim in self._stepped) + tuple(self._cells.values())
         order = (*self._stepped, *self._cells)
         spec = problem.spec
-        outputs = tuple(dict.fromkeys(o for name in self._pass.names for o in spec.statistics[name].uses))
         self._sub = problem.derived(axes={dim: spec.axes[dim] for dim in order}, outputs=outputs)
         plan = Plan({dim: self._pass.shape[dim] for dim in order}, block, block, {}, np.dtype(spec.dtype).itemsize)
         with jax.enable_x64(spec.dtype == "float64"):
             self._inputs = [Inputs(self._sub, plan, device, apart=len(self._stepped)) for device in jax.local_devices()]
+
+    def _plan_steps(self, stages: Stages) -> None:
+        """Choose the order of the stepped axes: last the one along which most of what is evaluated stays the same.
+
+        Places are told in the order of the spec, so they keep it.
+        """
+        self._stepped = stepped = [dim for dim in self._pass.over if dim not in self._pass.lanes]
+        self._early, self._late = None, stages.finish
+        keeps_order = any(self._problem.spec.statistics[name].kind.is_place for name in self._pass.names)
+        kept = {dim: stages.finish.only(sorted(stages.without(dim))) for dim in stepped}
+        last = [dim for dim in (stepped[-1:] if keeps_order else stepped) if self._piece[dim] >= LEAST_INNER]
+        gains = {dim: len(kept[dim].quantities) for dim in last if kept[dim].quantities}
+        if not gains:
+            steps = math.prod(self._part[dim] for dim in stepped)
+            self._group = min(GROUP, 1 << (steps.bit_length() - 1))
+            return
+        inner = max(gains, key=lambda dim: (gains[dim], stepped.index(dim)))
+        self._stepped = [*(dim for dim in stepped if dim != inner), inner]
+        self._early, self._late = kept[inner], stages.finish.after(kept[inner].outputs)
+        n = self._piece[inner]
+        self._group = min(range(LEAST_INNER, min(n, 3 * LEAST_INNER) + 1), key=lambda g: (n % g, abs(g - GROUP)))
 
     def halved(self) -> "Stepper | None":
         """Give one that takes half as many cells at once; None where that is one already."""
@@ -178,11 +222,12 @@ class Stepper:
                 states = compiled(_accumulate, STATIC, jax.default_backend(), device_count())(
                     states,
                     together(fed),
-                    finish=self._sub.stages.finish,
+                    early=self._early,
+                    late=self._late,
                     wanted=tuple(self._wanted.items()),
                     cells=self._flat,
                     group=self._group,
-                    rest=any(turn.steps % self._group for turn in turns),
+                    rest=any((turn.lengths[-1] if self._early else turn.steps) % self._group for turn in turns),
                     model=self._problem.model.name,
                 )
         return states

@@ -4,6 +4,7 @@ After Hamilton and dags, in which functions are tied to one another in the same 
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from sweep.errors import SpecError
 from sweep.models.rounding import apart
 
+FEWER = 4  # times, at least, that a value is smaller than what comes of it, to be kept in memory in between
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -113,9 +115,11 @@ class Graph:
         for quantity in self.quantities:
             function = quantity.function
             assert function is not None, quantity.name
-            if self.is_apart and quantity.where == "apart":
-                function = apart(function)
-            known[quantity.name] = function(**{name: known[name] for name in quantity.needs})
+            needs = {name: known[name] for name in quantity.needs}
+            if self.is_apart:
+                function = apart(function) if quantity.where == "apart" else function
+                needs = _kept(needs, {q.name for q in self.quantities})
+            known[quantity.name] = function(**needs)
         return {name: known[name] for name in self.outputs}
 
     def only(self, outputs: Iterable[str]) -> "Graph":
@@ -128,6 +132,11 @@ class Graph:
                 wanted.update(quantity.needs)
         return replace(self, quantities=tuple(reversed(kept)), outputs=outputs)
 
+    def after(self, names: Iterable[str]) -> "Graph":
+        """Give the rest, where some of the quantities are known."""
+        part = replace(self, quantities=tuple(q for q in self.quantities if q.name not in set(names)))
+        return part.only(self.outputs)
+
     @cached_property
     def parameters(self) -> Mapping[str, frozenset[str]]:
         """Of each quantity, what has to be known of what it needs, directly or not."""
@@ -135,6 +144,18 @@ class Graph:
         for quantity in self.quantities:
             found[quantity.name] = frozenset().union(*(found.get(name, {name}) for name in quantity.needs))
         return found
+
+
+def _kept(values: dict[str, Any], computed: set[str]) -> dict[str, Any]:
+    """Let those of computed values that are much smaller than what comes of them be computed once, and kept."""
+    import jax
+    import numpy as np
+
+    shapes = {name: [np.shape(leaf) for leaf in jax.tree.leaves(value)] for name, value in values.items()}
+    whole = np.broadcast_shapes(*(shape for of in shapes.values() for shape in of))
+    few = math.prod(whole) // FEWER
+    small = {name for name in computed.intersection(values) if all(math.prod(shape) <= few for shape in shapes[name])}
+    return {name: jax.lax.optimization_barrier(v) if name in small else v for name, v in values.items()}
 
 
 def ordered(quantities: Iterable[Quantity]) -> Graph:
@@ -167,6 +188,19 @@ class Stages:
 
     tables: tuple[Graph, ...]
     finish: Graph
+
+    @cached_property
+    def spans(self) -> Mapping[str, frozenset[str]]:
+        """Of each table and each quantity of stage 2, the parameters that it depends on."""
+        found = {name: frozenset(table.needs) for table in self.tables for name in table.outputs}
+        for quantity in self.finish.quantities:
+            found[quantity.name] = frozenset().union(*(found.get(name, {name}) for name in quantity.needs))
+        return found
+
+    def without(self, parameter: str) -> frozenset[str]:
+        """Quantities of stage 2 that do not depend on a parameter, and that others which do are made of."""
+        same = {q.name for q in self.finish.quantities if parameter not in self.spans[q.name]}
+        return frozenset(n for q in self.finish.quantities if q.name not in same for n in q.needs if n in same)
 
     @property
     def is_exact(self) -> bool:

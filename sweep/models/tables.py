@@ -51,10 +51,6 @@ def _nats(scaling_exponent: np.ndarray) -> np.ndarray:
     return stages.nats_table(scaling_exponent)
 
 
-def _no_terms() -> tuple[()]:
-    return ()
-
-
 def _float32_terms(scaling_exponent: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(stages.power_table(float(scaling_exponent), TERMS["float32"]))
 
@@ -112,18 +108,40 @@ def _compute_ratio(fleet: "Array", growth: "Scaled") -> "Array":
     return stages.compute_ratio(fleet, *growth)
 
 
-def _log_relative_excess_loss(fleet: "Array", growth: "Scaled", nats: "Array") -> "Array":
-    return stages.log_relative_excess_loss(fleet, *growth, nats)
+def _log2_compute_ratio(fleet: "Array", growth: "Scaled") -> "Array":
+    return stages.log2_compute_ratio(fleet, *growth)
 
 
-def _excess_loss(fleet: "Array", growth: "Scaled", scaling_exponent: "Array", terms: "tuple[Array, ...]") -> "Array":
-    return stages.relative_excess_loss(fleet, *growth, scaling_exponent, terms)
+def _log_relative_excess_loss(log2_compute_ratio: "Array", nats: "Array") -> "Array":
+    return -(nats * log2_compute_ratio)
 
 
-def _bounded_excess_loss(
-    fleet: "Array", growth: "Scaled", scaling_exponent: "Array", terms: "tuple[Array, ...]"
+def _compute_parts(fleet: "Array", growth: "Scaled") -> "tuple[Array, Array]":
+    return stages.compute_parts(fleet, *growth)
+
+
+def _log2_parts(compute_parts: "tuple[Array, Array]") -> "tuple[Array, Array]":
+    return stages.log2_parts(*compute_parts)
+
+
+def _power(log2_parts: "tuple[Array, Array]", scaling_exponent: "Array") -> "Array":
+    return stages.power(*log2_parts, scaling_exponent)
+
+
+def _bounded_power(log2_parts: "tuple[Array, Array]", scaling_exponent: "Array") -> "Array":
+    return stages.power(*log2_parts, scaling_exponent, bounded=True)
+
+
+def _power_of_terms(
+    compute_parts: "tuple[Array, Array]", scaling_exponent: "Array", terms: "tuple[Array, ...]"
 ) -> "Array":
-    return stages.relative_excess_loss(fleet, *growth, scaling_exponent, terms, bounded=True)
+    return stages.power_of_terms(*compute_parts, scaling_exponent, terms)
+
+
+def _bounded_power_of_terms(
+    compute_parts: "tuple[Array, Array]", scaling_exponent: "Array", terms: "tuple[Array, ...]"
+) -> "Array":
+    return stages.power_of_terms(*compute_parts, scaling_exponent, terms, bounded=True)
 
 
 def _loss(relative_excess_loss: "Array", irreducible_share: "Array") -> "Array":
@@ -157,7 +175,10 @@ def _fleet_for_target(need: "Scaled", growth: "Scaled", reference: "Array") -> "
 # ---- which of them a sweep takes ------------------------------------------------------------------------------------
 
 HOST = (_fleet, _nats, _capital_cost, _yearly_energy, _yearly_cost)
-DEVICE = (_effective_years, _compute_ratio, _log_relative_excess_loss, _energy, _energy_cost, _total_cost)
+DEVICE = (
+    *(_effective_years, _compute_ratio, _log2_compute_ratio, _log_relative_excess_loss, _compute_parts, _log2_parts),
+    *(_energy, _energy_cost, _total_cost),
+)
 INVERSE_HOST, INVERSE_DEVICE = (_fleet_years, _pace, _reference), (_time_to_target, _fleet_for_target)
 
 
@@ -179,21 +200,18 @@ def on_grid(spec: SweepSpec) -> Iterator[Quantity]:
     yield from (Quantity.of(function, where="host") for function in HOST)
     yield from (Quantity.of(function, where="device") for function in DEVICE)
     yield Quantity.of(_moderate_growth if is_moderate else _growth, where="host", name="growth")
-    yield Quantity.of(_terms(spec), where="host", name="terms")
-    excess, loss = _bounded_excess_loss if is_bounded else _excess_loss, _loss if is_floored else _reducible_loss
-    yield Quantity.of(excess, where="device", name="relative_excess_loss")
-    yield Quantity.of(loss, where="device", name="relative_loss")
+    if "scaling_exponent" in spec.fixed and spec.fixed["scaling_exponent"].value <= SMALL_EXPONENT:
+        # One small exponent serves all points: its power needs no logarithm.
+        yield Quantity.of(_float32_terms if spec.dtype == "float32" else _float64_terms, where="host", name="terms")
+        power: Callable[..., Any] = _bounded_power_of_terms if is_bounded else _power_of_terms
+    else:
+        power = _bounded_power if is_bounded else _power
+    yield Quantity.of(power, where="device", name="relative_excess_loss")
+    yield Quantity.of(_loss if is_floored else _reducible_loss, where="device", name="relative_loss")
     if not _is_inverse_extreme(spec):
         yield Quantity.of(_moderate_need if _is_need_moderate(spec) else _need, where="host", name="need")
         yield from (Quantity.of(function, where="host") for function in INVERSE_HOST)
         yield from (Quantity.of(function, where="device") for function in INVERSE_DEVICE)
-
-
-def _terms(spec: SweepSpec) -> Callable[..., Any]:
-    """Terms of the power, where one small exponent serves all points."""
-    if "scaling_exponent" not in spec.fixed or spec.fixed["scaling_exponent"].value > SMALL_EXPONENT:
-        return _no_terms
-    return _float32_terms if spec.dtype == "float32" else _float64_terms
 
 
 def _is_inverse_extreme(spec: SweepSpec) -> bool:
