@@ -22,7 +22,8 @@ from sweep.config.axis import Axis
 from sweep.config.distribution import Distribution
 from sweep.config.spec import DType, Fixed, SweepSpec
 from sweep.config.statistic import Statistic
-from sweep.engine.evaluate import Inputs, compiled, device_count, stage, together, zeros
+from sweep.engine.evaluate import compiled, device_count, stage, together, zeros
+from sweep.engine.inputs import Inputs
 from sweep.engine.loop import run
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Plan

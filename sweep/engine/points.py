@@ -7,7 +7,8 @@ from itertools import product
 import jax
 import numpy as np
 
-from sweep.engine.evaluate import RANK, compiled, flattened, stage
+from sweep.engine.evaluate import compiled, stage
+from sweep.engine.inputs import RANK, flattened
 from sweep.models.problem import Problem
 from sweep.surroundings import refuse_to_hang
 

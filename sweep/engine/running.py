@@ -12,7 +12,8 @@ import numpy as np
 from jax import lax
 
 from kernels import statistics as running
-from sweep.engine.evaluate import RANK, Inputs, compiled, device_count, on_host, take, together
+from sweep.engine.evaluate import compiled, device_count, on_host, take, together
+from sweep.engine.inputs import RANK, Inputs
 from sweep.engine.partials import Box, Wanted, assembled, named, wanted
 from sweep.models.problem import Problem
 from sweep.models.quantity import Graph, Stages
@@ -165,25 +166,20 @@ class Stepper:
             self._inputs = [Inputs(self._sub, plan, device, apart=len(self._stepped)) for device in jax.local_devices()]
 
     def _plan_steps(self, stages: Stages) -> None:
-        """Choose the order of the stepped axes: last the one along which most of what is evaluated stays the same.
-
-        Places are told in the order of the spec, so they keep it.
-        """
+        """Choose the order of the stepped axes: last the one along which most of what is evaluated stays the same."""
         self._stepped = stepped = [dim for dim in self._pass.over if dim not in self._pass.lanes]
         self._early, self._late = None, stages.finish
+        self._group = min(GROUP, 1 << (math.prod(self._part[dim] for dim in stepped).bit_length() - 1))
+        # Places are told in the order of the spec, so they keep it.
         keeps_order = any(self._problem.spec.statistics[name].kind.is_place for name in self._pass.names)
-        kept = {dim: stages.finish.only(sorted(stages.without(dim))) for dim in stepped}
         last = [dim for dim in (stepped[-1:] if keeps_order else stepped) if self._piece[dim] >= LEAST_INNER]
-        gains = {dim: len(kept[dim].quantities) for dim in last if kept[dim].quantities}
-        if not gains:
-            steps = math.prod(self._part[dim] for dim in stepped)
-            self._group = min(GROUP, 1 << (steps.bit_length() - 1))
-            return
-        inner = max(gains, key=lambda dim: (gains[dim], stepped.index(dim)))
-        self._stepped = [*(dim for dim in stepped if dim != inner), inner]
-        self._early, self._late = kept[inner], stages.finish.after(kept[inner].outputs)
-        n = self._piece[inner]
-        self._group = min(range(LEAST_INNER, min(n, 3 * LEAST_INNER) + 1), key=lambda g: (n % g, abs(g - GROUP)))
+        same = {dim: stages.finish.only(sorted(stages.without(dim))) for dim in last if stages.without(dim)}
+        if same:
+            inner = max(same, key=lambda dim: (len(same[dim].quantities), stepped.index(dim)))
+            self._stepped = [*(dim for dim in stepped if dim != inner), inner]
+            self._early, self._late = same[inner], stages.finish.after(same[inner].outputs)
+            n = self._piece[inner]
+            self._group = min(range(LEAST_INNER, min(n, 3 * LEAST_INNER) + 1), key=lambda g: (n % g, abs(g - GROUP)))
 
     def halved(self) -> "Stepper | None":
         """Give one that takes half as many cells at once; None where that is one already."""

@@ -58,6 +58,8 @@ def describe_sweep(problem: Problem, jobs: Sequence[Job], memory: int) -> Iterat
         yield from ("", "statistics", *table(row[1:] for row in rows), "")
     else:
         yield from ("", "outputs", *table(_output_rows(jobs[0].plan, model, spec.dtype)), "")
+    if not model.is_solved:
+        yield from ("quantities", *table(_quantity_rows(problem)), "")
     plans = [job.plan for job in jobs]
     result = sum(plan.result_bytes for plan in plans)
     memory_text = f"{in_bytes(result)} in memory"
@@ -201,6 +203,17 @@ def _output_rows(plan: Plan, model: Model, dtype: str) -> Iterator[tuple[str, ..
         lengths = plan.lengths(name)
         size = in_bytes(plan.itemsize * math.prod(lengths))
         yield name, shape(dims, lengths), f"{dtype}, {size}", unit_text(model.output(name).unit)
+
+
+def _quantity_rows(problem: Problem) -> Iterator[tuple[str, ...]]:
+    """Quantities in the order in which they are evaluated, where, over which axes, and how many values there are."""
+    lengths, stages = problem.spec.shape, problem.stages
+    places = {name: "host, float64" for table in stages.tables for name in table.outputs}
+    places |= dict.fromkeys((quantity.name for quantity in stages.finish.quantities), "device")
+    for name, place in places.items():
+        dims = [dim for dim in lengths if dim in stages.spans[name]]
+        number = math.prod(lengths[dim] for dim in dims)
+        yield name, place, " x ".join(dims) or "one number", f"{number:,}" if dims else ""
 
 
 def _statistic_rows(problem: Problem, job: Job) -> Iterator[tuple[int, str, str, str, str]]:

@@ -416,6 +416,12 @@ def test_describe_lists_what_is_swept_and_what_comes_out(good: Path) -> None:
     )
 
 
+def test_describe_lists_where_quantities_are_evaluated_and_how_often(good: Path) -> None:
+    out = told("describe", good)
+    assert "growth host, float64 time 201" in out
+    assert "compute_parts device fleet_size x time 20,301" in out
+
+
 def test_describe_cuts_more_blocks_with_less_memory(good: Path) -> None:
     blocks = [
         int(re.search(r"in ([\d,]+) blocks?", told("describe", good, "--memory", memory))[1])

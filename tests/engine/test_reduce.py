@@ -22,7 +22,7 @@ from click.testing import CliRunner
 import sweep
 from sweep.cli.main import main
 from sweep.config.statistic import Statistic
-from sweep.engine import evaluate, reduce, running
+from sweep.engine import evaluate, inputs, reduce, running
 from sweep.models.model import Model
 from sweep.models.parameters import Parameter
 from sweep.models.problem import Problem
@@ -577,7 +577,7 @@ def test_run_passes_on_other_errors_of_the_device(monkeypatch):
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: no")
 
-    monkeypatch.setattr(evaluate.Inputs, "__call__", fail)
+    monkeypatch.setattr(inputs.Inputs, "__call__", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
         sweep.run(make_spec({"m": Statistic(statistic="mean", output="relative_loss", over=("time",))}))
 

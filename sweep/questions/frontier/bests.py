@@ -15,7 +15,8 @@ from jax import lax
 
 from kernels.statistics import compare
 from sweep.config.statistic import Condition
-from sweep.engine.evaluate import RANK, take
+from sweep.engine.evaluate import take
+from sweep.engine.inputs import RANK
 from sweep.questions.frontier.scan import Objective
 
 Finish = Callable[..., Mapping[str, jax.Array]]

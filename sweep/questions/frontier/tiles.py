@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from kernels.statistics import compare
-from sweep.engine.evaluate import RANK, Inputs, compiled
+from sweep.engine.evaluate import compiled
+from sweep.engine.inputs import RANK, Inputs
 from sweep.errors import SpecError
 from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
