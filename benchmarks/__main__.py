@@ -6,7 +6,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("evaluate", "inverse", "reduce", "lazy", "nondominated", "frontier", "front_loading", "sensitivity")
+NAMES = (
+    "evaluate",
+    "inverse",
+    "reduce",
+    "exponents",
+    "lazy",
+    "nondominated",
+    "frontier",
+    "front_loading",
+    "sensitivity",
+)
 NAMES += ("run_in_memory", "store", "memory", "startup")
 
 

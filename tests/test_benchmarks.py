@@ -14,6 +14,7 @@ NAMES = [
     "evaluate",
     "inverse",
     "reduce",
+    "exponents",
     "lazy",
     "nondominated",
     "frontier",

@@ -108,11 +108,7 @@ FLEET_SIZE = Parameter(
     doubts=FLEETS,
 )
 DOUBLING_RATE = Parameter(
-    "doubling_rate",
-    "efficiency doublings a year",
-    "1/year",
-    aliases=("γ", "gamma", "rate"),
-    doubts=DOUBLING_TIMES,
+    "doubling_rate", "efficiency doublings a year", "1/year", aliases=("γ", "gamma", "rate"), doubts=DOUBLING_TIMES
 )
 LAW = (
     Parameter(
@@ -124,12 +120,7 @@ LAW = (
         doubts=PERCENTAGE,
     ),
     Parameter(
-        "reference_fleet",
-        "fleet of the reference run",
-        "accelerators",
-        POSITIVE,
-        aliases=("N0", "n0"),
-        doubts=FLEETS,
+        "reference_fleet", "fleet of the reference run", "accelerators", POSITIVE, aliases=("N0", "n0"), doubts=FLEETS
     ),
     Parameter(
         "reference_years",
@@ -206,9 +197,6 @@ PRICES = (
         NON_NEGATIVE,
         0.0826,
         "Epoch AI training-cost code, 2025",
-        doubts=(
-            Doubt(2.0, 30.0, "cents a kWh", 0.01),
-            Doubt(30.0, 2000.0, "dollars a MWh", 0.001),
-        ),
+        doubts=(Doubt(2.0, 30.0, "cents a kWh", 0.01), Doubt(30.0, 2000.0, "dollars a MWh", 0.001)),
     ),
 )

@@ -9,16 +9,7 @@ from sweep.config.reference import HOURS_PER_YEAR
 from sweep.models.conventions import law_caveats
 from sweep.models.front_loading import FRONT_LOADING
 from sweep.models.model import Model
-from sweep.models.parameters import (
-    CALENDAR,
-    DOUBLING_RATE,
-    FLEET_SIZE,
-    LAW,
-    NON_NEGATIVE,
-    PRICES,
-    TARGET,
-    Parameter,
-)
+from sweep.models.parameters import CALENDAR, DOUBLING_RATE, FLEET_SIZE, LAW, NON_NEGATIVE, PRICES, TARGET, Parameter
 from sweep.models.quantity import Quantity
 from sweep.models.strategies import DELAYED_START, STRATEGIES
 from sweep.models.tables import on_grid
