@@ -52,7 +52,7 @@ class ProblemContent:
             outputs=outputs, axes={dim: spec.axes[dim] for dim in ordered}, fixed={**spec.fixed, **still}
         )
         budget, sides = default_memory() if memory is None else memory, None
-        if problem.stages.is_exact and device_count() == 1 and len(ordered) > len(by):
+        if part.stages.is_exact and device_count() == 1 and len(ordered) > len(by):
             plan, sides = make_tile_plan(part, len(by), budget)
         else:
             plan = make_plan(
