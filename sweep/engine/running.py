@@ -40,8 +40,7 @@ def _accumulate(
 ) -> Mapping[str, running.State]:
     """Feed the steps of one piece to the running statistics: whole groups, and the rest one by one.
 
-    With something to be evaluated early, groups are of steps along the last axis alone, and that is evaluated once for
-    all steps along it.
+    What is evaluated early, if anything, is so once for all steps along the last axis, of which groups are then alone.
     """
     names = tuple(dict.fromkeys(output for _, w in wanted for output in w.outputs))
     done, lengths, one = given["done"], given["lengths"], jnp.ones_like(given["done"])
@@ -64,8 +63,8 @@ def _accumulate(
             return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, outputs, strict=True)}
 
         def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
-            made = [values(first + i) for i in range(count)]
-            return {k: w.accumulator.add(states[k], [_fed(w, of) for of in made], before + first) for k, w in wanted}
+            of = [values(first + i) for i in range(count)]
+            return {k: w.accumulator.add(states[k], [_fed(w, one) for one in of], before + first) for k, w in wanted}
 
         states = lax.fori_loop(0, groups, lambda i, states: add(states, i * group, group), states)
         if rest:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ import numpy as np
 from sweep.config import reference
 from sweep.config.doubts import hint
 from sweep.config.spec import Fixed, SweepSpec
-from sweep.config.statistic import Condition
 from sweep.errors import SpecError, unknown
-from sweep.models.parameters import Parameter, stated_of
+from sweep.models.parameters import Parameter, refuse_subnormal, stated_of, undeclared
 from sweep.models.quantity import Graph, Quantity, Stages, cut, ordered
 from sweep.surroundings import refuse_to_hang
 
@@ -26,22 +24,6 @@ class Output:
     long_name: str
     unit: str
     parameters: tuple[str, ...]
-
-
-def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) -> None:
-    """Refuse a bound that a device takes for 0.
-
-    Raises
-    ------
-    SpecError
-        One line.
-    """
-    least = float(np.finfo(dtype).tiny)
-    for condition in conditions:
-        if 0.0 < abs(condition.bound) < least:
-            raise SpecError(
-                f"{where}: {condition.bound:g} is nearer to 0 than {dtype} numbers are ({least:.2g}); compare with 0"
-            )
 
 
 def _nothing(spec: SweepSpec) -> tuple[()]:
@@ -107,12 +89,12 @@ class Model:
             raise SpecError(f'model "{self.name}": {error}') from None
         object.__setattr__(self, "quantities", quantities)
         if not self.parameters:
-            object.__setattr__(self, "parameters", _arguments(quantities, graph.needs))
+            object.__setattr__(self, "parameters", undeclared((q.function for q in quantities), graph.needs))
         names, made = [p.name for p in self.parameters], [q.name for q in quantities]
-        for kind, those in (("parameter", names), ("quantitie", made)):
+        for kind, those in (("parameters", names), ("quantities", made)):
             for name in those:
                 if those.count(name) > 1:
-                    raise SpecError(f'model "{self.name}": two {kind}s are named "{name}"')
+                    raise SpecError(f'model "{self.name}": two {kind} are named "{name}"')
         for quantity in quantities:
             if quantity.name in names:
                 raise SpecError(f'model "{self.name}": "{quantity.name}" names a parameter and a quantity')
@@ -304,14 +286,3 @@ class Model:
                 f"{where}: {value!r} rounds to {rounded:g} in {dtype}, must be {parameter.domain}; "
                 'use dtype = "float64"'
             )
-
-
-def _arguments(quantities: Iterable[Quantity], names: Iterable[str]) -> tuple[Parameter, ...]:
-    """Make parameters of the arguments of functions, with their defaults."""
-    defaults: dict[str, float] = {}
-    for quantity in quantities:
-        for argument in signature(quantity.function).parameters.values() if quantity.function else ():
-            if argument.default is not argument.empty:
-                defaults.setdefault(argument.name, float(argument.default))
-    texts = {name: name.replace("_", " ") for name in names}
-    return tuple(Parameter(name, text, "1", default=defaults.get(name)) for name, text in texts.items())

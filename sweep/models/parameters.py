@@ -1,11 +1,18 @@
 """Parameters of models, and those that several share: of the scaling law, of its target, and prices."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
 
 from sweep.config.doubts import Doubt
 from sweep.config.reference import HOURS_PER_YEAR
 from sweep.config.spec import SweepSpec
+from sweep.config.statistic import Condition
+from sweep.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,32 @@ class Parameter:
     source: str = ""
     aliases: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+
+
+def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) -> None:
+    """Refuse a bound that a device takes for 0.
+
+    Raises
+    ------
+    SpecError
+        One line.
+    """
+    least = float(np.finfo(dtype).tiny)
+    for condition in conditions:
+        if 0.0 < abs(condition.bound) < least:
+            raise SpecError(
+                f"{where}: {condition.bound:g} is nearer to 0 than {dtype} numbers are ({least:.2g}); compare with 0"
+            )
+
+
+def undeclared(functions: Iterable[Callable[..., Any] | None], names: Iterable[str]) -> tuple[Parameter, ...]:
+    """Make parameters of the arguments of functions that have those names, with their defaults: pure numbers."""
+    defaults: dict[str, float] = {}
+    for function in functions:
+        for argument in signature(function).parameters.values() if function else ():
+            if argument.default is not argument.empty:
+                defaults.setdefault(argument.name, float(argument.default))
+    return tuple(Parameter(name, name.replace("_", " "), "1", default=defaults.get(name)) for name in names)
 
 
 def range_of(spec: SweepSpec, name: str) -> tuple[float, float]:

@@ -212,9 +212,17 @@ def cut(graph: Graph) -> Stages:
     """Cut a graph between what is evaluated on the host and what on the device.
 
     Quantities of the host that need the same parameters are one table, so that what they share is evaluated once.
+
+    Raises
+    ------
+    SpecError
+        One line: a quantity of the host that needs one of the device.
     """
     host = replace(graph, quantities=tuple(q for q in graph.quantities if q.where == "host"))
     finish = Graph(tuple(q for q in graph.quantities if q.where != "host"), graph.outputs, is_apart=True)
+    for quantity in host.quantities:
+        for name in set(quantity.needs) & {q.name for q in finish.quantities}:
+            raise SpecError(f'quantity "{quantity.name}": is one of the host, and needs "{name}", which is none')
     groups: dict[frozenset[str], list[str]] = {}
     for name in finish.needs:
         if name in host.parameters:

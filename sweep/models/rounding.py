@@ -39,6 +39,8 @@ def _evaluate(function: "Function", **inputs: "Array") -> Mapping[str, "Array"]:
     import numpy as np
     from jax import Array
 
+    if not inputs:
+        return function()
     inputs = {name: jnp.asarray(value) for name, value in inputs.items()}
     results: list[Any] = []  # what is no array, in the place of which there is None for one that is; and the structure
 

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 else:
     jnp, kernels, strategies = Lazy("jax.numpy"), Lazy("kernels"), Lazy("kernels.split.strategies")
 
-SHARE = Domain(0.0, 1.0)
-DATE, RATE = Domain(0.0, SHORT), Domain(-FAST, FAST)
+SHARE, DATE, RATE = Domain(0.0, 1.0), Domain(0.0, SHORT), Domain(-FAST, FAST)
 SOURCE = (
     "this project's, after C.-P. Lu, The Race to Efficiency, arXiv 2501.02156, which has neither dates nor prices; "
     "excess-loss form: C.-P. Lu, arXiv 2603.28507"
@@ -153,15 +152,9 @@ def _split_kilowatt_years(accelerator_years: "Array", power: "Array", pue: "Arra
 
 
 def _delayed_log_compute_ratio(
-    fleet_size: "Array",
-    start_date: "Array",
-    duration: "Array",
-    doubling_rate: "Array",
-    reference_fleet: "Array",
-    reference_years: "Array",
+    fleet_size: "Array", start_date: "Array", duration: "Array", doubling_rate: "Array", **reference: "Array"
 ) -> "Array":
     """Natural logarithm of the compute ratio."""
-    reference = {"reference_fleet": reference_fleet, "reference_years": reference_years}
     return strategies.log_delayed_compute_ratio(fleet_size, start_date, duration, doubling_rate, **reference)
 
 
@@ -294,7 +287,7 @@ DELAYED_START = Model(
         Quantity.of(relative_excess_loss),
         Quantity.of(log_relative_excess_loss),
         Quantity.of(compute_ratio),
-        Quantity.of(_delayed_log_compute_ratio, name="log_compute_ratio"),
+        Quantity.of(_delayed_log_compute_ratio, name="log_compute_ratio", needs=("reference_fleet", "reference_years")),
         Quantity.of(finish_date, "years"),
         Quantity.of(_delayed_capital_cost, "USD", name="capital_cost"),
         Quantity.of(_delayed_kilowatt_years, "kW year", name="kilowatt_years"),

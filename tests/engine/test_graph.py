@@ -98,3 +98,24 @@ def test_large_tables_have_the_bits_of_the_whole(monkeypatch):
         parts = inputs._in_rows(table, points, pool)["growth"]
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_least_of_many_exponents_is_that_of_the_values(dtype):
+    """One logarithm serves all of them in the one, and each point has its own in the other."""
+    axes = {
+        "fleet_size": sweep.Axis(start=1e3, stop=1e8, num=N, spacing="log"),
+        "scaling_exponent": sweep.Axis(start=0.04, stop=0.6, num=9),
+        "doubling_rate": sweep.Axis(start=-0.5, stop=4.0, num=3),
+    }
+    fixed = {"time": 6.5, "reference_fleet": 16384.0, "reference_years": 0.25, "irreducible_share": 0.2}
+    statistics = {
+        kind: Statistic(statistic=kind, output="relative_loss", over=("scaling_exponent", "doubling_rate"))
+        for kind in ("min", "max", "mean")
+    }
+    given = {"loss": "excess", "axes": axes, "fixed": fixed, "dtype": dtype}
+    found = sweep.run(sweep.SweepSpec(statistics=statistics, **given))
+    values = sweep.run(sweep.SweepSpec(outputs=("relative_loss",), **given)).relative_loss.values.reshape(N, -1)
+    np.testing.assert_array_equal(found["min"], values.min(1))
+    np.testing.assert_array_equal(found["max"], values.max(1))
+    np.testing.assert_allclose(found["mean"], values.mean(1, dtype=np.longdouble), rtol=2.0 * np.finfo(dtype).eps)

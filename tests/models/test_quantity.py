@@ -83,6 +83,20 @@ def test_cut_makes_one_table_of_what_needs_the_same():
     assert stages.spans["y"] == {"t", "u", "v"} and set(stages.finish.needs) == {"up", "down", "other", "v"}
 
 
+def test_cut_refuses_a_table_of_what_the_device_evaluates():
+    late = Quantity("late", function=lambda x: x)
+    with pytest.raises(SpecError, match=r'^quantity "y": is one of the host, and needs "late", which is none$'):
+        cut(ordered((late, Quantity("y", function=lambda late: late, where="host"))))
+
+
+def test_run_evaluates_a_quantity_that_needs_nothing():
+    model = Model(
+        "circle", (Quantity("pi", function=lambda: 3.25), Quantity("area", function=lambda pi, r: pi * r * r))
+    )
+    spec = sweep.SweepSpec(model="circle", outputs=("area",), axes={"r": sweep.Axis(values=(1.0, 2.0))})
+    assert sweep.run(spec, model=model).area.values.tolist() == [3.25, 13.0]
+
+
 def test_stages_are_equal_for_the_same_sweep():
     """Or each block would be compiled anew."""
     path = "configs/uncertainty.toml"

@@ -22,7 +22,8 @@ from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.loop import run
 from sweep.engine.progress import Progress
 from sweep.errors import Caution, SpecError, unknown
-from sweep.models.model import Model, refuse_subnormal
+from sweep.models.model import Model
+from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem, parts_of
 from sweep.models.sampling import drawn
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
