@@ -7,7 +7,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NAMES = ("evaluate", "inverse", "reduce", "lazy", "nondominated", "frontier", "front_loading", "sensitivity")
-NAMES += ("run_in_memory", "store", "memory", "startup")
+NAMES += ("optimisers", "run_in_memory", "store", "memory", "startup")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ NAMES = [
     "nondominated",
     "frontier",
     "front_loading",
+    "optimisers",
     "memory",
     "run_in_memory",
     "sensitivity",
