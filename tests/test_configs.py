@@ -133,7 +133,7 @@ def test_config_comment_runs_and_plots_its_own_file(path):
 @each_config
 def test_config_axes_have_sources(path):
     axes = {name: axis for name, axis in sweep.load(path).spec.axes.items() if name not in DRAWN}
-    assert axes
+    assert axes or "distributions" in _tables(path)
     assert [name for name, axis in axes.items() if not axis.source.strip()] == []
 
 

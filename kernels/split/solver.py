@@ -254,7 +254,7 @@ def _repaired(scenario: dict[str, Array], split: Split, *, dates: int, live: boo
 
 
 def _unknown(x: Array, active: Array) -> tuple[Array, ...]:
-    """What :func:`kernels.split.newton.descend` returns, before it is known; what is not active is done."""
+    """What :func:`kernels.split.descent.descend` returns, before it is known; what is not active is done."""
     lanes = active.shape[0]
     return x, jnp.full(lanes, jnp.inf), jnp.full((2, lanes), jnp.inf), jnp.zeros(lanes, jnp.int32), ~active
 
