@@ -99,6 +99,7 @@ scaling_exponent = 0.1
 reference_years = 1.0
 [allocation]
 dates = 2
+objective = "mean"
 """
 MINIMAL = {"grid": GRID, "means": MEANS, "drawn": DRAWN, "split": SPLIT}
 

@@ -19,6 +19,7 @@ NAMES = [
     "nondominated",
     "frontier",
     "front_loading",
+    "optimisers",
     "memory",
     "run_in_memory",
     "sensitivity",

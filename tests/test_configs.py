@@ -30,7 +30,7 @@ POINTS = {
 NUMBER = re.compile(r"[-+]?\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 REFERENCE_FLOP = 3.8e25  # Llama 3.1 405B: Epoch AI notable models
 
-SOLVED = [path for path in CONFIGS if path.stem.startswith("front_loading")]
+SOLVED = [path for path in CONFIGS if "\n[allocation]" in path.read_text(encoding="utf-8")]
 EVALUATED = [path for path in CONFIGS if path not in SOLVED]
 
 each_config = pytest.mark.parametrize("path", CONFIGS, ids=NAMES)
@@ -133,7 +133,7 @@ def test_config_comment_runs_and_plots_its_own_file(path):
 @each_config
 def test_config_axes_have_sources(path):
     axes = {name: axis for name, axis in sweep.load(path).spec.axes.items() if name not in DRAWN}
-    assert axes
+    assert axes or "distributions" in _tables(path)
     assert [name for name, axis in axes.items() if not axis.source.strip()] == []
 
 

@@ -44,6 +44,7 @@ OWNERS = {  # modules, or rooms, that may import a library
     "matplotlib": {"sweep.report", "sweep.bench.scaling"},
     "platformdirs": {"sweep.cli.compiled"},
     "moocore": {"sweep.questions.frontier.thinning"},
+    "optax": {"sweep.questions.split"},
     "pydantic": {"sweep.config"},
     "rich": {"sweep.cli"},
     "tensorstore": {"sweep.results"},
@@ -131,8 +132,9 @@ def test_question_asks_no_other_question(module):
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if name.startswith("kernels")])
-def test_kernels_import_only_jax_and_numpy(module):
-    assert external(module) <= {"jax", "numpy"}
+def test_kernels_import_only_jax_and_numpy_and_optax_to_split(module):
+    assert external(module) <= {"jax", "numpy", "optax"}
+    assert "optax" not in external(module) or module.startswith("kernels.split.")
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if name.startswith("sweep")])
@@ -188,13 +190,14 @@ def test_functions_fit_a_screen():
 
 @pytest.mark.parametrize("module", ["sweep", "sweep.cli.main"])
 def test_import_is_light(module):
-    heavy = "{'jax', 'xarray', 'zarr', 'tensorstore', 'matplotlib', 'h5netcdf', 'rich', 'numpy', 'pydantic'}"
+    heavy = "{'jax', 'xarray', 'zarr', 'tensorstore', 'matplotlib', 'h5netcdf', 'rich', 'numpy', 'optax', 'pydantic'}"
     done = fresh(f"import sys, {module}; print(*sorted({heavy} & set(sys.modules)))")
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 def test_kernels_work_with_jax_and_numpy_alone():
     others = ["sweep", "pydantic", "xarray", "zarr", "tensorstore", "click", "rich", "matplotlib", "h5netcdf", "h5py"]
+    others += ["optax"]
     done = fresh(
         f"import sys; sys.modules.update(dict.fromkeys({others})); import kernels; "
         "print(float(kernels.relative_loss(1.0, 0.0, 0.5, scaling_exponent=0.05)))"

@@ -1,17 +1,15 @@
-"""Newton's method on the simplex of shares, for a chunk of scenarios at once, and the gaps that certify where it ends.
+"""Newton's method on the simplex of shares as optax transformations, and the gaps that certify where a descent ends.
 
 Scenarios are along the last axis, of B; shares are (K+1, B), the research share last.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array, lax
 
-from kernels.split.mean import Problem, evaluate
-
-DUST = 1e-10  # shares below it, that are worth less than it, are 0
 TINY = 1e-300
 
 
@@ -95,81 +93,94 @@ def gaps(pace: Array, x: Array, gradient: Array) -> tuple[Array, Array]:
     return purchases, purchases + jnp.maximum(-worth * jnp.expm1(-pace * more) / pace - price * more, 0.0)
 
 
-class Walk(NamedTuple):
-    """Where a descent stands: the best point so far, the way on from it, and how far of it to try next."""
+def simplex_newton(exponent: Array, *, rounds: int, held: bool = False) -> optax.GradientTransformationExtraArgs:
+    """Turn gradients by shares (K+1, B) into moves along which the shares stay on the simplex, by :func:`direction`.
 
-    x: Array
-    f: Array
-    gradient: Array
+    Parameters
+    ----------
+    exponent : jax.Array, shape (B,)
+        Exponent κ of the mean power f^(−1/κ) of which the model is; −1 for f itself.
+    rounds : int
+        Of block pivoting.
+    held : bool
+        Whether the research share stays what it is.
+
+    Returns
+    -------
+    optax.GradientTransformationExtraArgs
+        Its update takes `value` (B,) and `hessian` (K+1, K+1, B) besides.
+    """
+
+    def update(
+        gradient: Array, state: optax.OptState, x: Array, *, value: Array, hessian: Array, **_: Any
+    ) -> tuple[Array, optax.OptState]:
+        return direction(x, value, gradient, hessian, exponent, held, rounds)[0], state
+
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+
+
+def by_lane(lanes: Array, one: Any, other: Any) -> Any:
+    """Choose between two trees of arrays (..., B), lane by lane."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(lanes.reshape((1,) * (a.ndim - 1) + lanes.shape), a, b)
+
+    return jax.tree.map(choose, one, other)
+
+
+class Point(NamedTuple):
+    """Shares, and what was seen there."""
+
+    x: Array  # (K+1, B)
+    f: Array  # (B,)
+    gradient: Array  # (K+1, B)
+
+    @classmethod
+    def unseen(cls, x: Array) -> "Point":
+        """Shares that have yet to be looked at."""
+        return cls(x, jnp.zeros_like(x[0]) + jnp.inf, jnp.zeros_like(x))
+
+
+class Acceptance(NamedTuple):
+    """The point that was accepted last, the way on from it, its slope, and how far of it to try next."""
+
+    inner: optax.OptState
+    accepted: Point
     move: Array
     slope: Array
     length: Array
-    taken: Array
+
+    @property
+    def updates(self) -> Array:
+        """What leads from the point that was accepted to the next to try."""
+        return self.length[None] * self.move
 
 
-def begin(p: Problem, x: Array) -> Walk:
-    """A descent that has yet to look at its first point."""
-    nothing = jnp.zeros_like(x)
-    none = jnp.zeros_like(p.step)
-    return Walk(x, none + jnp.inf, nothing, nothing, none, none + 1.0, jnp.zeros(none.shape, jnp.int32))
+def accept_descent(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """Take the moves of a transformation from where the loss fell enough; else a shorter part of the move before.
 
-
-def advance(p: Problem, walk: Walk, live: bool, held: bool, rounds: int) -> Walk:
-    """Try the next point; keep it where it descends enough, or else try a shorter step."""
-    trial = jnp.maximum(walk.x + walk.length[None] * walk.move, 0.0)
-    f, gradient, hessian = evaluate(p, trial, live)
-    move, slope = direction(trial, f, gradient, hessian, p.exponent, held, rounds)
-    good = (f <= walk.f + 1e-4 * walk.length * walk.slope + 1e-15 * f) & jnp.isfinite(f)
-    pick = good[None]
-    dip = walk.length * walk.slope
-    shorter = jnp.clip(-0.5 * dip / (f - walk.f - dip), 0.1, 0.5)
-    shorter = jnp.where(jnp.isnan(shorter), 0.1, shorter)
-    return Walk(
-        jnp.where(pick, trial, walk.x),
-        jnp.where(good, f, walk.f),
-        jnp.where(pick, gradient, walk.gradient),
-        jnp.where(pick, move, walk.move),
-        jnp.where(good, slope, walk.slope),
-        jnp.where(good, 1.0, walk.length * shorter),
-        walk.taken + 1,
-    )
-
-
-def descend(p: Problem, x: Array, live: bool, limit: Array, tolerance: float, rounds: int) -> tuple[Array, ...]:
-    """Descend from x until the gap is within the tolerance, in at most so many steps.
-
-    Returns the shares, without dust, the loss, the two gaps (2, B), the steps, and whether the gap is within it.
+    One point is looked at an update, so that a step that is refused costs one evaluation, and the scenarios beside it
+    none. Updates lead on from ``accepted``, in the state, which is not where a step was refused.
     """
 
-    def unfinished(walk: Walk) -> Array:
-        return ~(gaps(p.pace, walk.x, walk.gradient)[1] <= tolerance * walk.f) | (walk.taken == 0)
+    def init(x: Array) -> Acceptance:
+        none = jnp.zeros_like(x[0])
+        return Acceptance(inner.init(x), Point.unseen(x), jnp.zeros_like(x), none, none + 1.0)
 
-    def more(state: tuple[Walk, Array]) -> Array:
-        return jnp.any(unfinished(state[0])) & (state[1] < limit)
+    def update(gradient: Array, state: Acceptance, x: Array, *, value: Array, **more: Any) -> tuple[Array, Acceptance]:
+        before = state.accepted
+        move, moved = inner.update(gradient, state.inner, x, value=value, **more)
+        good = (value <= before.f + 1e-4 * state.length * state.slope + 1e-15 * value) & jnp.isfinite(value)
+        dip = state.length * state.slope
+        shorter = jnp.clip(-0.5 * dip / (value - before.f - dip), 0.1, 0.5)
+        shorter = jnp.where(jnp.isnan(shorter), 0.1, shorter)
+        after = Acceptance(
+            moved,
+            by_lane(good, Point(x, value, gradient), before),
+            by_lane(good, move, state.move),
+            jnp.where(good, jnp.sum(move * gradient, axis=0), state.slope),
+            jnp.where(good, 1.0, state.length * shorter),
+        )
+        return after.updates, after
 
-    def body(state: tuple[Walk, Array]) -> tuple[Walk, Array]:
-        walk, number = state
-        after = advance(p, walk, live, False, rounds)
-        stay = ~unfinished(walk)
-        keep = jax.tree.map(lambda old, new: jnp.where(stay if old.ndim == 1 else stay[None], old, new), walk, after)
-        return keep, number + 1
-
-    walk, _ = lax.while_loop(more, body, (begin(p, x), jnp.asarray(0)))
-    x = dusted(walk.x, walk.f, walk.gradient)
-    return x, walk.f, jnp.stack(gaps(p.pace, x, walk.gradient)), walk.taken, ~unfinished(walk)
-
-
-def dusted(x: Array, f: Array, gradient: Array) -> Array:
-    """Shares of which those that are as good as 0, and would be better so, are 0 exactly."""
-    excess = gradient - jnp.min(gradient, axis=0)[None]
-    dust = (x < DUST) & (excess > 0.0) & (x * excess <= DUST * f[None])
-    x = jnp.where(dust, 0.0, x)
-    return x / jnp.sum(x, axis=0)[None]
-
-
-def certify(p: Problem, x: Array, live: bool, tolerance: float) -> tuple[Array, ...]:
-    """What :func:`descend` returns, for shares as they are."""
-    f, gradient, _ = evaluate(p, x, live)
-    x = dusted(x, f, gradient)
-    bounds = jnp.stack(gaps(p.pace, x, gradient))
-    return x, f, bounds, jnp.zeros(f.shape, jnp.int32), bounds[1] <= tolerance * f
+    return optax.GradientTransformationExtraArgs(init, update)

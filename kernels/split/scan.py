@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from kernels.split.descent import advance, begin, newton
 from kernels.split.mean import Problem, evaluate
-from kernels.split.newton import advance, begin, direction
+from kernels.split.newton import direction
 
 ROUNDS, WARM_ROUNDS = 1, 2  # of block pivoting at each of the research shares, and at the first
 WARM_UP = 3  # steps at the first of the research shares
@@ -41,13 +42,14 @@ def scan(p: Problem, dates: int, live: bool) -> tuple[Array, Array, Array]:
         bought = (x + move)[:-1] / left[None]
         return bought, (f + 0.5 * slope, by_share, bought)
 
+    warm = newton(p.exponent, rounds=WARM_ROUNDS, held=True)
     first = lax.fori_loop(
         0,
         WARM_UP,
-        lambda _, walk: advance(p, walk, live, True, WARM_ROUNDS),
-        begin(p, jnp.concatenate([even, grid[:1]])),
+        lambda _, walk: advance(lambda x: evaluate(p, x, live), warm, walk),
+        begin(warm, jnp.concatenate([even, grid[:1]])),
     )
-    _, (value, slope, bought) = lax.scan(visit, first.x[:-1], grid)
+    _, (value, slope, bought) = lax.scan(visit, first.state.accepted.x[:-1], grid)
     # The cubic through values and slopes of two neighbours, at a few places between them; the last ends at 1.
     width = grid[1:] - grid[:-1]
     place = (np.arange(PLACES) / PLACES)[:, None, None]

@@ -10,12 +10,8 @@ active sets. What is too steep even so, or for the nodes, is solved by :mod:`ker
 compiled. Lanes that are finished are gathered out. The second derivatives cost little more than the first, for c is
 two numbers carried from date to date.
 
-It is not one of optax's optimisers because they were measured to be slower by two orders, and certify nothing. On 200
-random scenarios with 8 dates, from the scan's starts, the share with a regret of at most 1e-6, and the time each: Adam
-on softmax logits at its best rate 98 % after 1000 steps, 1.1 ms; L-BFGS on them 96 % after 100 steps, some 3 ms;
-mirror descent (exponentiated gradient) 98 % after 3000 steps, 3.3 ms; projected gradient at most 81 %, 4.2 ms. All of
-them move the research share and the purchases by a gradient that differs in size by orders. This method: all of them
-in 4 steps, some 0.03 ms with scan and certification (jax 0.10, optax 0.2.8, 2 cores).
+Newton's step and its rule of acceptance are transformations of optax, and any other of its optimisers may take their
+place (:mod:`kernels.split.descent`): the certificate is the same. How much slower those are: benchmarks/optimisers.py.
 
 The problem is that of :mod:`kernels.split.allocation`. Arrays have scenarios along the last axis, of N or, in
 a chunk, B.
@@ -28,11 +24,12 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array, lax
 
 from kernels.split.allocation import FEW_DATES, SOFTWARE, default_nodes
+from kernels.split.descent import Method, certify, descend, method_of, newton, over_logits
 from kernels.split.mean import evaluate, pose
-from kernels.split.newton import certify, descend
 from kernels.split.records import CERTIFIED, CONVERGED, FAILED, PARAMETERS, STALLED, Sensitivity, Split, as_split
 from kernels.split.scan import scan
 from kernels.split.sensitivity import sensitivity
@@ -55,7 +52,6 @@ __all__ = [
 
 SCANNED, COARSE = 2, 6  # nodes between two dates, to choose a basin and to descend in it, and more for few dates
 ROUNDS, REPAIR_ROUNDS = 2, 5  # of block pivoting in a descent, and in one with many nodes; more for many dates
-SPRINTS = (3, 3, 4, 6, 8, 12, 24)  # steps before the unfinished are gathered anew
 CHUNK, STEEP_CHUNK = 128, 16  # scenarios that are solved together
 RESOLVED = 1e-6  # of the loss: the most that the nodes of a descent may miss of it, beyond which more may be too few
 MARGIN = 5e-3  # of the loss, within which a second basin is descended into
@@ -89,7 +85,12 @@ def gathered(
 
 
 def optimal_split(
-    scenario: Mapping[str, Array], *, dates: int, objective: str = "mean", software: str = "live"
+    scenario: Mapping[str, Array],
+    *,
+    dates: int,
+    objective: str = "mean",
+    software: str = "live",
+    optimiser: str | optax.GradientTransformation = "newton",
 ) -> Split:
     """Split of each budget that makes its objective least, over purchases at some dates and research.
 
@@ -104,6 +105,9 @@ def optimal_split(
         Discounted mean of the relative excess loss, or the logarithm of that at the horizon.
     software : {"live", "locked"}
         As in :func:`kernels.split.allocation.log_compute_ratio`.
+    optimiser : {"newton", "lbfgs", "adam", "sgd"} or optax.GradientTransformation
+        What descends the mean loss. Any but Newton's method does so over the logits of the shares, from the same
+        starts, with the same certificate and no second attempt. The terminal objective takes no notice of it.
 
     Returns
     -------
@@ -112,7 +116,7 @@ def optimal_split(
     Raises
     ------
     ValueError
-        For another objective or software, a number of dates outside 1 to 64, or arrays that are not float64.
+        For another objective, software or optimiser, a number of dates outside 1 to 64, or arrays that are not float64.
     """
     if objective not in ("mean", "terminal"):
         raise ValueError(f'objective: must be "mean" or "terminal", got "{objective}"')
@@ -120,6 +124,7 @@ def optimal_split(
         raise ValueError(f'software: must be "live" or "locked", got "{software}"')
     if not 1 <= dates <= 64:
         raise ValueError(f"dates: must be 1 to 64, got {dates}")
+    method = method_of(optimiser)
     given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
     for name, value in given.items():
         if value.dtype != np.float64:
@@ -127,7 +132,9 @@ def optimal_split(
     live = software == "live"
     if objective == "terminal":
         return least_terminal(given, dates=dates, live=live)
-    split, unresolved = _least_mean(given, dates=dates, live=live)
+    split, unresolved = _least_mean(given, dates=dates, live=live, method=method)
+    if method.transformation is not None:
+        return _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live)
     split = _again(_repaired, given, split, split.status != CONVERGED, CHUNK, dates, live)
     split = _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live)
     return _again(least_steep, given, split, split.status != CONVERGED, STEEP_CHUNK, dates, live)
@@ -201,8 +208,8 @@ def _again(
     return Split(*(jnp.asarray(v) for v in values))
 
 
-@partial(jax.jit, static_argnames=("dates", "live"))
-def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool) -> tuple[Split, Array]:
+@partial(jax.jit, static_argnames=("dates", "live", "method"))
+def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool, method: Method) -> tuple[Split, Array]:
     """Scan the research share coarsely, descend in the best basins, certify; say where the nodes are too few (N,)."""
     size = scenario["budget"].shape[0]
     chunk = min(CHUNK, size)
@@ -221,7 +228,7 @@ def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool) -> tuple[
     x = jnp.concatenate([starts[0], starts[1]], axis=-1)
     active = jnp.concatenate([jnp.ones(size, bool), lows[1] <= lows[0] * (1.0 + MARGIN)])
     coarse, fine = COARSE + FEW_DATES // dates, default_nodes(dates)
-    found = _descend_all(both, _unknown(x, active), live, coarse, TOLERANCE, ROUNDS + dates // 12)
+    found = _descend_all(both, _unknown(x, active), live, coarse, TOLERANCE, method, ROUNDS + dates // 12)
     second = found[1][size:] < found[1][:size]
     x = jnp.where(second[None], found[0][:, size:], found[0][:, :size])
     # Many more nodes certify; where they see another loss than the nodes of the descent, even they are too few.
@@ -241,28 +248,37 @@ def _repaired(scenario: dict[str, Array], split: Split, *, dates: int, live: boo
     x = jnp.concatenate([split.shares, split.research_share[None]])
     start = _unknown(x, jnp.ones(x.shape[-1], bool))
     rounds = REPAIR_ROUNDS + dates // 3
-    x, f, bounds, more, done = _descend_all(scenario, start, live, default_nodes(dates), CERTIFIED, rounds)
+    method = method_of("newton")
+    x, f, bounds, more, done = _descend_all(scenario, start, live, default_nodes(dates), CERTIFIED, method, rounds)
     return as_split(x, f, bounds, split.bracket, split.iterations + more, done)
 
 
 def _unknown(x: Array, active: Array) -> tuple[Array, ...]:
-    """What :func:`kernels.split.newton.descend` returns, before it is known; what is not active is done."""
+    """What :func:`kernels.split.descent.descend` returns, before it is known; what is not active is done."""
     lanes = active.shape[0]
     return x, jnp.full(lanes, jnp.inf), jnp.full((2, lanes), jnp.inf), jnp.zeros(lanes, jnp.int32), ~active
 
 
 def _descend_all(
-    scenario: dict[str, Array], start: tuple[Array, ...], live: bool, nodes: int, tolerance: float, rounds: int
+    scenario: dict[str, Array],
+    start: tuple[Array, ...],
+    live: bool,
+    nodes: int,
+    tolerance: float,
+    method: Method,
+    rounds: int,
 ) -> tuple[Array, ...]:
     """Descents of all lanes that are not done, in sprints after which those that are unfinished are gathered anew."""
     dates = start[0].shape[0] - 1
+    sprints, rule = method.sprints, method.transformation
 
     def sprint(number: Array, out: tuple[Array, ...]) -> tuple[Array, ...]:
         def work(index: Array) -> tuple[Array, ...]:
             p = pose(lanes_of(scenario, index), dates, nodes)
-            found = descend(p, lanes_of(out[0], index), live, jnp.asarray(SPRINTS)[number], tolerance, rounds)
+            optimiser = newton(p.exponent, rounds=rounds) if rule is None else over_logits(rule, p, live)
+            found = descend(p, lanes_of(out[0], index), live, jnp.asarray(sprints)[number], tolerance, optimiser)
             return *found[:3], lanes_of(out[3], index) + found[3], found[4]
 
         return gathered(~out[4], work, out)
 
-    return lax.fori_loop(0, len(SPRINTS), sprint, start)
+    return lax.fori_loop(0, len(sprints), sprint, start)

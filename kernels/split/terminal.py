@@ -23,21 +23,13 @@ def least_terminal(scenario: dict[str, Array], *, dates: int, live: bool) -> Spl
     u = jnp.asarray(np.arange(dates) / dates)[:, None] * v["horizon"][None]
     elapsed = v["horizon"][None] - u
 
-    def log_years(s: Array, years: Array) -> Array:
-        half = jnp.abs(s * years) / 2.0
-        near = half < 0.1
-        wide, square = jnp.where(near, 1.0, half), jnp.where(near, half, 0.0) ** 2
-        far = wide + jnp.log(-jnp.expm1(-2.0 * wide) / (2.0 * wide))
-        close = square * (1 / 6 - square * (1 / 180 - square * (1 / 2835 - square / 37800)))
-        return jnp.log(years) + s * years / 2.0 + jnp.where(near, close, far)
-
     def loss(share: Array) -> Array:  # (K, N) -> (K, N)
         beta = LN2 * (v["software_rate"][None] - v["research_gain"][None] * jnp.expm1(-share * pace[None]))
         s = beta - v["depreciation"][None] if live else jnp.broadcast_to(-v["depreciation"][None], beta.shape)
         whole = jnp.broadcast_to(v["horizon"][None], beta.shape)
-        fleet = jnp.log(v["installed_fleet"] / v["reference_years"])[None] + log_years(s, whole)
+        fleet = jnp.log(v["installed_fleet"] / v["reference_years"])[None] + _log_years(s, whole)
         spend = jnp.log(v["budget"] / v["reference_years"])[None] + jnp.log1p(-share)
-        bought = spend + (LN2 * v["hardware_rate"][None] + beta) * u + log_years(s, elapsed)
+        bought = spend + (LN2 * v["hardware_rate"][None] + beta) * u + _log_years(s, elapsed)
         log_c = _log_1p_exp(jnp.logaddexp(fleet, bought))
         return -v["scaling_exponent"][None] * log_c
 
@@ -78,5 +70,39 @@ def least_terminal(scenario: dict[str, Array], *, dates: int, live: bool) -> Spl
     return Split(shares, research, least, 0.0 * least, ends, jnp.stack([pick(low), pick(high)]), steps, status)
 
 
+def _log_years(s: Array, years: Array) -> Array:
+    """Logarithm of (e^(s t) − 1) / s at some years t."""
+    half = jnp.abs(s * years) / 2.0
+    near = half < 0.1
+    wide, square = jnp.where(near, 1.0, half), jnp.where(near, half, 0.0) ** 2
+    far = wide + jnp.log(-jnp.expm1(-2.0 * wide) / (2.0 * wide))
+    close = square * (1 / 6 - square * (1 / 180 - square * (1 / 2835 - square / 37800)))
+    return jnp.log(years) + s * years / 2.0 + jnp.where(near, close, far)
+
+
 def _log_1p_exp(x: Array) -> Array:
     return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+def evaluate_terminal(scenario: dict[str, Array], x: Array, live: bool) -> tuple[Array, Array, Array]:
+    """Logarithm of the loss at the horizon (B,) at the shares x (K+1, B), the research share last; its derivatives.
+
+    Gradient (K+1, B) and Hessian (K+1, K+1, B) are right where a share is 0, as c itself is a sum.
+    """
+    part = np.arange(x.shape[0] - 1) / (x.shape[0] - 1)
+
+    def loss(x: Array, v: dict[str, Array]) -> Array:
+        pace = v["budget"] / v["research_scale"]
+        beta = LN2 * (v["software_rate"] - v["research_gain"] * jnp.expm1(-x[-1] * pace))
+        s = beta - v["depreciation"] if live else -v["depreciation"]
+        when = part * v["horizon"]
+        years = jnp.exp(_log_years(s, v["horizon"] - when))
+        bought = v["budget"] * x[:-1] @ (jnp.exp((LN2 * v["hardware_rate"] + beta) * when) * years)
+        installed = v["installed_fleet"] * jnp.exp(_log_years(s, v["horizon"]))
+        return -v["scaling_exponent"] * jnp.log1p((installed + bought) / v["reference_years"])
+
+    def both(x: Array, v: dict[str, Array]) -> tuple[Array, Array, Array]:
+        value, gradient = jax.value_and_grad(loss)(x, v)
+        return value, gradient, jax.hessian(loss)(x, v)
+
+    return jax.vmap(both, (-1, -1), (-1, -1, -1))(x, scenario)

@@ -41,7 +41,7 @@ def spec_of(model, output, **changes):
     if not MODELS[model].is_solved:
         changes.setdefault("outputs", [output])
     else:
-        changes["allocation"] = sweep.Allocation(dates=1)
+        changes["allocation"] = sweep.Allocation(dates=1, objective="mean")
     return sweep.SweepSpec(model=model, loss="excess", dtype="float64", **changes)
 
 
@@ -253,6 +253,7 @@ loss = "excess"
 reference = "llama-3.1-405b"
 [allocation]
 dates = 1
+objective = "mean"
 [axes]
 software_rate = { values = [0.5] }
 [fixed]

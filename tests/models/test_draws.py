@@ -239,7 +239,7 @@ def test_optimise_splits_a_budget_for_every_draw():
         fixed=fixed,
         distributions={"software_rate": Distribution(distribution="lognormal", low=0.55, high=6.0, maximum=10.0)},
         draws=Draws(number=8),
-        allocation=sweep.Allocation(dates=1),
+        allocation=sweep.Allocation(dates=1, objective="mean"),
     )
     found = sweep.optimise(spec)
     assert found.objective.dims == ("draw",)
@@ -248,7 +248,7 @@ def test_optimise_splits_a_budget_for_every_draw():
         loss="excess",
         axes={"software_rate": sweep.Axis(values=np.sort(found.software_rate.values))},
         fixed=fixed,
-        allocation=sweep.Allocation(dates=1),
+        allocation=sweep.Allocation(dates=1, objective="mean"),
     )
     expected = sweep.optimise(one).objective.values
     np.testing.assert_array_equal(np.sort(found.objective.values), np.sort(expected))
@@ -552,7 +552,8 @@ def test_command_line_describes_distributions(tmp_path):
 def test_command_line_tells_the_drawn_values_of_a_split(tmp_path):
     path = tmp_path / "split.toml"
     path.write_text(
-        'model = "front_loading"\nloss = "excess"\n[allocation]\ndates = 1\n[draws]\nnumber = 2\n[distributions]\n'
+        'model = "front_loading"\nloss = "excess"\n[allocation]\nobjective = "mean"\n'
+        "[draws]\nnumber = 2\n[distributions]\n"
         'software_rate = {distribution = "uniform", low = 0.5, high = 1.0}\n'
         "[fixed]\nbudget = 2.0\nhorizon = 5.0\nhardware_rate = 0.5\nscaling_exponent = 0.178\nreference_years = 1.0\n"
     )

@@ -421,7 +421,11 @@ def test_verbs_suggest_the_parameter_that_was_meant_before_there_is_a_store(verb
 
 def test_optimise_suggests_the_parameter_that_was_meant():
     asked = SweepSpec(
-        model="front_loading", loss="total", axes={"horizon": {"values": [1.0]}}, fixed={"budgt": 1.0}, allocation={}
+        model="front_loading",
+        loss="total",
+        axes={"horizon": {"values": [1.0]}},
+        fixed={"budgt": 1.0},
+        allocation={"objective": "mean"},
     )
     with pytest.raises(SpecError, match=r'^fixed: unknown parameter "budgt"; did you mean budget\?'):
         sweep.optimise(asked)

@@ -30,7 +30,7 @@ SPLIT = sweep.SweepSpec(
     loss="excess",
     axes={"software_rate": sweep.Axis(values=[0.5])},
     fixed={"budget": 2.0, "horizon": 5.0, "hardware_rate": 0.5, "scaling_exponent": 0.178, "reference_years": 0.25},
-    allocation=sweep.Allocation(dates=1),
+    allocation=sweep.Allocation(dates=1, objective="mean"),
 )
 VERBS = {
     "run": (sweep.run, CERTAIN),

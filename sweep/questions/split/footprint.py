@@ -22,7 +22,7 @@ RANGE_BYTES = 512  # that the search of ranges takes for each scenario
 
 def result_bytes(spec: SweepSpec, *, sensitivities: bool = False, ranges: bool = False) -> int:
     """Bytes of the dataset that :func:`optimise` gives."""
-    dates = (spec.allocation or Allocation()).dates
+    dates = 0 if spec.allocation is None else spec.allocation.dates
     numbers = 2 * dates + 2 * len(STRATEGIES) + len(("now", "later", "research", "loss", "gap", "bound")) + 2
     numbers += 3 * len(solver.PARAMETERS) * sensitivities + 2 * len(RATES) * ranges
     drawn = math.prod(len(axis) for name, axis in spec.axes.items() if name in DRAWN) if spec.distributions else 0

@@ -8,7 +8,7 @@ import xarray as xr
 
 from kernels.split import solver
 from sweep.config.distribution import DRAWN
-from sweep.config.spec import Allocation
+from sweep.config.spec import ASKS, Allocation
 from sweep.engine.evaluate import device_kind
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.problem import Problem
@@ -19,7 +19,9 @@ from sweep.results.metadata import dataset_attributes, variable_attributes
 STATUS = ("converged", "stalled", "failed")
 
 
-def dataset_of(problem: Problem, chosen: Allocation, values: Mapping[str, np.ndarray]) -> xr.Dataset:
+def dataset_of(
+    problem: Problem, chosen: Allocation, values: Mapping[str, np.ndarray], optimiser: object = "newton"
+) -> xr.Dataset:
     """Describe solutions, (N, ...) each, over the axes of their spec."""
     spec = problem.spec
     dims, shape = tuple(spec.axes), tuple(spec.shape.values())
@@ -31,14 +33,24 @@ def dataset_of(problem: Problem, chosen: Allocation, values: Mapping[str, np.nda
         reshaped = values[name].reshape(*shape, *values[name].shape[1:])
         variables["research_bracket" if name == "bracket" else name] = ((*dims, *extra), reshaped, attributes)
     attributes = dataset_attributes(problem, device_kind())
-    attributes |= {"kind": "split"} | {f"allocation_{key}": value for key, value in chosen.model_dump().items()}
-    return xr.Dataset(variables, _coordinates(problem, chosen, values), attributes)
+    attributes |= {"kind": "split"} | {
+        f"allocation_{key}": value for key, value in chosen.model_dump(exclude_none=True).items()
+    }
+    attributes["asks"] = ASKS[chosen.objective]
+    attributes["optimiser"] = optimiser if isinstance(optimiser, str) else "of optax"
+    return xr.Dataset(variables, coordinates_of(problem, chosen, values), attributes)
+
+
+def objective_words(chosen: Allocation) -> str:
+    """What is made least, in words."""
+    if chosen.objective == "mean":
+        return "mean of the relative excess loss up to the horizon"
+    return "logarithm of the relative excess loss at the horizon"
 
 
 def _words(chosen: Allocation, names: Container[str]) -> dict[str, tuple[str, str, tuple[str, ...]]]:
     """Long name, unit and further dimensions of each variable, of those that not every map has where it is named."""
-    objective = "mean of the relative excess loss up to the horizon"
-    objective = objective if chosen.objective == "mean" else "logarithm of the relative excess loss at the horizon"
+    objective = objective_words(chosen)
     words: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "front_load_share": ("share of the budget spent on accelerators at time 0", "1", ()),
         "later_share": ("share of the budget spent on accelerators later", "1", ()),
@@ -58,6 +70,22 @@ def _words(chosen: Allocation, names: Container[str]) -> dict[str, tuple[str, st
         if f"{name}_sensitivity" in names:
             text = f"derivative of {words[name][0]} by a parameter"
             words[f"{name}_sensitivity"] = (text, "1 per unit of the parameter", ("parameter",))
+    if "other_shares" in names:
+        other = "of the split for the other question"
+        words |= {
+            "other_shares": (f"share of the budget spent on accelerators at each date, {other}", "1", ("purchase",)),
+            "other_research_share": (f"share of the budget spent on efficiency research, {other}", "1", ()),
+            "other_regret": (f"how much more than the least it has: {objective}, {other}", "1", ()),
+            "other_delay": (f"time after the horizon until it is as low, {other}", "months", ()),
+            "rounded_shares": ("share of the budget at each date, in whole percent", "1", ("purchase",)),
+            "rounded_research_share": ("share of the budget spent on research, in whole percent", "1", ()),
+            "rounding_regret": (f"what whole percent cost: {objective}", "1", ()),
+            "strategy_delay": (
+                "time after the horizon until it is as low, of a named strategy",
+                "months",
+                ("strategy",),
+            ),
+        }
     if "holds" in names:
         text = f"rates between which, one varied alone, no share of now, later or research moves by more than {MOVED:g}"
         text += "; of those " + ", ".join(f"{name} {FRONT_LOADING.parameter(name).domain}" for name in RATES)
@@ -65,7 +93,7 @@ def _words(chosen: Allocation, names: Container[str]) -> dict[str, tuple[str, st
     return words
 
 
-def _coordinates(problem: Problem, chosen: Allocation, names: Container[str]) -> dict[str, Any]:
+def coordinates_of(problem: Problem, chosen: Allocation, names: Container[str]) -> dict[str, Any]:
     """Axes, what is drawn, and the dimensions of a split."""
     spec = problem.spec
     coordinates: dict[str, Any] = {

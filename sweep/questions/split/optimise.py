@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,23 +13,35 @@ import numpy as np
 import xarray as xr
 
 from kernels.split import solver
+from sweep.config.distribution import DRAW
 from sweep.config.spec import Allocation, SweepSpec
-from sweep.errors import SpecError
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.problem import Problem
 from sweep.models.sampling import sampler_of
+from sweep.questions.split.checks import check, chosen_of
 from sweep.questions.split.footprint import cut
 from sweep.questions.split.labels import dataset_of
+from sweep.questions.split.otherwise import otherwise
 from sweep.questions.split.ranges import RATES, find_ends
+from sweep.questions.split.robust import GOALS, draws_of, medians_of, plans_of
+from sweep.questions.split.robust_labels import robust_dataset
 from sweep.questions.split.strategies import objective_of, rounding, strategy_of, take_better
 from sweep.surroundings import refuse_to_hang
+
+if TYPE_CHECKING:
+    import optax
 
 
 def optimise(
     spec: SweepSpec | Problem,
     *,
+    optimiser: "str | optax.GradientTransformation" = "newton",
+    robust: str | None = None,
+    level: float | None = None,
+    worth: bool = False,
     sensitivities: bool = False,
     ranges: bool = False,
+    both: bool = False,
     memory: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> xr.Dataset:
@@ -39,11 +52,25 @@ def optimise(
     spec : SweepSpec or Problem
         Of the model "front_loading"; every point of its axes is a scenario. ``allocation`` says how many dates there
         are, what is made least, and what better software lifts. It is solved in float64 whatever the dtype.
+    optimiser : {"newton", "lbfgs", "adam", "sgd"} or optax.GradientTransformation
+        What descends the mean loss, from the same starts; one of optax moves the logits of the shares by at most 1000
+        of its updates. The certificate does not depend on it: a weak one leaves splits "stalled".
+    robust : {"mean", "cvar", "worst"}, optional
+        One plan for all draws of ``distributions`` instead of one for each, and what it makes least: the mean of the
+        regrets, the mean of the worst, or the largest. That of ``allocation`` by default.
+    level : float, optional
+        Part of the draws that does not count among the worst, in (0, 1); that of ``allocation``, or 0.9, by default.
+    worth : bool
+        With `robust`, add what knowing each uncertain parameter alone would be worth, what budget buys as much, and the
+        curve from the mean to the worst: some 60 more solutions a scenario and parameter.
     sensitivities : bool
         Add derivatives of the optimum by every parameter (mean objective only).
     ranges : bool
         Add the ranges of the rates of hardware and software, each varied alone over all that the model allows, within
         which none of the three shares moves by more than 5 % of the budget; solved again at up to 400 rates a scenario.
+    both : bool
+        Add the split of the other question (loss on the way, or on the day), what it costs here, how many months behind
+        it and the named strategies are, and the shares in whole percent with what rounding costs.
     memory : int, optional
         Bytes for the result and what is compiled and solved at once; half of the machine's memory by default.
     progress : callable, optional
@@ -57,11 +84,14 @@ def optimise(
         ``research_bracket``, ``iterations``, ``status``); for each named strategy ``strategy_objective`` and
         ``strategy_regret``; and ``holds``, the ranges, nan where a split is not certified. Those splits are marked in
         ``status`` and never left out; where a named strategy is better than what was found, it is the answer.
+        With `robust`, over the axes but ``draw``: one plan, every ``plan`` to compare it with and their regrets in each
+        draw, each draw's own optimum, ``value_of_information`` and ``price_of_robustness``.
 
     Raises
     ------
     SpecError
-        Another model, statistics, a result of more than half of the memory, sensitivities of the terminal objective.
+        Another model, statistics, a result of more than half of the memory, sensitivities of the terminal objective or
+        an optimiser for it, an unknown optimiser.
 
     Notes
     -----
@@ -70,18 +100,33 @@ def optimise(
     refuse_to_hang()
     problem = Problem.of(spec, FRONT_LOADING).derived(dtype="float64")
     spec = problem.spec
-    chosen = spec.allocation or Allocation()
-    if spec.statistics:
-        raise SpecError(
-            f"statistics: are not taken of optimal splits, got {', '.join(spec.statistics)}; drop them, and take them "
-            "of the dataset"
-        )
-    if sensitivities and chosen.objective != "mean":
-        raise SpecError('sensitivities: are those of the mean objective; got objective = "terminal"')
-    number = math.prod(spec.shape.values())
+    chosen = chosen_of(spec, robust, level)
+    beside = {"sensitivities": sensitivities, "ranges": ranges, "both": both, "worth": worth}
+    check(spec, chosen, optimiser, {name for name, wanted in beside.items() if wanted})
     shard, threads = cut(spec, chosen, sensitivities, ranges, memory)
-    began = time.perf_counter()
     report = progress or (lambda done, total, seconds: None)
+    found = _solved(spec, chosen, optimiser, sensitivities, shard, threads, report)
+    if chosen.robust is not None:
+        return robust_dataset(problem, chosen, _robust(spec, chosen, found, shard, worth))
+    if ranges:
+        found["holds"] = _ranges(spec, chosen, optimiser, found, shard)
+    if both:
+        found |= _otherwise(spec, chosen, found, shard)
+    return dataset_of(problem, chosen, found, optimiser)
+
+
+def _solved(
+    spec: SweepSpec,
+    chosen: Allocation,
+    optimiser: "str | optax.GradientTransformation",
+    sensitivities: bool,
+    shard: int,
+    threads: int,
+    report: Callable[[int, int, float], None],
+) -> dict[str, np.ndarray]:
+    """Every scenario's own optimal split, (N, ...) each, solved in shards by so many threads."""
+    number = math.prod(spec.shape.values())
+    began = time.perf_counter()
     report(0, number, 0.0)
     found: dict[str, np.ndarray] = {}
 
@@ -89,7 +134,8 @@ def optimise(
         index = np.minimum(np.arange(start, start + shard), number - 1)
         stop = min(start + shard, number)
         with jax.enable_x64(True):
-            piece = _solve({k: jnp.asarray(v) for k, v in _scenarios(spec, index).items()}, chosen, sensitivities)
+            scenario = {name: jnp.asarray(values) for name, values in _scenarios(spec, index).items()}
+            piece = _solve(scenario, chosen, optimiser, sensitivities)
         for name, values in piece.items():
             if name not in found:
                 found[name] = np.empty((number, *values.shape[1:]), values.dtype)
@@ -104,12 +150,56 @@ def optimise(
             for more in rest:
                 done += more
                 report(done, number, time.perf_counter() - began)  # an interrupt ends the other threads too
-    if ranges:
-        found["holds"] = _ranges(spec, chosen, found, shard)
-    return dataset_of(problem, chosen, found)
+    return found
 
 
-def _ranges(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shard: int) -> np.ndarray:
+def _robust(
+    spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shard: int, worth: bool
+) -> dict[str, np.ndarray]:
+    """One plan for the draws of every scenario of the other axes, (N, ...) each."""
+    size = spec.shape.get(DRAW, 1)
+    scenarios = _scenarios(spec, np.arange(len(found["objective"])))
+    draws = draws_of(scenarios, found, size, chosen)
+
+    known = tuple(spec.distributions) if worth else ()
+    with jax.enable_x64(True):
+        medians = medians_of(draws, lambda usual: _again(usual, chosen, shard))
+        plans = [plans_of(one, plan, known) for one, plan in zip(draws, medians, strict=True)]
+    values = {name: np.stack([plan[name] for plan in plans]) for name in plans[0]}
+    for name in ("shares", "research_share", "objective", "status"):
+        values[f"draw_{name}"] = found[name].reshape(len(draws), size, *found[name].shape[1:])
+    values["objective"] = values["expected_objective"][:, GOALS.index(chosen.robust)]
+    values["purchase_date"] = found["purchase_date"].reshape(len(draws), size, -1).mean(axis=1)
+    return values
+
+
+def _otherwise(
+    spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shard: int
+) -> dict[str, np.ndarray]:
+    """What else could be done, in every scenario."""
+    scenarios = _scenarios(spec, np.arange(len(found["objective"])))
+    with jax.enable_x64(True):
+        return otherwise(scenarios, found, chosen, lambda other: _again(scenarios, other, shard))
+
+
+def _again(scenarios: Mapping[str, np.ndarray], chosen: Allocation, shard: int) -> dict[str, np.ndarray]:
+    """Splits (N, ...) of scenarios (N,), solved in the shape that is compiled already."""
+    size = len(scenarios["budget"])
+    padded = {name: np.resize(values, -(-size // shard) * shard) for name, values in scenarios.items()}
+    parts = [
+        _solve({name: jnp.asarray(v[i : i + shard]) for name, v in padded.items()}, chosen, "newton", False)
+        for i in range(0, size, shard)
+    ]
+    return {name: np.concatenate([part[name] for part in parts])[:size] for name in ("shares", "research_share")}
+
+
+def _ranges(
+    spec: SweepSpec,
+    chosen: Allocation,
+    optimiser: "str | optax.GradientTransformation",
+    found: Mapping[str, np.ndarray],
+    shard: int,
+) -> np.ndarray:
     """Ends (N, rates, 2) of the rates between which no share moves by much; nan where a split is not certified."""
     number = len(found["objective"])
     scenarios = _scenarios(spec, np.arange(number))
@@ -123,7 +213,7 @@ def _ranges(spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray]
         for k, name in enumerate(RATES):
             here[name] = np.where(rate == k, np.resize(values, shard), here[name])
         with jax.enable_x64(True):
-            solved = _solve({k: jnp.asarray(v) for k, v in here.items()}, chosen, False)
+            solved = _solve({k: jnp.asarray(v) for k, v in here.items()}, chosen, optimiser, False)
         moved = np.max([np.abs(solved[name] - found[name][index]) for name in parts], axis=0)
         # What is not certified may be another answer.
         return (~(moved <= MOVED) | (solved["status"] != solver.CONVERGED))[: len(rows)]
@@ -143,9 +233,16 @@ def _scenarios(spec: SweepSpec, index: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values[name] for name in solver.PARAMETERS}
 
 
-def _solve(scenario: Mapping[str, jax.Array], chosen: Allocation, sensitivities: bool) -> dict[str, np.ndarray]:
+def _solve(
+    scenario: Mapping[str, jax.Array],
+    chosen: Allocation,
+    optimiser: "str | optax.GradientTransformation",
+    sensitivities: bool,
+) -> dict[str, np.ndarray]:
     dates = chosen.dates
-    split = solver.optimal_split(scenario, dates=dates, objective=chosen.objective, software=chosen.software)
+    split = solver.optimal_split(
+        scenario, dates=dates, objective=chosen.objective, software=chosen.software, optimiser=optimiser
+    )
     found = {name: np.moveaxis(np.asarray(values), 0, -1) if values.ndim > 1 else np.asarray(values)
              for name, values in split._asdict().items()}  # fmt: skip
     found["frank_wolfe_gap"] = np.maximum(found["frank_wolfe_gap"], 0.0)  # a bound of some rounding may be below

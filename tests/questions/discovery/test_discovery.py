@@ -421,7 +421,7 @@ def test_discover_refuses_a_sweep_without_distributions():
 def test_discover_refuses_a_model_that_is_solved():
     spec = sweep.SweepSpec(
         model="front_loading",
-        allocation=sweep.Allocation(),
+        allocation=sweep.Allocation(objective="mean"),
         distributions={"hardware_rate": uniform(0.2, 0.6)},
         draws=sweep.Draws(number=16),
     )

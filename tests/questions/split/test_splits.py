@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import xarray as xr
 from click.testing import CliRunner
@@ -15,12 +16,15 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 
 import sweep
-from kernels.split import solver
+from kernels.split import descent, solver
 from sweep.cli.main import main
+from sweep.cli.optimise import OPTIMISERS
 from sweep.models.front_loading import MOVED, STRATEGIES
 from sweep.questions.split import footprint, optimise
+from sweep.questions.split.otherwise import months_behind, rounded
 from sweep.questions.split.strategies import best_single_date, objective_of, strategy_of, take_better
-from sweep.report.describe_questions import _inward
+from sweep.report.splits.schedule import schedule
+from sweep.report.splits.splits import _inward
 
 DATES = 3
 FIXED = {
@@ -178,7 +182,7 @@ def test_optimise_certifies_any_discount_rate_and_horizon(objective):
 def taken(shares, scenario):
     """What _take_better makes of a split without research that claims to be certified, beside hare and steady."""
     scenario = FIXED | {"installed_fleet": 1.0, "research_gain": 0.0} | scenario
-    chosen = sweep.Allocation(dates=DATES)
+    chosen = sweep.Allocation(dates=DATES, objective="mean")
     with jax.enable_x64(True):
         given = {name: jnp.asarray([value]) for name, value in scenario.items()}
         strategies = [strategy_of(name, given, DATES, chosen) for name in ("hare", "steady")]
@@ -214,6 +218,104 @@ def test_take_better_certifies_a_corner_that_a_descent_comes_near_to(scenario):
 def test_take_better_marks_what_is_better_but_not_the_optimum():
     found = taken([0.0, 0.1, 0.9], {"hardware_rate": 1.5})
     assert found["status"] == 1 and 1e-4 < found["regret_bound"] < np.inf
+
+
+@pytest.mark.parametrize("objective", ["mean", "terminal"])
+def test_months_behind_are_when_a_split_is_where_the_best_one_was(objective):
+    """By adaptive quadrature of the loss on the way to that month, or by the loss on that day."""
+    p = FIXED | {"installed_fleet": 1.0}
+    scenario = {name: np.array([p[name]]) for name in NAMES}
+    chosen = sweep.Allocation(dates=DATES, objective=objective)
+    shares, research, target = np.array([[0.1, 0.2, 0.6]]), np.array([0.1]), np.array([0.35])
+    with jax.enable_x64(True):
+        if objective == "terminal":
+            target = np.log(target)
+        given = {name: jnp.asarray(values) for name, values in scenario.items()}
+        value = np.asarray(objective_of(given, shares, research, chosen))
+        months = months_behind(scenario, shares, research, value, target, chosen)
+        assert (months_behind(scenario, shares, research, value, value + 0.01, chosen) == 0.0).all()
+        assert np.isinf(months_behind(scenario, shares, research, value, value - 50.0, chosen)).all()
+    late = p["horizon"] + float(months[0]) / 12.0
+    b = p["software_rate"] + p["research_gain"] * -math.expm1(-0.1 * p["budget"] / p["research_scale"])
+    rate = b * math.log(2.0) - p["depreciation"]
+
+    def excess(t):
+        c = 1.0 + math.expm1(rate * t) / rate / p["reference_years"]
+        for k, share in enumerate(shares[0]):
+            u = k * p["horizon"] / DATES
+            if u < t:
+                bought = p["budget"] * share * 2.0 ** ((p["hardware_rate"] + b) * u)
+                c += bought * math.expm1(rate * (t - u)) / rate / p["reference_years"]
+        return c ** -p["scaling_exponent"]
+
+    if objective == "terminal":
+        assert math.log(excess(late)) == pytest.approx(float(target[0]), rel=1e-9)
+    else:
+        ends = [*(k * p["horizon"] / DATES for k in range(DATES)), p["horizon"], late]
+
+        def weighed(f):
+            return sum(quad(lambda t: math.exp(-p["discount_rate"] * t) * f(t), *pair)[0] for pair in pairwise(ends))
+
+        assert weighed(excess) / weighed(lambda t: 1.0) == pytest.approx(float(target[0]), rel=1e-7)
+
+
+def test_optimise_gives_the_answer_to_the_other_question(found):
+    axes = {"software_rate": {"values": (0.1, 0.5)}}
+    both = sweep.optimise(make_spec(axes), both=True)
+    other = sweep.optimise(make_spec(axes, objective="terminal"))
+    np.testing.assert_allclose(both.other_shares, other.shares, atol=1e-6)
+    assert (both.other_regret > 0.0).all() and (both.other_delay > 0.0).all() and (both.strategy_delay >= 0.0).all()
+    late = both.strategy_delay.argmax("strategy")
+    assert (late == both.strategy_regret.argmax("strategy")).all()
+
+
+def test_rounded_shares_are_whole_percents_that_add_up_and_no_others_are_nearer():
+    shares = np.vstack([np.random.default_rng(8).dirichlet(np.full(4, 0.3), 200), [[1.0, 0.0, 0.0, 0.0]]])
+    whole = rounded(shares)
+    np.testing.assert_allclose(whole.sum(axis=1), 1.0, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(100 * whole, np.rint(100 * whole), atol=1e-9)
+    assert (np.abs(whole - shares) < 0.01).all() and (whole[-1] == shares[-1]).all()
+    lost = np.abs(whole - shares).sum(axis=1)
+    for one, other in ((0, 1), (2, 3), (3, 0)):  # moving a percent from one to another brings it no nearer
+        moved = whole + 0.01 * (np.eye(4)[one] - np.eye(4)[other])
+        assert (np.abs(moved - shares).sum(axis=1) >= lost - 1e-12).all()
+
+
+def test_schedule_says_what_is_bought_and_what_runs_then():
+    split = xr.Dataset(
+        {
+            "rounded_shares": ("purchase", [0.5, 0.0, 0.25]),
+            "rounded_research_share": 0.25,
+            "purchase_date": ("purchase", [0.0, 1.0, 2.0]),
+        },
+        coords={"hardware_rate": 0.5},
+        attrs={
+            "spec": json.dumps({"fixed": {"budget": 4.0, "depreciation": math.log(2.0), "installed_fleet": 1.0}}),
+            "allocation_fleet_price": 1e9,
+        },
+    )
+    rows = [" ".join(line.split()) for line in schedule(split)]
+    # 2 fleets beside the one there is; after two years a quarter of the 3, and a fleet at half the price.
+    assert rows[1:] == [
+        "now 50 % 2e+09 USD 2 3",
+        "in 2 years 25 % 1e+09 USD 2 2.75",
+        "research 25 % 1e+09 USD",
+    ]
+    del split.attrs["allocation_fleet_price"]
+    assert "1 fleets' worth" in list(schedule(split))[2]
+
+
+def test_allocation_says_what_each_objective_asks():
+    with pytest.raises(sweep.SpecError) as error:
+        sweep.Allocation(dates=2)
+    assert str(error.value) == (
+        'objective: is required, "mean" for the least loss on the way, "terminal" for the least loss on the day of the '
+        "horizon: the same money is split differently"
+    )
+    with pytest.raises(sweep.SpecError, match=r"^allocation\.objective: is required"):
+        sweep.SweepSpec(
+            model="front_loading", loss="excess", allocation={"dates": 2}, axes={"horizon": {"values": [1.0]}}
+        )
 
 
 LANES = 64  # the shape that the ranges of few scenarios are solved in
@@ -307,6 +409,39 @@ def test_optimise_does_not_depend_on_how_scenarios_are_sharded(found, monkeypatc
             np.testing.assert_allclose(cut[name], found[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
+def test_optimise_solves_with_any_optimiser_and_says_which(found):
+    stalled = sweep.optimise(make_spec(), optimiser=optax.set_to_zero())
+    assert stalled.attrs["optimiser"] == "of optax" and found.attrs["optimiser"] == "newton"
+    assert (stalled.objective >= found.objective - found.regret_bound).all() and (stalled.status != 0).any()
+    assert (stalled.objective - found.objective <= stalled.regret_bound + 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("objective", "optimiser", "line"),
+    [
+        (
+            "mean",
+            "bfgs",
+            r'^optimiser: must be one of "newton", "lbfgs", "adam", "sgd", or an optax transformation, got "b',
+        ),
+        ("mean", 0.1, r"^optimiser: must be one of .*, got 0\.1$"),
+        (
+            "terminal",
+            "adam",
+            r'^optimiser: is for the mean objective, as "terminal" is searched date by date; drop it$',
+        ),
+    ],
+)
+def test_optimise_refuses_an_optimiser_before_it_starts(objective, optimiser, line, monkeypatch):
+    monkeypatch.setattr(optimise, "_solve", None)
+    with pytest.raises(sweep.SpecError, match=line):
+        sweep.optimise(make_spec(objective=objective), optimiser=optimiser)
+
+
+def test_sweep_optimise_offers_the_optimisers_that_there_are():
+    assert tuple(descent.OPTIMISERS) == OPTIMISERS
+
+
 def test_optimise_tells_how_far_it_is():
     seen = []
     sweep.optimise(make_spec(), progress=lambda done, total, seconds: seen.append((done, total)))
@@ -369,7 +504,7 @@ def test_optimise_refuses_what_does_not_fit_before_it_starts(memory, line, monke
 def test_optimise_solves_no_more_at_once_than_the_memory_holds(number, memory, dates):
     axes = {"hardware_rate": {"start": 0.0, "stop": 1.0, "num": number}} if number > 1 else {}
     spec = make_spec(axes or {"hardware_rate": {"values": (0.5,)}})
-    chosen = sweep.Allocation(dates=dates)
+    chosen = sweep.Allocation(dates=dates, objective="mean")
     spec = spec.model_copy(update={"allocation": chosen})
     result = footprint.result_bytes(spec)
     try:
@@ -402,7 +537,7 @@ def test_optimise_refuses_statistics():
 @pytest.mark.parametrize("dates", [0, 65, 2.5])
 def test_allocation_refuses_another_number_of_dates(dates):
     with pytest.raises(sweep.SpecError, match=r"^dates: must be"):
-        sweep.Allocation(dates=dates)
+        sweep.Allocation(dates=dates, objective="mean")
 
 
 def test_run_and_open_dataset_refuse_a_model_that_is_solved():
@@ -416,7 +551,7 @@ def test_run_and_open_dataset_refuse_a_model_that_is_solved():
 def test_run_refuses_an_allocation_of_another_model():
     spec = sweep.SweepSpec(
         loss="total", outputs=["effective_years"], axes={"time": sweep.Axis(values=[1.0])},
-        fixed={"doubling_rate": 1.0}, allocation=sweep.Allocation(),
+        fixed={"doubling_rate": 1.0}, allocation=sweep.Allocation(objective="mean"),
     )  # fmt: skip
     with pytest.raises(
         sweep.SpecError, match=r'^allocation: belongs to the model "front_loading", not to "relative_loss"'
@@ -429,6 +564,7 @@ model = "front_loading"
 loss = "excess"
 [allocation]
 dates = 3
+objective = "mean"
 [axes]
 software_rate = {{ {axis} }}
 hardware_rate = {{ start = 0.1, stop = 1.5, num = 4 }}
@@ -446,7 +582,12 @@ def test_sweep_optimise_tells_few_splits_one_by_one(tmp_path: Path):
     done = CliRunner().invoke(main, ["optimise", str(tmp_path / "few.toml")])
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
-    assert words.count("on accelerators now") == 4 and "beats hare by" in words and "4 of 4 certified" in words
+    assert (
+        words.count("on accelerators now") == 4
+        and "beats hare by" in words
+        and words.count("for the least loss on the day") == 4
+        and "4 of 4 certified" in words
+    )
     assert words.count("holds for") == words.count("none of the three shares moves by more than 5 % of the budget") == 4
     # Nothing is said of rates that were not searched.
     assert words.count("any ") == words.count("of those searched, -10 to 10")
