@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-EXTRAS = {"matplotlib": "plot", "h5netcdf": "netcdf", "h5py": "netcdf", "moocore": "pareto"}  # libraries of an extra
+EXTRAS = {  # libraries of an extra
+    "matplotlib": "plot",
+    "h5netcdf": "netcdf",
+    "h5py": "netcdf",
+    "moocore": "pareto",
+    "plotly": "report",
+}
 _FORKED: set[int] = set()  # processes forked after JAX had started; only the hook, which has no other place, adds to it
 
 

@@ -44,6 +44,7 @@ OWNERS = {  # modules, or rooms, that may import a library
     "matplotlib": {"sweep.report", "sweep.bench.scaling"},
     "platformdirs": {"sweep.cli.compiled"},
     "moocore": {"sweep.questions.frontier.thinning"},
+    "plotly": {"sweep.report.page.plotly_script"},
     "pydantic": {"sweep.config"},
     "rich": {"sweep.cli"},
     "tensorstore": {"sweep.results"},

@@ -11,6 +11,7 @@ from sweep.cli.describe import describe
 from sweep.cli.discover import discover
 from sweep.cli.frontier import frontier
 from sweep.cli.optimise import optimise
+from sweep.cli.pages.report import report
 from sweep.cli.plot import plot
 from sweep.cli.run import run
 from sweep.cli.sensitivity import sensitivity
@@ -32,9 +33,10 @@ def main() -> None:
     sweep frontier configs/frontier.toml ...               what no other point beats
     sweep sensitivity configs/sensitivity.toml             what drives the answer
     sweep discover configs/sensitivity.toml ...            which uncertain values lead to an outcome
+    sweep report configs/baseline.toml -o page.html        one page that answers, to open or to send
     sweep bench                                            how fast this device is, and how near its limits
     """  # noqa: D301 (\b is click's mark for lines that are not to be wrapped)
 
 
-for command in (describe, run, status, plot, bench, optimise, sensitivity, frontier, discover):
+for command in (describe, run, status, plot, bench, optimise, sensitivity, frontier, discover, report):
     main.add_command(command)

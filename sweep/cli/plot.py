@@ -53,7 +53,7 @@ def plot(
 
     path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
     check_outputs(path, None, None, True)
-    dataset = _dataset(source)
+    dataset = dataset_of(source)
     choices = {"output": output, "x": x, "lines": lines, "y": y, "at": at}
     chosen = next((f"--{name}" for name, value in choices.items() if value), None)
     kind = kind_of(dataset)
@@ -64,7 +64,7 @@ def plot(
     click.echo(path)
 
 
-def _dataset(source: Path) -> "xr.Dataset":
+def dataset_of(source: Path) -> "xr.Dataset":
     """Open a store, compute a config or read a file."""
     if source.is_dir():
         return _open(source)

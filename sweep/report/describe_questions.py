@@ -32,8 +32,6 @@ COLUMNS = {
 def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
     """Optimal splits: each as a sentence where they are few, else the range of what they are."""
     dims = tuple(map(str, dataset["objective"].dims))
-    certified = int((dataset["status"] == 0).sum())
-    of = f"{certified:,} of {dataset['objective'].size:,} certified"
     if dataset["objective"].size <= 8:
         for point in itertools.product(*(range(dataset.sizes[dim]) for dim in dims)):
             yield from _split(dataset.isel(dict(zip(dims, point, strict=True))), dims)
@@ -42,12 +40,25 @@ def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
         rows = [(name, _range(dataset[name].values)) for name in names]
         rows += [(f"regret of {s}", _range(dataset["strategy_regret"].sel(strategy=s).values)) for s in STRATEGIES]
         yield from table(rows)
-    yield f"{of}: the regret, estimated with the research share free within its basin, is at most 1e-7"
+    yield certified_of(dataset)
     yield from named_reference(dataset)
 
 
+def certified_of(dataset: "xr.Dataset") -> str:
+    """How many splits are certified, and of what."""
+    of = f"{int((dataset['status'] == 0).sum()):,} of {dataset['objective'].size:,} certified"
+    return f"{of}: the regret, estimated with the research share free within its basin, is at most 1e-7"
+
+
 def _split(split: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
-    """One optimal split in words."""
+    """One optimal split in words, laid out."""
+    where, lines = split_in_words(split, dims)
+    yield f"{where}:"
+    yield from facts(lines)
+
+
+def split_in_words(split: "xr.Dataset", dims: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Where one optimal split is, and what it is: names and texts, the split itself first."""
     names = (*dims, *json.loads(split.attrs["spec"]).get("distributions", {}))
     places = (f"{name} = {float(split[name]):.4g} {unit_text(split[name].attrs['units'])}" for name in names)
     where = ", ".join(place.rstrip() for place in places)
@@ -63,8 +74,7 @@ def _split(split: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
         lines.append(("holds for", _holds(split)))
     if int(split["status"]):
         lines.append(("warning", f"not certified: the regret may be {float(split['regret_bound']):.3g}"))
-    yield f"{where}:"
-    yield from facts(lines)
+    return where, lines
 
 
 def _holds(split: "xr.Dataset") -> str:
@@ -113,6 +123,12 @@ def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[s
         yield from table(zip(*columns, marks, strict=True))
     if dataset.sizes["point"] > most_rows:
         yield f"  ... and {count(dataset.sizes['point'] - most_rows, 'point')} more"
+    yield size_of_frontier(dataset)
+    yield from named_reference(dataset)
+
+
+def size_of_frontier(dataset: "xr.Dataset") -> str:
+    """How many points are on a frontier, of how many, and how many were kept."""
     attributes = dataset.attrs
     text = f"{attributes['points_nondominated']:,} of {count(attributes['points_considered'], 'point')} on the frontier"
     text += f", {attributes['points_feasible']:,} where {attributes['where']}" if attributes["where"] != "none" else ""
@@ -121,8 +137,7 @@ def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[s
             f"; {dataset.sizes['point']:,} kept, none left out is better by more than "
             f"{attributes['epsilon']:.2g} of an objective's range"
         )
-    yield text
-    yield from named_reference(dataset)
+    return text
 
 
 def describe_sensitivity(dataset: "xr.Dataset") -> Iterator[str]:
@@ -147,10 +162,29 @@ def describe_sensitivity(dataset: "xr.Dataset") -> Iterator[str]:
         if len(points) > len(chosen):
             yield f"  ({len(chosen)} of {len(points):,} points of {', '.join(dims)}; --netcdf keeps all)"
     if "replicates" in dataset.attrs:
+        yield from ("", *estimated_from(dataset))
+
+
+def estimated_from(dataset: "xr.Dataset") -> Iterator[str]:
+    """From how many points indices were estimated, and what the brackets mean; nothing where none were drawn."""
+    if "replicates" in dataset.attrs:
         attributes = dataset.attrs
-        yield ""
         yield f"{attributes['evaluations']:,} evaluations of the model at each point of the axes: {attributes['draws']}"
         yield f"in brackets: {100 * attributes['confidence']:g} % intervals, by Student's t over the replicates"
+
+
+def drivers_in_words(cell: "xr.Dataset", output: str, dims: Sequence[str]) -> str:
+    """What drives an output at one point of the axes, the strongest parameters first, in one line."""
+    method = cell.attrs["sensitivity"]
+    status = f"{output}_status"
+    if status in cell and int(cell[status]):
+        return f"{_heading(cell, output, dims)}: no numbers, the output is {_status(cell[status])}"
+    columns = COLUMNS[method][:1] if method != "tornado" else COLUMNS[method][::-1]
+    order, _ = _ranked(cell, output, method)
+    values = (" to ".join(_value(cell, f"{output}_{column}", i) for column in columns) for i in order)
+    texts = [f"{cell[PARAMETER].values[i]} {text}" for i, text in zip(order, values, strict=True)]
+    what = "from low to high" if method == "tornado" else columns[0].replace("_", " ")
+    return f"{_heading(cell, output, dims)}, {what}: {', then '.join(texts) or 'nothing has an effect'}"
 
 
 def _heading(cell: "xr.Dataset", output: str, dims: Sequence[str]) -> str:
@@ -162,23 +196,19 @@ def _rows(cell: "xr.Dataset", output: str, method: str) -> Iterator[str]:
     """Lines of one table, and what is known of the whole output."""
     status = f"{output}_status"
     if status in cell and int(cell[status]):
-        yield f"  no numbers: the output is {STATUS[int(cell[status])].replace('_', ' ')}"
+        yield f"  no numbers: the output is {_status(cell[status])}"
         return
     columns = [name for name in COLUMNS[method] if f"{output}_{name}" in cell]
-    strength = np.abs(cell[f"{output}_{columns[0]}"].values)
-    if method == "tornado":
-        strength = np.abs(cell[f"{output}_at_high"].values - cell[f"{output}_at_low"].values)
     names = [str(name) for name in cell[PARAMETER].values]
+    order, idle = _ranked(cell, output, method)
     rows = [("parameter", *(name.replace("_", " ") for name in columns))]
-    for i in np.argsort(-np.nan_to_num(strength), kind="stable"):
-        if strength[i] != 0.0:
-            rows.append((names[i], *(_value(cell, f"{output}_{name}", i) for name in columns)))
+    rows += [(names[i], *(_value(cell, f"{output}_{name}", i) for name in columns)) for i in order]
     yield from table(rows)
-    if idle := [name for name, size in zip(names, strength, strict=True) if size == 0.0]:
-        yield f"  without effect: {', '.join(idle)}"
+    if idle:
+        yield f"  without effect: {', '.join(names[i] for i in idle)}"
     pairs = f"{output}_second_order"
     if pairs in cell:
-        chosen = list(itertools.combinations(np.flatnonzero(strength), 2))
+        chosen = list(itertools.combinations(sorted(order), 2))
         chosen.sort(key=lambda pair: -abs(float(cell[pairs].values[pair])))
         yield from table(
             [
@@ -191,6 +221,19 @@ def _rows(cell: "xr.Dataset", output: str, method: str) -> Iterator[str]:
             unit = cell[f"{output}_{name}"].attrs["units"]
             text = f"{name.replace('_', ' ')} {_value(cell, f'{output}_{name}', ())}"
             yield f"  {text}{'' if unit == '1' else f' {unit}'}"
+
+
+def _ranked(cell: "xr.Dataset", output: str, method: str) -> tuple[list[int], list[int]]:
+    """Places of the parameters with an effect, the strongest first, and of those without."""
+    strength = np.abs(cell[f"{output}_{COLUMNS[method][0]}"].values)
+    if method == "tornado":
+        strength = np.abs(cell[f"{output}_at_high"].values - cell[f"{output}_at_low"].values)
+    order = np.argsort(-np.nan_to_num(strength), kind="stable").tolist()
+    return [i for i in order if strength[i] != 0.0], np.flatnonzero(strength == 0.0).tolist()
+
+
+def _status(code: "xr.DataArray") -> str:
+    return STATUS[int(code)].replace("_", " ")
 
 
 def _value(cell: "xr.Dataset", name: str, place: int | tuple[int, ...]) -> str:
