@@ -11,8 +11,8 @@ from sweep.cli.describe import describe
 from sweep.cli.discover import discover
 from sweep.cli.frontier import frontier
 from sweep.cli.optimise import optimise
-from sweep.cli.pages.report import report
 from sweep.cli.plot import plot
+from sweep.cli.report import report
 from sweep.cli.run import run
 from sweep.cli.sensitivity import sensitivity
 from sweep.cli.status import status

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import click
 
+from sweep.cli.compiled import NO_CACHE
 from sweep.cli.plot import dataset_of
 from sweep.cli.terminal import SIZE
 
 
 @click.command()
 @click.argument("source", metavar="CONFIG|STORE|FILE", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "path", type=click.Path(path_type=Path), help="Page to write: .html; by default named as SOURCE, here."
-)
+@click.option("-o", "path", type=click.Path(path_type=Path), help="Page to write, .html; by default named as it is.")
 @click.option("--title", metavar="TEXT", help="Heading of the page, instead of that of the sweep.")
 @click.option(
     "--max-size",
@@ -22,6 +21,7 @@ from sweep.cli.terminal import SIZE
     show_default=True,
     help="Most that the page may take; of long axes it then has every second, third, ... value, and says so.",
 )
+@NO_CACHE
 def report(source: Path, path: Path | None, title: str | None, max_size: int) -> None:
     """Write one HTML page that answers: sliders over every axis, figures, tables, and where the numbers come from.
 
@@ -37,5 +37,5 @@ def report(source: Path, path: Path | None, title: str | None, max_size: int) ->
     check_path(path)
     plotly_script()
     words = ["sweep", "report", str(source), "-o", str(path), *(("--title", title) if title else ())]
-    page(dataset_of(source), title=title, max_size=max_size, command=shlex.join(words)).write(path)
+    page(dataset_of(source, lazy=True), title=title, max_size=max_size, command=shlex.join(words)).write(path)
     click.echo(path)
