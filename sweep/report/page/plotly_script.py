@@ -15,5 +15,5 @@ def plotly_script() -> str:
         Saying what to install, without it.
     """
     with of_an_extra("pages need"):
-        from plotly.offline import get_plotlyjs
-    return str(get_plotlyjs())
+        from plotly import offline
+    return str(offline.get_plotlyjs())

@@ -152,12 +152,16 @@ class Page {
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
-      this.say();
-      if (this.ready) for (const figure of this.figures) this.plot(figure);
-      try {
-        history.replaceState(null, "", this.address());
-      } catch {} // a frame of a notebook has no address
+      this.show();
     });
+  }
+
+  show() {
+    this.say();
+    if (this.ready) for (const figure of this.figures) this.plot(figure);
+    try {
+      history.replaceState(null, "", this.address());
+    } catch {} // a frame of a notebook has no address
   }
 
   say() {
@@ -225,13 +229,14 @@ async function start() {
   const script = new TextDecoder().decode(await inflated(document.getElementById("plotly").textContent));
   document.head.append(element("script", { textContent: script }));
   page.ready = true;
-  page.draw();
+  page.show();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.draw());
   addEventListener("hashchange", () => {
     page.read(location.hash);
     page.build();
     page.draw();
   });
+  window.page = page; // for the browser's console
   document.documentElement.dataset.ready = "yes";
 }
 
