@@ -85,7 +85,7 @@ function lines(panel, model, pick, letters) {
       traces.push({ x: along, y: values.map(gap), name, mode: "lines", line: { color: ink("ink"), width: 2 }, hovertemplate: "%{x}: %{y:.4g}" });
     }
   } else if (panel.series) {
-    names.forEach((name, i) => add(model.variables[name].label, curve(model.variables[name], model.at), { line: { color: COLOURS[i], dash: DASHES[i] } }));
+    names.forEach((name, i) => add(name, curve(model.variables[name], model.at), { line: { color: COLOURS[i], dash: DASHES[i] } }));
   } else if (by) {
     for (const [k, i] of spread(model.dims[by].values.length, MOST_LINES).entries()) {
       const at = { ...model.at, [by]: i }, colour = COLOURS[k];
@@ -182,7 +182,7 @@ function columns(panel, model, pick, letters) {
   const at = (v, i) => valueAt(v, { ...model.at, [panel.over]: i });
   const bought = over.map((_, i) => [number(at(dates, i)), at(variable, i)]);
   const beside = panel.beside.map((name) => [model.variables[name].label, valueAt(model.variables[name], model.at)]);
-  const trace = (rows, colour, names) => ({ type: "bar", x: names, y: rows.map(([, value]) => gap(value)), marker: { color: colour }, hovertemplate: "%{x}: %{y:.1%}<extra></extra>", text: rows.map(([, value]) => (value > 0.0005 ? `${number(100 * value, 3)} %` : "")), textposition: "outside", cliponaxis: false });
+  const trace = (rows, colour, names) => ({ type: "bar", x: names, y: rows.map(([, value]) => gap(value)), marker: { color: colour }, hovertemplate: "%{x}: %{y:.1%}<extra></extra>", text: rows.map(([, value]) => (value > 0.0005 ? `${number(100 * value, 3)} %` : "")), textposition: "outside", cliponaxis: false, constraintext: "none", textfont: { size: 12 } });
   return {
     title: "The split", traces: [trace(bought, COLOURS[0], bought.map(([name]) => inert(name))), trace(beside, COLOURS[1], beside.map(() => "research"))],
     layout: layout({ xaxis: { type: "category", automargin: true, title: { text: inert(`Accelerators, by ${label(dates)}; efficiency research`, letters), standoff: 8, font: { size: 13 } } }, yaxis: axis({ label: "share of the budget", unit: "" }, 38, { rangemode: "tozero", tickformat: ".0%" }), margin: { l: 64, r: 14, t: 26, b: 50 } }),

@@ -129,7 +129,7 @@ class Page {
         this.menus[key] = menu.value;
         this.draw();
       };
-      figure.controls.append(element("label", { htmlFor: key, textContent: text }), menu);
+      figure.controls.append(element("span", {}, element("label", { htmlFor: key, textContent: text }), " ", menu));
     }
     if (menu.dataset.options !== options.join("\n")) {
       menu.replaceChildren(...options.map((name) => element("option", { value: name, textContent: about(name) })));
