@@ -9,6 +9,7 @@ import click
 from sweep.cli.bench import bench
 from sweep.cli.describe import describe
 from sweep.cli.discover import discover
+from sweep.cli.explore import explore
 from sweep.cli.frontier import frontier
 from sweep.cli.optimise import optimise
 from sweep.cli.plot import plot
@@ -34,9 +35,10 @@ def main() -> None:
     sweep sensitivity configs/sensitivity.toml             what drives the answer
     sweep discover configs/sensitivity.toml ...            which uncertain values lead to an outcome
     sweep report configs/baseline.toml -o page.html        one page that answers, to open or to send
+    sweep explore configs/doubling_rates.toml              the same, computed as you look
     sweep bench                                            how fast this device is, and how near its limits
     """  # noqa: D301 (\b is click's mark for lines that are not to be wrapped)
 
 
-for command in (describe, run, status, plot, bench, optimise, sensitivity, frontier, discover, report):
+for command in (describe, run, status, plot, bench, optimise, sensitivity, frontier, discover, report, explore):
     main.add_command(command)

@@ -3,10 +3,13 @@
 They need Chromium, Debian's package `chromium` for one, and are skipped, with the reason, where there is none.
 """
 
+import contextlib
 import csv
 import io
 import json
 import shutil
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 import sweep
+from sweep.report.page.live import Live
+from sweep.report.page.server import Explorer
 
+RATES = Path(__file__).parents[2] / "configs" / "doubling_rates.toml"
 KINDS = ("grid", "statistics", "split", "frontier", "sensitivity", "discovery")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 READY = "html[data-ready]"
@@ -229,3 +235,42 @@ def test_page_shows_in_the_frame_of_a_notebook(browser, datasets, tmp_path):
     page.frame_locator("iframe").locator(".main-svg").first.wait_for(timeout=60_000)
     assert messages == []
     context.close()
+
+
+def test_explorer_follows_its_sliders_and_asks_of_quick_moves_the_latest_alone(browser):
+    ends = threading.Event()
+
+    def look():
+        if ends.is_set():
+            raise KeyboardInterrupt
+
+    def serve():
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve(look)
+
+    with Explorer(Live.read(RATES), 0) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        page, requests, messages = browser.new_page(), [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.goto(server.address)
+        page.wait_for_selector(READY, timeout=60_000)
+        before = page.inner_text("#sentence")
+        page.evaluate(
+            """() => {
+                const slider = document.getElementById("fixed-scaling_exponent");
+                for (let place = 0; place < 100; place++) {
+                    slider.value = place;
+                    slider.dispatchEvent(new Event("input"));
+                }
+            }"""
+        )
+        page.wait_for_function("() => !page.asking")
+        assert len([url for url in requests if url.endswith("evaluate")]) <= 2
+        assert page.inner_text("#sentence") != before
+        assert "fixed.scaling_exponent=" in page.url
+        ends.set()
+        thread.join()
+        assert messages == []
+        page.close()

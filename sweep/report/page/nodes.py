@@ -14,7 +14,7 @@ MOST_NODES = 10**6  # of all variables together, so that a page opens in a secon
 
 
 def fitted(
-    dataset: xr.Dataset, names: Sequence[str], size: int, whole: Sequence[str] = ()
+    dataset: xr.Dataset, names: Sequence[str], size: int, whole: Sequence[str] = (), *, most: int = MOST_NODES
 ) -> tuple[xr.Dataset, dict[str, dict[str, Any]], list[str]]:
     """Load and pack the variables of a page, leaving out nodes of the longest axes until they fit.
 
@@ -28,6 +28,8 @@ def fitted(
         Bytes that they may take, packed.
     whole : sequence of str
         Dimensions of which nothing may be left out.
+    most : int
+        Most values of all variables together.
 
     Returns
     -------
@@ -47,7 +49,6 @@ def fitted(
     part = dataset.drop_vars([n for n, v in dataset.data_vars.items() if n not in names and v.size > FEW])
     lengths = {str(dim): length for dim, length in part.sizes.items()}
     kept = dict(lengths)
-    most = MOST_NODES
     while True:
         while _nodes(part, names, kept) > most:
             _shorten(part, names, kept, lengths, whole)

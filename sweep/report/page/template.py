@@ -31,6 +31,7 @@ def filled(
     variables: Mapping[str, Mapping[str, Any]],
     left_out: Sequence[str],
     command: str | None,
+    live: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The HTML of a page.
 
@@ -46,13 +47,16 @@ def filled(
         What nodes are not on the page.
     command : str or None
         What makes the page again.
+    live : sequence of mapping
+        Of a page that a server computes, what may be changed.
     """
     script, style = "\n".join(map(_file, SCRIPTS)), _file("page.css")
     payload = payload_of(dataset, choices, variables) if variables else {"choices": []}
+    payload["live"] = list(live)
     ranges = [choice["range"] for choice in payload["choices"]]
     reference = dataset.attrs.get("reference")
     return _file("page.html").format(
-        policy=_policy(script, style),
+        policy=_policy(script, is_live=bool(live)),
         generator=html.escape(f"relative-loss-sweep {versions()['relative-loss-sweep']}"),
         title=html.escape(str(dataset.attrs["title"])),
         about=html.escape(f"Reference: {reference}" if reference else ""),
@@ -152,14 +156,15 @@ def _plotly() -> str:
     return deflated(plotly_script().encode(), 9)
 
 
-def _policy(script: str, style: str) -> str:
-    """Content security policy: these scripts and this style, and nothing from anywhere."""
+def _policy(script: str, *, is_live: bool) -> str:
+    """Content security policy: these scripts and nothing from anywhere, but from its server where there is one."""
     scripts = " ".join(_hash(text) for text in (script, plotly_script()))
     rules = {
         "default-src": "'none'",
         "script-src": scripts,
         "style-src": "'unsafe-inline'",  # Plotly sets styles of its elements
         "img-src": "data: blob:",
+        **({"connect-src": "'self'"} if is_live else {}),
         "base-uri": "'none'",
         "form-action": "'none'",
     }

@@ -20,6 +20,7 @@ function fileName(text) {
 class Page {
   constructor(payload) {
     this.payload = payload;
+    for (const one of payload.live) one.written = one.at;
     this.dims = payload.dims;
     this.at = Object.fromEntries(Object.entries(payload.dims).map(([dim, about]) => [dim, about.at]));
     this.choice = payload.choices[0];
@@ -38,6 +39,7 @@ class Page {
   address() {
     const parts = this.payload.choices.length > 1 ? [["show", this.choice.name]] : [];
     for (const dim of this.choice.dims) parts.push([dim, String(this.dims[dim].values[this.at[dim]])]);
+    for (const one of this.payload.live) parts.push([`fixed.${one.name}`, String(one.values[one.at])]);
     for (const [key, value] of Object.entries(this.menus)) parts.push([key, value]);
     return `#${new URLSearchParams(parts)}`;
   }
@@ -45,6 +47,10 @@ class Page {
   read(address) {
     const parts = new URLSearchParams(address.replace(/^#/, ""));
     this.choice = this.payload.choices.find((choice) => choice.name === parts.get("show")) ?? this.choice;
+    for (const one of this.payload.live) {
+      const text = parts.get(`fixed.${one.name}`);
+      if (text && Number.isFinite(Number(text))) one.at = nearest(one.values, Number(text));
+    }
     for (const [key, text] of parts) {
       const about = Object.hasOwn(this.dims, key) ? this.dims[key] : null;
       if (about && typeof about.values[0] === "number" && text !== "" && Number.isFinite(Number(text))) this.at[key] = nearest(about.values, Number(text));
@@ -71,6 +77,7 @@ class Page {
       form.append(element("p", {}, element("label", { htmlFor: "show", textContent: "Show" }), menu));
     }
     for (const dim of this.choice.dims) form.append(this.slider(dim));
+    for (const one of this.payload.live) form.append(this.dial(one));
     form.hidden = !form.children.length;
     const box = document.getElementById("figures");
     for (const figure of this.figures) if (window.Plotly) Plotly.purge(figure.plot);
@@ -93,6 +100,49 @@ class Page {
     about.show = show;
     show();
     return element("p", { className: "slider" }, caption, output, input);
+  }
+
+  // A slider of a value that the server computes with.
+  dial(one) {
+    const id = `fixed-${one.name}`, output = element("output", { data: { for: id } });
+    const input = element("input", { type: "range", id, min: 0, max: one.values.length - 1, step: 1, value: one.at });
+    const caption = element("label", { htmlFor: id }, one.label, " ", element("code", { textContent: one.name }));
+    one.show = () => {
+      const text = quantity(one.values[one.at], one);
+      output.textContent = text;
+      input.value = one.at;
+      input.setAttribute("aria-valuetext", text);
+    };
+    input.oninput = () => {
+      one.at = Number(input.value);
+      one.show();
+      this.evaluate();
+    };
+    one.show();
+    return element("p", { className: "slider" }, caption, output, input);
+  }
+
+  // One question is on its way at a time, and after it the latest: moves in between are never asked.
+  async evaluate() {
+    this.again = true;
+    if (this.asking) return;
+    this.asking = true;
+    while (this.again) {
+      this.again = false;
+      const fixed = Object.fromEntries(this.payload.live.map((one) => [one.name, one.values[one.at]]));
+      try {
+        const answer = await fetch("evaluate", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed }) });
+        const content = await answer.json();
+        if (!answer.ok) throw new Error(content.error);
+        await this.unpack(content.variables);
+        content.choices.forEach((choice, i) => Object.assign(this.payload.choices[i], { texts: choice.texts, range: choice.range }));
+        this.trouble = "";
+      } catch (error) {
+        this.trouble = error instanceof TypeError ? "The explorer has ended: nothing is computed any more." : error.message;
+      }
+      this.show();
+    }
+    this.asking = false;
   }
 
   figure(panel, i) {
@@ -166,6 +216,10 @@ class Page {
 
   say() {
     const sentence = document.getElementById("sentence"), { choice } = this;
+    if (this.trouble) {
+      sentence.textContent = this.trouble;
+      return;
+    }
     document.getElementById("range").textContent = choice.range;
     if (choice.texts) {
       const place = choice.dims.reduce((sum, dim) => sum * this.dims[dim].values.length + this.at[dim], 0);
@@ -178,6 +232,7 @@ class Page {
       return name.endsWith("_standard_error") && choice.said.length > 1 ? null : [`${variable.label}: `, element("strong", { textContent: said(name, variable, this.at, this.dims.quantile) })];
     });
     const where = choice.dims.filter((dim) => dim !== "quantile").map((dim) => `${dim} = ${quantity(this.dims[dim].values[this.at[dim]], this.dims[dim])}`);
+    for (const one of this.payload.live) if (one.at !== one.written) where.push(`${one.name} = ${quantity(one.values[one.at], one)}`);
     const words = parts.filter(Boolean).flatMap(([text, value], i) => (i ? ["; ", text, value] : [capital(text), value]));
     sentence.replaceChildren(...words, where.length ? `, at ${where.join(", ")}.` : ".");
   }
@@ -230,11 +285,13 @@ async function start() {
   document.head.append(element("script", { textContent: script }));
   page.ready = true;
   page.show();
+  if (location.hash.includes("fixed.")) page.evaluate();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.draw());
   addEventListener("hashchange", () => {
     page.read(location.hash);
     page.build();
     page.draw();
+    if (page.payload.live.length) page.evaluate();
   });
   window.page = page; // for the browser's console
   document.documentElement.dataset.ready = "yes";
