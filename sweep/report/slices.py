@@ -235,7 +235,6 @@ def fixed_note(dataset: xr.Dataset, variable: xr.DataArray) -> list[str]:
     return [f"Fixed: {', '.join(texts)}"] if texts else []
 
 
-
 def unit_in_words(units: str | None) -> str:
     """Write a unit as a reader says it, "per year" for "1/year", "" for that of a plain number."""
     return "" if units in (None, "1") else re.sub("^1/", "per ", units)

@@ -274,3 +274,9 @@ def test_explorer_follows_its_sliders_and_asks_of_quick_moves_the_latest_alone(b
         thread.join()
         assert messages == []
         page.close()
+
+
+def test_page_gives_one_quantile_alone_no_interval(grid):
+    one = "{dims: ['quantile'], strides: [1], values: [0.25], unit: ''}"
+    text = grid.page.evaluate(f"said('bad', {one}, {{quantile: 0}}, {{values: [0.9]}})")
+    assert text == "0.25, not exceeded with 90 % probability"

@@ -139,6 +139,16 @@ def test_explorer_refuses_what_its_page_does_not_ask(explorer, method, path, bod
     assert evaluated(explorer)[0] == 200
 
 
+def test_explorer_gives_a_config_that_has_what_was_chosen(explorer, tmp_path):
+    body = json.dumps({"fixed": {"scaling_exponent": 0.07}})
+    answer, text = asked(explorer, "POST", "/config", body, **JSON)
+    (tmp_path / "chosen.toml").write_text(json.loads(text)["toml"])
+    chosen, written = (sweep.load(path).spec for path in (tmp_path / "chosen.toml", RATES))
+    assert answer.status == 200 and chosen.fixed["scaling_exponent"].value == 0.07
+    fixed = {**written.fixed, "scaling_exponent": chosen.fixed["scaling_exponent"]}
+    assert chosen.fingerprint() == written.model_copy(update={"fixed": fixed}).fingerprint()
+
+
 def test_explorer_refuses_a_port_that_is_taken(explorer):
     with pytest.raises(sweep.SpecError, match=r"^--port: \d+ cannot be listened at: .*; give another, or 0$"):
         Explorer(explorer.live, explorer.server_address[1])

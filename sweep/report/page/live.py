@@ -11,6 +11,7 @@ import xarray as xr
 
 from sweep.config.reference import PARAMETERS
 from sweep.config.spec import Fixed, SweepSpec, read
+from sweep.config.toml import as_toml
 from sweep.errors import SpecError, unknown
 from sweep.lazy.backend import SweepBackend
 from sweep.models.model import Parameter
@@ -96,17 +97,27 @@ class Live:
         dataset, variables, _ = self._evaluated(fixed)
         return payload_of(dataset, outlined(dataset), variables)
 
+    def config(self, fixed: Mapping[str, Any]) -> dict[str, str]:
+        """The text of a config, under "toml", in which some values are others; arguments as of :meth:`numbers`."""
+        return {"toml": as_toml(self._changed(fixed))}
+
     def _evaluated(self, fixed: Mapping[str, Any]) -> tuple[xr.Dataset, dict[str, dict[str, Any]], list[str]]:
+        dataset = SweepBackend().open_dataset(Problem.of(self._changed(fixed)))
+        return fitted(dataset, variables_of(outlined(dataset), dataset), SIZE, most=NODES)
+
+    def _changed(self, fixed: Mapping[str, Any]) -> SweepSpec:
+        """Give the spec with other values, in their domains."""
         known = [one["name"] for one in self.parameters]
         for name, value in fixed.items():
             if name not in known:
                 raise SpecError(unknown("parameter", name, known))
             if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST:
                 raise SpecError(f"{name}: must be a finite number")
-        changed = {name: Fixed(value=value, source="chosen while exploring") for name, value in fixed.items()}
+        here = self.problem.spec.fixed
+        changed = {n: Fixed(value=v, source="chosen while exploring") for n, v in fixed.items() if v != here[n].value}
         spec = self.spec.model_copy(update={"fixed": {**self.spec.fixed, **changed}})
-        dataset = SweepBackend().open_dataset(Problem.of(spec))
-        return fitted(dataset, variables_of(outlined(dataset), dataset), SIZE, most=NODES)
+        Problem.of(spec)
+        return spec
 
 
 def _values(parameter: Parameter, value: float) -> np.ndarray:

@@ -84,11 +84,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, "text/html; charset=utf-8", self.server.text)
 
     def do_POST(self) -> None:
-        """Send the numbers for the values that are asked."""
+        """Send the numbers, or the config, for the values that are asked."""
         if self._is_refused():
             return
-        if self.path != "/evaluate":
-            self._say(HTTPStatus.NOT_FOUND, "only /evaluate answers")
+        if self.path not in ("/evaluate", "/config"):
+            self._say(HTTPStatus.NOT_FOUND, "only /evaluate and /config answer")
             return
         length = self.headers.get("Content-Length", "")
         if self.headers.get_content_type() != "application/json":
@@ -106,7 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             if not isinstance(asked, dict) or not isinstance(asked.get("fixed"), dict) or len(asked) > 1:
                 raise SpecError('must be {"fixed": {name: value, ...}}')
             with self.server.lock:
-                answer = self.server.live.numbers(asked["fixed"])
+                live = self.server.live
+                answer = (live.numbers if self.path == "/evaluate" else live.config)(asked["fixed"])
         except (ValueError, RecursionError) as error:  # what is no JSON, and what is wrong with what it says
             text = str(error) if isinstance(error, SpecError) else "must be JSON"
             self._say(HTTPStatus.BAD_REQUEST, text)

@@ -96,7 +96,7 @@ function lines(panel, model, pick, letters) {
       add(short(model.dims[by].values[i]), curve(variable, at), { line: { color: colour, dash: DASHES[k] } });
     }
   }
-  const here = !panel.fan && !panel.series && !panel.low;
+  const here = !panel.fan && !panel.series && (!by || typeof model.dims[by].values[0] === "number");
   if (here) add(by ? `${short(model.dims[by].values[model.at[by]])}, chosen` : variable.label, curve(variable, model.at), { line: { color: ink("ink"), width: 3 }, showlegend: Boolean(by) });
   if (here) traces.push({ x: [along[model.at[x]]], y: [gap(valueAt(variable, model.at))], mode: "markers", marker: { size: 11, color: ink("ink"), line: { color: ink("page"), width: 2 } }, showlegend: false, hoverinfo: "skip" });
   const rows = along.map((value, i) => [value, ...columns.map(([, values]) => values[i])]);

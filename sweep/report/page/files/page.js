@@ -78,6 +78,7 @@ class Page {
     }
     for (const dim of this.choice.dims) form.append(this.slider(dim));
     for (const one of this.payload.live) form.append(this.dial(one));
+    if (this.payload.live.length) form.append(element("button", { type: "button", textContent: "Save as a config", onclick: () => this.keep() }));
     form.hidden = !form.children.length;
     const box = document.getElementById("figures");
     for (const figure of this.figures) if (window.Plotly) Plotly.purge(figure.plot);
@@ -122,6 +123,17 @@ class Page {
     return element("p", { className: "slider" }, caption, output, input);
   }
 
+  ask(path) {
+    const fixed = Object.fromEntries(this.payload.live.map((one) => [one.name, one.values[one.at]]));
+    return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed }) });
+  }
+
+  // A config that sweep run takes, of what is chosen.
+  async keep() {
+    const answer = await this.ask("config");
+    if (answer.ok) save(`${fileName(this.payload.title)}.toml`, "application/toml", (await answer.json()).toml);
+  }
+
   // One question is on its way at a time, and after it the latest: moves in between are never asked.
   async evaluate() {
     this.again = true;
@@ -129,9 +141,8 @@ class Page {
     this.asking = true;
     while (this.again) {
       this.again = false;
-      const fixed = Object.fromEntries(this.payload.live.map((one) => [one.name, one.values[one.at]]));
       try {
-        const answer = await fetch("evaluate", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed }) });
+        const answer = await this.ask("evaluate");
         const content = await answer.json();
         if (!answer.ok) throw new Error(content.error);
         await this.unpack(content.variables);

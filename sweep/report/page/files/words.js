@@ -48,6 +48,7 @@ function cell(value) {
 
 function said(name, variable, at, quantile) {
   if (!quantile || !variable.dims.includes("quantile")) return quantity(valueAt(variable, at), variable);
+  if (quantile.values.length === 1) return `${quantity(valueAt(variable, at), variable)}, not exceeded with ${number(100 * quantile.values[0])} % probability`;
   const all = quantile.values.map((_, i) => quantity(valueAt(variable, { ...at, quantile: i }), variable));
   const percent = (value) => `${number(100 * value)} %`;
   const half = quantile.values.indexOf(0.5);
