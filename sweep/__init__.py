@@ -10,7 +10,7 @@ Names are imported when first used, so that ``import sweep`` costs nothing. A ro
 - ``engine``: evaluation
 - ``lazy``: a config as a dataset
 - ``questions``: frontier, sensitivity, split, discovery
-- ``report``: words and figures
+- ``report``: words, figures and pages
 - ``bench``: benchmarks of kernels
 - ``cli``: the command line
 """
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sweep.questions.frontier.frontier import frontier
     from sweep.questions.sensitivity.sensitivity import sensitivity
     from sweep.questions.split.optimise import optimise
+    from sweep.report.page.page import Page, page
     from sweep.results.replicates import pooled
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Draws",
     "Fixed",
     "Model",
+    "Page",
     "Parameter",
     "Problem",
     "Progress",
@@ -61,6 +63,7 @@ __all__ = [
     "frontier",
     "load",
     "optimise",
+    "page",
     "pooled",
     "run",
     "sensitivity",
@@ -90,6 +93,10 @@ _HOMES = {
     "questions.frontier.frontier": ("frontier",),
     "questions.sensitivity.sensitivity": ("sensitivity",),
     "questions.split.optimise": ("optimise",),
+    "report.page.page": (
+        "Page",
+        "page",
+    ),
     "results.manifest": ("StoreError",),
     "results.replicates": ("pooled",),
 }

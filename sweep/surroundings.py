@@ -13,7 +13,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-EXTRAS = {"matplotlib": "plot", "h5netcdf": "netcdf", "h5py": "netcdf", "moocore": "pareto"}  # libraries of an extra
+EXTRAS = {  # libraries of an extra
+    "matplotlib": "plot",
+    "h5netcdf": "netcdf",
+    "h5py": "netcdf",
+    "moocore": "pareto",
+    "plotly": "report",
+}
 _FORKED: set[int] = set()  # processes forked after JAX had started; only the hook, which has no other place, adds to it
 
 

@@ -45,6 +45,7 @@ OWNERS = {  # modules, or rooms, that may import a library
     "platformdirs": {"sweep.cli.compiled"},
     "moocore": {"sweep.questions.frontier.thinning"},
     "optax": {"sweep.questions.split"},
+    "plotly": {"sweep.report.page.plotly_script"},
     "pydantic": {"sweep.config"},
     "rich": {"sweep.cli"},
     "tensorstore": {"sweep.results"},

@@ -9,9 +9,11 @@ import click
 from sweep.cli.bench import bench
 from sweep.cli.describe import describe
 from sweep.cli.discover import discover
+from sweep.cli.explore import explore
 from sweep.cli.frontier import frontier
 from sweep.cli.optimise import optimise
 from sweep.cli.plot import plot
+from sweep.cli.report import report
 from sweep.cli.run import run
 from sweep.cli.sensitivity import sensitivity
 from sweep.cli.status import status
@@ -32,9 +34,11 @@ def main() -> None:
     sweep frontier configs/frontier.toml ...               what no other point beats
     sweep sensitivity configs/sensitivity.toml             what drives the answer
     sweep discover configs/sensitivity.toml ...            which uncertain values lead to an outcome
+    sweep report configs/baseline.toml -o page.html        one page that answers, to open or to send
+    sweep explore configs/doubling_rates.toml              the same, computed as you look
     sweep bench                                            how fast this device is, and how near its limits
     """  # noqa: D301 (\b is click's mark for lines that are not to be wrapped)
 
 
-for command in (describe, run, status, plot, bench, optimise, sensitivity, frontier, discover):
+for command in (describe, run, status, plot, bench, optimise, sensitivity, frontier, discover, report, explore):
     main.add_command(command)

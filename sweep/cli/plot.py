@@ -53,7 +53,7 @@ def plot(
 
     path = Path(f"{source.stem or 'sweep'}.png") if path is None else path
     check_outputs(path, None, None, True)
-    dataset = _dataset(source)
+    dataset = dataset_of(source)
     choices = {"output": output, "x": x, "lines": lines, "y": y, "at": at}
     chosen = next((f"--{name}" for name, value in choices.items() if value), None)
     kind = kind_of(dataset)
@@ -64,13 +64,20 @@ def plot(
     click.echo(path)
 
 
-def _dataset(source: Path) -> "xr.Dataset":
-    """Open a store, compute a config or read a file."""
+def dataset_of(source: Path, *, lazy: bool = False) -> "xr.Dataset":
+    """Open a store, compute a config or read a file; a config of values is computed where it is looked at if `lazy`."""
     if source.is_dir():
         return _open(source)
     if source.exists() and source.suffix not in (".toml", ".nc"):
         raise Refusal(f"{source}: is neither a store (a folder) nor a config (.toml) nor a file of --netcdf (.nc)")
-    return read_netcdf(source) if source.suffix == ".nc" else _computed(load(source))
+    if source.suffix == ".nc":
+        return read_netcdf(source)
+    problem = load(source)
+    if lazy and not problem.model.is_solved and not problem.spec.statistics:
+        from sweep.lazy.backend import SweepBackend
+
+        return SweepBackend().open_dataset(problem)
+    return _computed(problem)
 
 
 def _computed(problem: "Problem") -> "xr.Dataset":

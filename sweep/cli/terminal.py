@@ -174,6 +174,7 @@ def print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
+SIZE = _Size()
 AT = click.option(
     "--at", type=_At(), multiple=True, callback=_places, help="Hold an axis, e.g. time=6; may be repeated."
 )
@@ -181,7 +182,7 @@ CONFIG = click.argument("config", type=click.Path(path_type=Path))
 DTYPE = click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Instead of the config's precision.")
 MEMORY = click.option(
     "--memory",
-    type=_Size(),
+    type=SIZE,
     help="Budget such as 512MB, 4GiB or 2e9 (bytes); by default half of the machine's, or of the container's.",
 )
 FIGURE = click.option("-o", "path", type=click.Path(path_type=Path), help="Figure to write: .png, .svg or .pdf.")

@@ -1,5 +1,6 @@
 """Frozen, validated records of a config, whose errors are one line: the key, the value and what is allowed."""
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NoReturn
 
 import numpy as np
@@ -119,3 +120,16 @@ def _form(kind: str, message: str, got: Any, context: dict[str, Any]) -> str:
     if kind == "model_type" and context["class_name"] == "Axis":
         expected += " such as {start = 0, stop = 20, num = 201} or {values = [1, 2]}"
     return f"must be {expected}, got {short(got)}"
+
+
+def differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Name the leaves in which two nested mappings differ: ``axes.time.num is 200 there, 400 here``."""
+    for key in [*there, *(key for key in here if key not in there)]:
+        name = f"{prefix}{key}"
+        a, b = here.get(key), there.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from differences(a, b, f"{name}.")
+            if sorted(a) == sorted(b) and list(a) != list(b):
+                yield f"the order of {name} is {', '.join(b)} there, {', '.join(a)} here"
+        elif a != b:
+            yield f"{name} is {short(b)} there, {short(a)} here"

@@ -7,7 +7,7 @@ checked by :meth:`sweep.models.model.Model.resolve`.
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,7 +22,7 @@ from sweep.config.kinds import QUANTILE
 from sweep.config.record import FieldError, Float, Frozen, ReadOnly, listed, plain
 from sweep.config.reference import run_of
 from sweep.config.statistic import Statistic
-from sweep.errors import SpecError, short, unknown
+from sweep.errors import SpecError, unknown
 
 Loss = Literal["total", "excess"]
 DType = Literal["float32", "float64"]
@@ -249,6 +249,19 @@ class SweepSpec(Written):
         }
         return super().model_copy(update=update, deep=deep)
 
+    def __repr__(self) -> str:
+        """What it is of, in one line."""
+        return f"<SweepSpec {self.summary}>"
+
+    __str__ = __repr__
+
+    @property
+    def summary(self) -> str:
+        """The model, what is computed, and over what: "relative_loss: relative_loss over fleet_size 251, time 201"."""
+        wanted = ", ".join(self.statistics or self.outputs)
+        axes = ", ".join(f"{name} {length:,}" for name, length in self.shape.items())
+        return f"{self.model}: {wanted} over {axes or 'one point'}"
+
     @property
     def path(self) -> str:
         """The file this was read from, "" when made in Python."""
@@ -308,16 +321,3 @@ def read(path: str | Path) -> SweepSpec:
         raise SpecError(f"{path}: {error}") from None
     spec._path = str(path)
     return spec
-
-
-def differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Name the leaves in which two nested mappings differ: ``axes.time.num is 200 there, 400 here``."""
-    for key in [*there, *(key for key in here if key not in there)]:
-        name = f"{prefix}{key}"
-        a, b = here.get(key), there.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from differences(a, b, f"{name}.")
-            if sorted(a) == sorted(b) and list(a) != list(b):
-                yield f"the order of {name} is {', '.join(b)} there, {', '.join(a)} here"
-        elif a != b:
-            yield f"{name} is {short(b)} there, {short(a)} here"

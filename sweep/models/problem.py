@@ -1,5 +1,6 @@
 """A sweep and its model, checked against each other once: what every question is asked of."""
 
+import html
 import math
 import os
 import warnings
@@ -35,6 +36,17 @@ class Problem:
     model: Model
     spec: SweepSpec
     source: Model
+
+    def __repr__(self) -> str:
+        """What it is of, in one line."""
+        return f"<Problem {self.spec.summary}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: title, model, what is computed over what, and caveats."""
+        rows = {"title": self.spec.title, "sweep": self.spec.summary, "equation": self.source.equation}
+        rows |= {"points": f"{self.spec.points:,}", "caveats": "; ".join(self.caveats)}
+        lines = (f"<tr><th>{key}</th><td>{html.escape(str(text))}</td></tr>" for key, text in rows.items() if text)
+        return f"<table>{''.join(lines)}</table>"
 
     @classmethod
     def of(cls, spec: "SweepSpec | Problem", model: Model | None = None, dtype: str | None = None) -> "Problem":

@@ -39,6 +39,12 @@ def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[s
         yield from table(zip(*columns, marks, strict=True))
     if dataset.sizes["point"] > most_rows:
         yield f"  ... and {count(dataset.sizes['point'] - most_rows, 'point')} more"
+    yield size_of_frontier(dataset)
+    yield from named_reference(dataset)
+
+
+def size_of_frontier(dataset: "xr.Dataset") -> str:
+    """How many points are on a frontier, of how many, and how many were kept."""
     attributes = dataset.attrs
     text = f"{attributes['points_nondominated']:,} of {count(attributes['points_considered'], 'point')} on the frontier"
     text += f", {attributes['points_feasible']:,} where {attributes['where']}" if attributes["where"] != "none" else ""
@@ -47,8 +53,7 @@ def describe_frontier(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[s
             f"; {dataset.sizes['point']:,} kept, none left out is better by more than "
             f"{attributes['epsilon']:.2g} of an objective's range"
         )
-    yield text
-    yield from named_reference(dataset)
+    return text
 
 
 def describe_sensitivity(dataset: "xr.Dataset") -> Iterator[str]:
@@ -73,10 +78,29 @@ def describe_sensitivity(dataset: "xr.Dataset") -> Iterator[str]:
         if len(points) > len(chosen):
             yield f"  ({len(chosen)} of {len(points):,} points of {', '.join(dims)}; --netcdf keeps all)"
     if "replicates" in dataset.attrs:
+        yield from ("", *estimated_from(dataset))
+
+
+def estimated_from(dataset: "xr.Dataset") -> Iterator[str]:
+    """From how many points indices were estimated, and what the brackets mean; nothing where none were drawn."""
+    if "replicates" in dataset.attrs:
         attributes = dataset.attrs
-        yield ""
         yield f"{attributes['evaluations']:,} evaluations of the model at each point of the axes: {attributes['draws']}"
         yield f"in brackets: {100 * attributes['confidence']:g} % intervals, by Student's t over the replicates"
+
+
+def drivers_in_words(cell: "xr.Dataset", output: str, dims: Sequence[str]) -> str:
+    """What drives an output at one point of the axes, the strongest parameters first, in one line."""
+    method = cell.attrs["sensitivity"]
+    status = f"{output}_status"
+    if status in cell and int(cell[status]):
+        return f"{_heading(cell, output, dims)}: no numbers, the output is {_status(cell[status])}"
+    columns = COLUMNS[method][:1] if method != "tornado" else COLUMNS[method][::-1]
+    order, _ = _ranked(cell, output, method)
+    values = (" to ".join(_value(cell, f"{output}_{column}", i) for column in columns) for i in order)
+    texts = [f"{cell[PARAMETER].values[i]} {text}" for i, text in zip(order, values, strict=True)]
+    what = "from low to high" if method == "tornado" else columns[0].replace("_", " ")
+    return f"{_heading(cell, output, dims)}, {what}: {', then '.join(texts) or 'nothing has an effect'}"
 
 
 def _heading(cell: "xr.Dataset", output: str, dims: Sequence[str]) -> str:
@@ -88,23 +112,19 @@ def _rows(cell: "xr.Dataset", output: str, method: str) -> Iterator[str]:
     """Lines of one table, and what is known of the whole output."""
     status = f"{output}_status"
     if status in cell and int(cell[status]):
-        yield f"  no numbers: the output is {STATUS[int(cell[status])].replace('_', ' ')}"
+        yield f"  no numbers: the output is {_status(cell[status])}"
         return
     columns = [name for name in COLUMNS[method] if f"{output}_{name}" in cell]
-    strength = np.abs(cell[f"{output}_{columns[0]}"].values)
-    if method == "tornado":
-        strength = np.abs(cell[f"{output}_at_high"].values - cell[f"{output}_at_low"].values)
     names = [str(name) for name in cell[PARAMETER].values]
+    order, idle = _ranked(cell, output, method)
     rows = [("parameter", *(name.replace("_", " ") for name in columns))]
-    for i in np.argsort(-np.nan_to_num(strength), kind="stable"):
-        if strength[i] != 0.0:
-            rows.append((names[i], *(_value(cell, f"{output}_{name}", i) for name in columns)))
+    rows += [(names[i], *(_value(cell, f"{output}_{name}", i) for name in columns)) for i in order]
     yield from table(rows)
-    if idle := [name for name, size in zip(names, strength, strict=True) if size == 0.0]:
-        yield f"  without effect: {', '.join(idle)}"
+    if idle:
+        yield f"  without effect: {', '.join(names[i] for i in idle)}"
     pairs = f"{output}_second_order"
     if pairs in cell:
-        chosen = list(itertools.combinations(np.flatnonzero(strength), 2))
+        chosen = list(itertools.combinations(sorted(order), 2))
         chosen.sort(key=lambda pair: -abs(float(cell[pairs].values[pair])))
         yield from table(
             [
@@ -117,6 +137,19 @@ def _rows(cell: "xr.Dataset", output: str, method: str) -> Iterator[str]:
             unit = cell[f"{output}_{name}"].attrs["units"]
             text = f"{name.replace('_', ' ')} {_value(cell, f'{output}_{name}', ())}"
             yield f"  {text}{'' if unit == '1' else f' {unit}'}"
+
+
+def _ranked(cell: "xr.Dataset", output: str, method: str) -> tuple[list[int], list[int]]:
+    """Places of the parameters with an effect, the strongest first, and of those without."""
+    strength = np.abs(cell[f"{output}_{COLUMNS[method][0]}"].values)
+    if method == "tornado":
+        strength = np.abs(cell[f"{output}_at_high"].values - cell[f"{output}_at_low"].values)
+    order = np.argsort(-np.nan_to_num(strength), kind="stable").tolist()
+    return [i for i in order if strength[i] != 0.0], np.flatnonzero(strength == 0.0).tolist()
+
+
+def _status(code: "xr.DataArray") -> str:
+    return STATUS[int(code)].replace("_", " ")
 
 
 def _value(cell: "xr.Dataset", name: str, place: int | tuple[int, ...]) -> str:

@@ -31,13 +31,19 @@ def describe_result(dataset: "xr.Dataset") -> Iterator[str]:
     The ends are in their order along the axes, not by size, so that a fleet that falls with the date reads as one.
     """
     rows = []
-    for name, variable in {**dataset.coords, **dataset.data_vars}.items():
-        is_result = name not in dataset.coords
-        text, ends = _extremes(str(name), variable, is_result)
-        places = " to ".join(_place(dataset, variable, end) for end in ends if is_result)
+    for name in (*dataset.coords, *dataset.data_vars):
+        variable = dataset[name]
         sides, unit = shape(map(str, variable.dims), variable.shape), unit_text(variable.attrs["units"])
+        text, places = extent(dataset, str(name))
         rows.append((str(name), sides, text, unit, places and f"at {places}"))
     yield from table(rows)
+
+
+def extent(dataset: "xr.Dataset", name: str) -> tuple[str, str]:
+    """Say what a variable ranges over, and where the two ends are, "" for a coordinate or one number."""
+    variable, is_result = dataset[name], name not in dataset.coords
+    text, ends = _extremes(name, variable, is_result)
+    return text, " to ".join(_place(dataset, variable, end) for end in ends if is_result)
 
 
 def _extremes(name: str, variable: "xr.DataArray", is_result: bool) -> tuple[str, list[int]]:

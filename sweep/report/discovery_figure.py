@@ -29,9 +29,8 @@ def describe_regions(dataset: xr.Dataset) -> Iterator[str]:
     dataset : xarray.Dataset
         From :func:`sweep.discover`.
     """
-    found, chosen = dataset.attrs, dataset.isel(box=-1)
-    hits, draws = found["draws_interesting"], found["draws_fitted"]
-    yield f"{found['where']}: {hits:,} of {draws:,} draws, {_percent(hits / draws)}"
+    chosen, hits = dataset.isel(box=-1), dataset.attrs["draws_interesting"]
+    yield outcome_of(dataset)
     rows = []
     for name in _limited(chosen):
         one = chosen.sel(parameter=name)
@@ -44,16 +43,34 @@ def describe_regions(dataset: xr.Dataset) -> Iterator[str]:
         yield "  no limit tells the interesting draws from the others"
     elif free:
         yield f"  not limited: {', '.join(free)}"
-    coverage, density, support = (_percent(float(chosen[name])) for name in SHARES)
-    yield f"coverage {coverage} of the interesting draws, density {density} of those inside, support {support} of all"
-    fresh = ", ".join(f"{name} {_percent(float(chosen[f'fresh_{name}']))}" for name in SHARES)
-    yield f"on {found['draws_fresh']:,} fresh draws: {fresh}"
+    yield from worth_of(chosen)
     if hits < FEWEST:
         yield f"of {hits:,} interesting draws little can be said: take more draws"
     yield from named_reference(dataset)
     yield from ("", "boxes with less and less coverage")
     header = ("box", *SHARES, "fresh coverage", "fresh density", "limits on")
     yield from table([header, *map(_row, _milestones(dataset))])
+
+
+def outcome_of(dataset: xr.Dataset) -> str:
+    """What is of interest, and how many draws are."""
+    found = dataset.attrs
+    hits, draws = found["draws_interesting"], found["draws_fitted"]
+    return f"{found['where']}: {hits:,} of {draws:,} draws, {_percent(hits / draws)}"
+
+
+def worth_of(one: xr.Dataset) -> Iterator[str]:
+    """How good one box is, on the draws that it was fitted to and on fresh ones."""
+    coverage, density, support = (_percent(float(one[name])) for name in SHARES)
+    yield f"coverage {coverage} of the interesting draws, density {density} of those inside, support {support} of all"
+    fresh = ", ".join(f"{name} {_percent(float(one[f'fresh_{name}']))}" for name in SHARES)
+    yield f"on {one.attrs['draws_fresh']:,} fresh draws: {fresh}"
+
+
+def box_in_words(one: xr.Dataset) -> str:
+    """The limits of one box and how good it is, a line each."""
+    limits = ", ".join(f"{name} {limits_of(one.sel(parameter=name))}" for name in _limited(one))
+    return "\n".join([limits or "no limits", *worth_of(one)])
 
 
 def _milestones(dataset: xr.Dataset) -> list[xr.Dataset]:

@@ -107,13 +107,13 @@ def readable(what: str) -> Iterator[None]:
 
 def label(variable: xr.DataArray) -> str:
     """Long name and unit of a variable, for its axis."""
-    text = f"{variable.attrs.get('long_name', variable.name)} ({_unit(variable.attrs.get('units'))})"
+    text = f"{variable.attrs.get('long_name', variable.name)} ({unit_in_words(variable.attrs.get('units'))})"
     return text.removesuffix(" ()")
 
 
 def quantities(values: Iterable[float], variable: xr.DataArray) -> list[str]:
     """Write numbers with the unit of a variable, as :func:`numbers` does."""
-    return [f"{text} {_unit(variable.attrs.get('units'))}".rstrip() for text in numbers(values)]
+    return [f"{text} {unit_in_words(variable.attrs.get('units'))}".rstrip() for text in numbers(values)]
 
 
 def numbers(values: Iterable[float], digits: int = 4) -> list[str]:
@@ -228,12 +228,13 @@ def fixed_note(dataset: xr.Dataset, variable: xr.DataArray) -> list[str]:
     units = json.loads(dataset.attrs.get("fixed_units", "{}"))
     fixed = json.loads(dataset.attrs.get("spec", "{}")).get("fixed", {})
     texts = [
-        f"{name} = {value:.6g} {_unit(units.get(name))}".rstrip()
+        f"{name} = {value:.6g} {unit_in_words(units.get(name))}".rstrip()
         for name, value in fixed.items()
         if not needs or name in needs
     ]
     return [f"Fixed: {', '.join(texts)}"] if texts else []
 
 
-def _unit(units: str | None) -> str:
+def unit_in_words(units: str | None) -> str:
+    """Write a unit as a reader says it, "per year" for "1/year", "" for that of a plain number."""
     return "" if units in (None, "1") else re.sub("^1/", "per ", units)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.config.spec import differences
+from sweep.config.record import differences
 from sweep.errors import Caution, StoreError
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Plan

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sweep.config.axis import Axis
-from sweep.config.spec import Fixed, SweepSpec, differences, read
+from sweep.config.record import differences
+from sweep.config.spec import Fixed, SweepSpec, read
 from sweep.errors import SpecError, unknown
 
 RANGE = {"start": 0, "stop": 1, "num": 3}

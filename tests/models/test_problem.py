@@ -60,6 +60,13 @@ def test_verb_resolves_a_spec_once_and_a_problem_never(verb, monkeypatch):
     assert len(seen) == 1
 
 
+def test_problem_is_shown_in_one_line_and_as_a_table():
+    problem = Problem.of(CERTAIN.model_copy(update={"title": "<b>"}))
+    assert repr(problem) == f"<Problem {CERTAIN.summary}>" and str(CERTAIN) == f"<SweepSpec {CERTAIN.summary}>"
+    assert CERTAIN.summary.startswith("relative_loss: relative_loss")
+    assert len(repr(problem)) < 200 and "&lt;b&gt;" in problem._repr_html_()
+
+
 def test_of_lets_a_problem_pass():
     problem = Problem.of(CERTAIN)
     assert Problem.of(problem) is problem

@@ -13,7 +13,8 @@ from kernels.draws.sobol import MAX_DIMENSIONS
 from kernels.sensitivity import shapley
 from kernels.sensitivity.indices import student_t
 from sweep.config.distribution import DRAWN
-from sweep.config.spec import SweepSpec, differences
+from sweep.config.record import differences
+from sweep.config.spec import SweepSpec
 from sweep.engine.trial import try_model
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
     """Optimal splits: each as a sentence where they are few, else the range of what they are."""
     dims = tuple(map(str, dataset["objective"].dims))
-    certified = int((dataset["status"] == 0).sum())
-    of = f"{certified:,} of {dataset['objective'].size:,} certified"
     if dataset["objective"].size <= 8:
         for point in itertools.product(*(range(dataset.sizes[dim]) for dim in dims)):
             yield from _split(dataset.isel(dict(zip(dims, point, strict=True))), dims)
@@ -31,12 +29,27 @@ def describe_splits(dataset: "xr.Dataset") -> Iterator[str]:
         rows = [(name, _range(dataset[name].values)) for name in names]
         rows += [(f"regret of {s}", _range(dataset["strategy_regret"].sel(strategy=s).values)) for s in STRATEGIES]
         yield from table(rows)
-    yield f"{of}: the regret, estimated with the research share free within its basin, is at most 1e-7"
+    yield certified_of(dataset)
     yield from named_reference(dataset)
 
 
+def certified_of(dataset: "xr.Dataset") -> str:
+    """How many splits are certified, and of what."""
+    of = f"{int((dataset['status'] == 0).sum()):,} of {dataset['objective'].size:,} certified"
+    return f"{of}: the regret, estimated with the research share free within its basin, is at most 1e-7"
+
+
 def _split(split: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
-    """One optimal split in words."""
+    """One optimal split in words, laid out."""
+    where, lines = split_in_words(split, dims)
+    yield f"{where}:"
+    yield from facts(lines)
+    if "rounded_shares" in split:
+        yield from schedule(split)
+
+
+def split_in_words(split: "xr.Dataset", dims: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Where one optimal split is, and what it is: names and texts, the split itself first."""
     names = (*dims, *json.loads(split.attrs["spec"]).get("distributions", {}))
     places = (f"{name} = {float(split[name]):.4g} {unit_text(split[name].attrs['units'])}" for name in names)
     where = ", ".join(place.rstrip() for place in places)
@@ -53,10 +66,7 @@ def _split(split: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
         lines.append(("holds for", _holds(split)))
     if int(split["status"]):
         lines.append(("warning", f"not certified: the regret may be {float(split['regret_bound']):.3g}"))
-    yield f"{where}:"
-    yield from facts(lines)
-    if "rounded_shares" in split:
-        yield from schedule(split)
+    return where, lines
 
 
 def _spent(shares: np.ndarray, dates: np.ndarray, research: float) -> str:

@@ -619,3 +619,10 @@ def test_sweep_plot_draws_a_map_of_splits(tmp_path: Path):
     done = CliRunner().invoke(main, args)
     assert done.exit_code == 0, done.output
     assert (tmp_path / "m.png").stat().st_size > 10_000
+
+
+def test_page_of_solved_splits_says_the_split_at_each_place(found):
+    text = sweep.page(found).text
+    for place in ((0, 0), (2, 3)):
+        split = found.isel(software_rate=place[0], hardware_rate=place[1])
+        assert f"spend {100 * float(split['front_load_share']):.3g} % on accelerators now" in text

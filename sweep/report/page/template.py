@@ -1,0 +1,180 @@
+"""The text of a page: the template, what its script reads, and the policy that lets nothing else run."""
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sweep.report.describe_results import TARGET_WORDS
+from sweep.report.discovery_figure import limits_of
+from sweep.report.page.cube import deflated
+from sweep.report.page.origin import origin_of
+from sweep.report.page.outline import Choice
+from sweep.report.page.plotly_script import plotly_script
+from sweep.report.page.sentences import range_of, texts_of
+from sweep.report.slices import is_log, unit_in_words
+from sweep.results.metadata import kind_of, versions
+
+SCRIPTS = ("unpack.js", "words.js", "figures.js", "page.js")
+
+
+def filled(
+    dataset: xr.Dataset,
+    choices: Sequence[Choice],
+    variables: Mapping[str, Mapping[str, Any]],
+    left_out: Sequence[str],
+    command: str | None,
+    live: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The HTML of a page.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Loaded where there are variables; its title is that of the page.
+    choices : sequence of Choice
+        Its outline.
+    variables : mapping
+        Packed; without any the page has no data, which tells how long the rest is.
+    left_out : sequence of str
+        What nodes are not on the page.
+    command : str or None
+        What makes the page again.
+    live : sequence of mapping
+        Of a page that a server computes, what may be changed.
+    """
+    script, style = "\n".join(map(_file, SCRIPTS)), _file("page.css")
+    payload = payload_of(dataset, choices, variables) if variables else {"choices": []}
+    payload["live"] = list(live)
+    ranges = [choice["range"] for choice in payload["choices"]]
+    reference = dataset.attrs.get("reference")
+    return _file("page.html").format(
+        policy=_policy(script, is_live=bool(live)),
+        generator=html.escape(f"relative-loss-sweep {versions()['relative-loss-sweep']}"),
+        title=html.escape(str(dataset.attrs["title"])),
+        about=html.escape(f"Reference: {reference}" if reference else ""),
+        answer="",
+        range=html.escape("\n".join(ranges)),
+        origin=origin_of(dataset, variables, left_out, command),
+        style=style,
+        data=_inert(payload),
+        plotly=_plotly(),
+        script=script,
+    )
+
+
+def payload_of(
+    dataset: xr.Dataset, choices: Sequence[Choice], variables: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the script of a page reads, as JSON holds it.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Loaded.
+    choices, variables
+        As :func:`filled` takes them.
+    """
+    dims = dict.fromkeys(str(dim) for name in variables for dim in dataset[name].dims)
+    about = {key: dataset.attrs[key] for key in ("fingerprint", "reference", "loss") if key in dataset.attrs}
+    return {
+        "title": dataset.attrs["title"],
+        "kind": kind_of(dataset),
+        "about": {key: str(value) for key, value in about.items()},
+        "dims": {dim: _dim(dataset, dim) for dim in dims},
+        "variables": {name: {**packed, **_about(dataset[name])} for name, packed in variables.items()},
+        "choices": [_choice(dataset, choice) for choice in choices],
+    }
+
+
+def _choice(dataset: xr.Dataset, choice: Choice) -> dict[str, Any]:
+    panels = [dict(panel) for panel in choice.panels]
+    for panel in panels:
+        if panel["type"] == "ranges":
+            panel["labels"] = [_limits(dataset.isel(box=place)) for place in range(dataset.sizes["box"])]
+    label = str(dataset[choice.name].attrs.get("long_name", choice.name)) if choice.name in dataset else choice.name
+    return {
+        "name": choice.name,
+        "label": label if label == choice.name else f"{choice.name}: {label}",
+        "said": choice.said,
+        "dims": choice.dims,
+        "panels": panels,
+        "texts": texts_of(dataset, choice),
+        "range": range_of(dataset, choice),
+    }
+
+
+def _limits(box: xr.Dataset) -> list[str]:
+    return [limits_of(box.isel(parameter=place)) for place in range(box.sizes["parameter"])]
+
+
+def _dim(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
+    """Values and words of a dimension, and where its slider stands at first."""
+    size = dataset.sizes[dim]
+    if dim not in dataset.coords:
+        values: list[Any] = list(range(size))
+        about = {"label": f"{dim} of the frontier" if dim == "point" else dim, "unit": "", "log": False}
+    else:
+        coordinate = dataset[dim]
+        numeric = coordinate.dtype.kind in "fiu"
+        values = [float(v) if numeric else str(v) for v in coordinate.values]
+        about = _about(coordinate) if numeric else {"label": dim, "unit": "", "log": False}
+    at = (size - 1) // 2
+    mark = {"point": "is_knee", "box": "is_chosen"}.get(dim)
+    if mark in dataset and dataset[mark].values.any():
+        at = int(np.argmax(dataset[mark].values))
+    return {**about, "values": values, "at": at}
+
+
+def _about(variable: xr.DataArray) -> dict[str, Any]:
+    """Words, dimensions and scale of a variable."""
+    some = np.isfinite(variable.values).any()
+    about = {
+        "label": str(variable.attrs.get("long_name", variable.name)),
+        "unit": unit_in_words(variable.attrs.get("units")),
+        "dims": [str(dim) for dim in variable.dims],
+        "log": bool(some and variable.dtype.kind in "fiu" and is_log(variable)),
+    }
+    return about | ({"words": TARGET_WORDS[str(variable.name)]} if variable.name in TARGET_WORDS else {})
+
+
+def _inert(payload: Mapping[str, Any]) -> str:
+    """JSON in which nothing ends the element that it is in."""
+    text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def _plotly() -> str:
+    return deflated(plotly_script().encode(), 9)
+
+
+def _policy(script: str, *, is_live: bool) -> str:
+    """Content security policy: these scripts and nothing from anywhere, but from its server where there is one."""
+    scripts = " ".join(_hash(text) for text in (script, plotly_script()))
+    rules = {
+        "default-src": "'none'",
+        "script-src": scripts,
+        "style-src": "'unsafe-inline'",  # Plotly sets styles of its elements
+        "img-src": "data: blob:",
+        **({"connect-src": "'self'"} if is_live else {}),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{key} {value}" for key, value in rules.items())
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _file(name: str) -> str:
+    return (files("sweep.report.page") / "files" / name).read_text(encoding="utf-8")

@@ -1,0 +1,282 @@
+"""Pages in a real browser: offline, without a message, for keyboards and screen readers, with numbers of the dataset.
+
+They need Chromium, Debian's package `chromium` for one, and are skipped, with the reason, where there is none.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+import sweep
+from sweep.report.page.live import Live
+from sweep.report.page.server import Explorer
+
+RATES = Path(__file__).parents[2] / "configs" / "doubling_rates.toml"
+KINDS = ("grid", "statistics", "split", "frontier", "sensitivity", "discovery")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+READY = "html[data-ready]"
+FORMULA = "=cmd|' /C calc'!A1"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install Debian's chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def files(datasets, tmp_path_factory):
+    """Address of the page of each kind."""
+    folder = tmp_path_factory.mktemp("pages")
+    for kind, dataset in datasets.items():
+        sweep.page(dataset).write(folder / f"{kind}.html")
+    return {kind: (folder / f"{kind}.html").as_uri() for kind in datasets}
+
+
+class Tab:
+    """One page in a browser that has no network, with all that it requests and all that it says."""
+
+    def __init__(self, browser, address, width=1400, scheme="light"):
+        viewport = {"width": width, "height": 900}
+        self.context = browser.new_context(offline=True, viewport=viewport, color_scheme=scheme)
+        self.page = self.context.new_page()
+        self.requests, self.messages = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.open(address)
+
+    def open(self, address):
+        """Go there, and wait until the figures are drawn."""
+        self.page.goto("about:blank")
+        self.requests.clear()
+        self.page.goto(address)
+        self.page.wait_for_selector(READY, timeout=60_000)
+
+    def turn(self, address):
+        """Change what stands behind the # of the address, and wait until the figures are drawn anew."""
+        self.page.evaluate("address => { location.hash = address }", address)
+        self.page.evaluate(
+            "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done)), 50))"
+        )
+
+    def sentence(self):
+        """The answer."""
+        return self.page.inner_text("#sentence")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tab(browser, files, kind):
+    opened = Tab(browser, files[kind])
+    yield opened
+    opened.context.close()
+
+
+def test_page_requests_nothing_but_itself_and_says_nothing(tab, files, kind):
+    tab.page.mouse.move(700, 500)
+    assert [address.partition("#")[0] for address in tab.requests] == [files[kind]]
+    assert tab.messages == []
+
+
+def test_page_shows_figures_and_says_what_they_are(tab):
+    figures = tab.page.locator("figure")
+    assert figures.count() >= 1
+    for figure in figures.all():
+        assert figure.locator(".main-svg").count() >= 1
+        assert figure.locator("h2").inner_text()
+
+
+@pytest.fixture(scope="module", params=[(1400, "light"), (360, "dark")], ids=lambda look: f"{look[0]}-{look[1]}")
+def look(browser, files, kind, request):
+    opened = Tab(browser, files[kind], *request.param)
+    yield opened
+    opened.context.close()
+
+
+def test_page_fits_its_width(look):
+    assert look.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_page_has_no_violation_that_axe_knows(look):
+    for summary in look.page.locator("summary").all():
+        summary.click()
+    violations = Axe().run(look.page).response["violations"]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
+
+
+def test_page_follows_the_keyboard(tab):
+    before = tab.sentence()
+    slider = tab.page.locator("#controls input[type=range]").first
+    for _ in range(20):
+        tab.page.keyboard.press("Tab")
+        if slider.evaluate("node => node === document.activeElement"):
+            break
+    value, text = slider.input_value(), slider.get_attribute("aria-valuetext")
+    tab.page.keyboard.press("Home" if value == slider.get_attribute("max") else "End")
+    tab.page.wait_for_function("before => document.getElementById('sentence').innerText !== before", arg=before)
+    assert slider.input_value() != value and slider.get_attribute("aria-valuetext") != text
+
+
+def test_page_is_dark_where_that_is_preferred(look):
+    is_dark = look.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    colour = look.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour == ("rgb(20, 23, 26)" if is_dark else "rgb(255, 255, 255)")
+
+
+def test_page_looks_up_the_numbers_of_its_dataset_at_five_places(tab, datasets, kind):
+    dataset = datasets[kind]
+    variables = tab.page.evaluate("Object.keys(page.variables)")
+    random = np.random.default_rng(0)
+    for name in variables:
+        variable = dataset[name]
+        error = tab.page.evaluate("name => [page.variables[name].error, page.variables[name].code]", name)
+        for _ in range(5):
+            at = {str(dim): int(random.integers(size)) for dim, size in variable.sizes.items()}
+            shown = tab.page.evaluate("([name, at]) => String(valueAt(page.variables[name], at))", [name, at])
+            value = float(variable.isel(at))
+            scale = abs(value) if error[1] == "log" and np.isfinite(value) else 1.0
+            np.testing.assert_allclose(float(shown.replace("Infinity", "inf")), value, rtol=0, atol=error[0] * scale)
+
+
+@pytest.fixture(scope="module")
+def grid(browser, files):
+    opened = Tab(browser, files["grid"])
+    yield opened
+    opened.context.close()
+
+
+def test_page_says_in_its_sentence_what_the_dataset_holds(grid, datasets):
+    grid.turn("#show=relative_loss&time=10&fleet_size=1&doubling_rate=0.5")
+    value = float(datasets["grid"].relative_loss.sel(time=10, doubling_rate=0.5).sel(fleet_size=1.0, method="nearest"))
+    assert f"Loss relative to time 0: {value:.4g}, at doubling_rate = 0.5 per year" in grid.sentence()
+
+
+def test_page_words_targets_out_of_reach(grid):
+    grid.turn("#show=time_to_target&fleet_size=0.01&doubling_rate=-1")
+    assert ": never, at" in grid.sentence()
+
+
+@pytest.mark.parametrize("address", ["#time=1e99&show=nothing&figure1.x=no", "#__proto__=1&time=x", "#%", "#time="])
+def test_page_ignores_an_address_that_means_nothing(grid, address):
+    grid.turn("#show=relative_loss&time=10")
+    grid.turn(address)
+    assert grid.messages == [] and "Loss relative to time 0" in grid.sentence()
+
+
+def test_click_on_a_map_moves_the_sliders(grid):
+    grid.turn("#show=relative_loss&time=10&fleet_size=1")
+    values = "[...document.querySelectorAll('#controls input')].map(node => node.value).join()"
+    before = grid.page.evaluate(values)
+    box = grid.page.locator("figure").nth(1).locator(".nsewdrag").bounding_box()
+    grid.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.2 * box["height"])
+    grid.page.wait_for_function(f"{values} !== '{before}'")
+    time = grid.page.locator("#at-time")
+    assert int(time.input_value()) > 0.8 * int(time.get_attribute("max"))
+
+
+def downloaded(tab, name):
+    with tab.page.expect_download() as waiting:
+        tab.page.get_by_role("button", name=name).click()
+    with open(waiting.value.path(), encoding="utf-8", newline="") as file:
+        return waiting.value.suggested_filename, file.read()
+
+
+def test_numbers_of_a_figure_can_be_taken_as_csv_and_json(grid, datasets):
+    grid.turn("#show=relative_loss&figure1.lines=")
+    name, text = downloaded(grid, "Numbers of figure 1 as CSV")
+    head, *rows = csv.reader(io.StringIO(text))
+    assert name == "loss_relative_to_time_0_along_time.csv"
+    assert head[0] == "time since the reference point (years)"
+    data = json.loads(downloaded(grid, "Numbers of figure 1 as JSON")[1])
+    expected = datasets["grid"].relative_loss.sel(data["at"] | {"time": datasets["grid"].time}, method="nearest")
+    np.testing.assert_allclose(np.array(rows, dtype=float)[:, 1], expected, rtol=1e-4)
+    assert np.array_equal(np.array(rows, dtype=float), np.array(data["rows"], dtype=float))
+    assert data["fingerprint"] == datasets["grid"].attrs["fingerprint"]
+
+
+def test_hostile_texts_are_inert(browser, datasets, tmp_path):
+    script = "</script><img src=x onerror=alert(1)><a href='javascript:alert(2)'>x</a>"
+    dataset = datasets["grid"].copy().assign_attrs(title=script, caveats=script)
+    dataset.relative_loss.attrs["long_name"] = FORMULA
+    dataset.time.attrs |= {"long_name": script, "units": script}
+    sweep.page(dataset, command=script).write(tmp_path / "hostile.html")
+    tab = Tab(browser, (tmp_path / "hostile.html").as_uri())
+    assert tab.page.locator("img, a[href^='javascript'], a[*|href^='javascript']").count() == 0
+    assert tab.page.locator("h1").inner_text() == script
+    assert next(csv.reader(io.StringIO(downloaded(tab, "Numbers of figure 2 as CSV")[1])))[2] == f"'{FORMULA}"
+    assert tab.messages == []
+    tab.context.close()
+
+
+def test_page_shows_in_the_frame_of_a_notebook(browser, datasets, tmp_path):
+    (tmp_path / "notebook.html").write_text(sweep.page(datasets["frontier"])._repr_html_(), encoding="utf-8")
+    context = browser.new_context(offline=True)
+    page, messages = context.new_page(), []
+    page.on("console", lambda message: messages.append(message.text))
+    page.goto((tmp_path / "notebook.html").as_uri())
+    page.frame_locator("iframe").locator(".main-svg").first.wait_for(timeout=60_000)
+    assert messages == []
+    context.close()
+
+
+def test_explorer_follows_its_sliders_and_asks_of_quick_moves_the_latest_alone(browser):
+    ends = threading.Event()
+
+    def look():
+        if ends.is_set():
+            raise KeyboardInterrupt
+
+    def serve():
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve(look)
+
+    with Explorer(Live.read(RATES), 0) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        page, requests, messages = browser.new_page(), [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.goto(server.address)
+        page.wait_for_selector(READY, timeout=60_000)
+        before = page.inner_text("#sentence")
+        page.evaluate(
+            """() => {
+                const slider = document.getElementById("fixed-scaling_exponent");
+                for (let place = 0; place < 100; place++) {
+                    slider.value = place;
+                    slider.dispatchEvent(new Event("input"));
+                }
+            }"""
+        )
+        page.wait_for_function("() => !page.asking")
+        assert len([url for url in requests if url.endswith("evaluate")]) <= 2
+        assert page.inner_text("#sentence") != before
+        assert "fixed.scaling_exponent=" in page.url
+        ends.set()
+        thread.join()
+        assert messages == []
+        page.close()
+
+
+def test_page_gives_one_quantile_alone_no_interval(grid):
+    one = "{dims: ['quantile'], strides: [1], values: [0.25], unit: ''}"
+    text = grid.page.evaluate(f"said('bad', {one}, {{quantile: 0}}, {{values: [0.9]}})")
+    assert text == "0.25, not exceeded with 90 % probability"
