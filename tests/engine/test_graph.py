@@ -105,7 +105,7 @@ def test_least_of_many_exponents_is_that_of_the_values(dtype):
     """One logarithm serves all of them in the one, and each point has its own in the other."""
     axes = {
         "fleet_size": sweep.Axis(start=1e3, stop=1e8, num=N, spacing="log"),
-        "scaling_exponent": sweep.Axis(start=0.04, stop=0.6, num=9),
+        "scaling_exponent": sweep.Axis(start=0.06, stop=0.18, num=9),
         "doubling_rate": sweep.Axis(start=-0.5, stop=4.0, num=3),
     }
     fixed = {"time": 6.5, "reference_fleet": 16384.0, "reference_years": 0.25, "irreducible_share": 0.2}
