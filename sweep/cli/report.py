@@ -7,7 +7,7 @@ import click
 
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.plot import dataset_of
-from sweep.cli.terminal import SIZE
+from sweep.cli.terminal import SIZE, load
 
 
 @click.command()
@@ -37,5 +37,16 @@ def report(source: Path, path: Path | None, title: str | None, max_size: int) ->
     check_path(path)
     plotly_script()
     words = ["sweep", "report", str(source), "-o", str(path), *(("--title", title) if title else ())]
-    page(dataset_of(source, lazy=True), title=title, max_size=max_size, command=shlex.join(words)).write(path)
+    dataset = dataset_of(source, lazy=True)
+    beside = _answers(source) if source.suffix == ".toml" else []
+    page(dataset, title=title, max_size=max_size, command=shlex.join(words), beside=beside).write(path)
     click.echo(path)
+
+
+def _answers(config: Path) -> list[str]:
+    """Answers to the targets of a config, under its law and the published ones beside it."""
+    from sweep.report.answers import answers
+    from sweep.report.describe_results import describe_answers
+
+    problem = load(config)
+    return list(describe_answers(*answers(problem), problem.source))

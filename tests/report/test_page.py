@@ -291,6 +291,19 @@ def test_report_reads_a_file_and_names_the_page_after_it(datasets, tmp_path, mon
     assert payload_of(sweep.Page((tmp_path / "front.html").read_text()))["kind"] == "frontier"
 
 
+def test_report_of_a_config_with_a_target_answers_it_under_both_laws(tmp_path):
+    assert run("report", SMOKE, "-o", tmp_path / "a.html").exit_code == 0
+    text = (tmp_path / "a.html").read_text()
+    (beside,) = re.findall(r"<pre tabindex=.0.>(.*?)</pre>", text, re.S)
+    assert "time_to_target along fleet_size" in beside and "never (the least reachable loss is the floor" in beside
+
+
+def test_page_of_a_run_that_was_stopped_says_so(datasets):
+    words = "the run is not complete"
+    for complete in (True, False):
+        assert (words in sweep.page(datasets["frontier"].assign_attrs(complete=complete)).text) is not complete
+
+
 def test_report_reads_a_store(tmp_path):
     sweep.run(sweep.load(SMOKE), store=tmp_path / "a.zarr")
     assert run("report", tmp_path / "a.zarr", "-o", tmp_path / "a.html").exit_code == 0

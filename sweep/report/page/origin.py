@@ -36,6 +36,8 @@ def origin_of(
     ]
     rows.insert(-1, ("Fixed", str(attributes.get("fixed", ""))))
     rows.insert(-1, ("Axes", "\n".join(_axes(dataset))))
+    if attributes.get("complete") is False:
+        rows.append(("State", "the run is not complete: what is undefined may not be computed yet"))
     rows.append(("Numbers", " ".join(_precision(variables, left_out))))
     versions = ", ".join(
         f"{key[len(VERSION) :]} {value}" for key, value in attributes.items() if key.startswith(VERSION)

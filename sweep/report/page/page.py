@@ -2,6 +2,7 @@
 
 import html
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,12 @@ def check_path(path: str | os.PathLike[str]) -> None:
 
 
 def page(
-    dataset: xr.Dataset, *, title: str | None = None, max_size: int = MAX_SIZE, command: str | None = None
+    dataset: xr.Dataset,
+    *,
+    title: str | None = None,
+    max_size: int = MAX_SIZE,
+    command: str | None = None,
+    beside: Sequence[str] = (),
 ) -> Page:
     """Make a page of a dataset: one HTML file that needs no network, with a slider for every axis.
 
@@ -97,6 +103,8 @@ def page(
         second, third, ... node is kept until it fits; the page says so.
     command : str, optional
         What makes the page again, for those who read it.
+    beside : sequence of str
+        Lines of text that the page shows as they are, such as the answers to a target under other laws.
 
     Returns
     -------
@@ -122,14 +130,14 @@ def page(
     if not names:
         raise SpecError("the dataset holds no numbers to show")
     dataset = dataset.assign_attrs(title=title or str(dataset.attrs.get("title") or "Untitled"))
-    size = max_size - len(filled(dataset, choices, {}, [], command).encode())
+    size = max_size - len(filled(dataset, choices, {}, [], command, beside=beside).encode())
     if size <= 0:
         raise SpecError(
             f"--max-size: a page without numbers takes {max_size - size:,} bytes, got {max_size:,}; give more"
         )
     while True:
         loaded, variables, left_out = fitted(dataset, names, size, WHOLE)
-        text = filled(loaded, choices, variables, left_out, command)
+        text = filled(loaded, choices, variables, left_out, command, beside=beside)
         excess = len(text.encode()) - max_size
         if excess <= 0:
             return Page(text)

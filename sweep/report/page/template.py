@@ -32,6 +32,7 @@ def filled(
     left_out: Sequence[str],
     command: str | None,
     live: Sequence[Mapping[str, Any]] = (),
+    beside: Sequence[str] = (),
 ) -> str:
     """The HTML of a page.
 
@@ -49,6 +50,8 @@ def filled(
         What makes the page again.
     live : sequence of mapping
         Of a page that a server computes, what may be changed.
+    beside : sequence of str
+        Lines of text to show as they are.
     """
     script, style = "\n".join(map(_file, SCRIPTS)), _file("page.css")
     payload = payload_of(dataset, choices, variables) if variables else {"choices": []}
@@ -62,6 +65,7 @@ def filled(
         about=html.escape(f"Reference: {reference}" if reference else ""),
         answer="",
         range=html.escape("\n".join(ranges)),
+        beside=_beside(beside),
         origin=origin_of(dataset, variables, left_out, command),
         style=style,
         data=_inert(payload),
@@ -92,6 +96,15 @@ def payload_of(
         "variables": {name: {**packed, **_about(dataset[name])} for name, packed in variables.items()},
         "choices": [_choice(dataset, choice) for choice in choices],
     }
+
+
+def _beside(lines: Sequence[str]) -> str:
+    """A section of text as a terminal shows it, "" without any."""
+    if not lines:
+        return ""
+    text = html.escape("\n".join(lines).strip("\n"))
+    name = "Under the published laws"
+    return f'<section id="beside" aria-label="{name}"><h2>{name}</h2><pre tabindex="0">{text}</pre></section>'
 
 
 def _choice(dataset: xr.Dataset, choice: Choice) -> dict[str, Any]:
