@@ -7,6 +7,7 @@ where the result is neither 0, 1 nor infinite for a trivial reason. The `check_*
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from math import inf, log, nan
 from zlib import crc32
 
@@ -432,19 +433,26 @@ def _gradient(function: str) -> Callable[..., tuple[jax.Array, ...]]:
     return jax.jit(jax.vmap(jax.grad(bind(function), argnums=tuple(range(len(PARAMETERS[function]))))))
 
 
+@cache
+def _gradients(function: str, dtype: np.dtype) -> tuple[list[np.ndarray], dict[str, Reference], np.ndarray, list]:
+    """Points, the oracle's gradients there, where an inverse is infinite in the dtype, and the kernel's gradients."""
+    point = sample(function, dtype, GRADIENT_POINTS * 5 // 4, purpose="gradients")
+    infinite = np.zeros(point[0].size, bool)
+    if function in reference.INVERSE:
+        infinite = np.isinf(reference.values(function, point, dtype).head)
+    with precision(dtype):
+        got = [np.asarray(g) for g in _gradient(function)(*point)]
+    return point, reference.gradients(function, point, dtype), infinite, got
+
+
 def check_gradients(function: str, dtype: np.dtype, *, overflowed: bool = False) -> None:
     """Gradients with respect to every parameter meet the accuracy contract.
 
     Those of an inverse are compared where its value is finite in the dtype, or, if `overflowed`, where only the
     size of the dtype's largest number makes it infinite.
     """
-    point = sample(function, dtype, GRADIENT_POINTS * 5 // 4, purpose="gradients")
-    refs = reference.gradients(function, point, dtype)
-    chosen = np.ones(point[0].size, bool)
-    if function in reference.INVERSE:
-        chosen = np.isinf(reference.values(function, point, dtype).head) == overflowed
-    with precision(dtype):
-        got = [np.asarray(g) for g in _gradient(function)(*point)]
+    point, refs, infinite, got = _gradients(function, dtype)
+    chosen = infinite == overflowed
     failures = []
     for name, g in zip(PARAMETERS[function], got, strict=True):
         mask = refs[name].smooth & chosen
