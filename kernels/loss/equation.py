@@ -8,8 +8,9 @@ Every function is elementwise over arguments that broadcast, of any shape, and r
 argument is and 64-bit is enabled. A value outside its domain gives NaN. Where a limit exists the value is the limit.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,9 @@ ENDLESS = 2.0**100  # stands for an infinite power of two, which times 0 would b
 NOTHING = 4096.0  # 2^-4096 is 0 in every type
 
 
+Function = TypeVar("Function", bound=Callable[..., Array])
+
+
 class Growth(NamedTuple):
     """Effective years, as ``years * 2**exponent``, and the efficiency at the end, as ``efficiency * 2**exponent``."""
 
@@ -35,6 +39,42 @@ class Growth(NamedTuple):
     efficiency: Array
 
 
+def _typed(*values: ArrayLike) -> list[Array]:
+    """Arguments as arrays of one floating type; whole numbers count as the default type.
+
+    Raises TypeError where an argument is not a real number.
+    """
+    types = [np.dtype(v.dtype) if hasattr(v, "dtype") else np.asarray(v).dtype for v in values]
+    for kind in types:
+        if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer) or kind == np.bool_):
+            raise TypeError(f"arguments must be real numbers, got {kind}")
+    floats = [t for v, t in zip(values, types, strict=True) if hasattr(v, "dtype") and jnp.issubdtype(t, jnp.floating)]
+    floats = [t for t in floats if t.itemsize >= 4]
+    wanted = jnp.zeros(()).dtype if not floats else jax.dtypes.canonicalize_dtype(np.result_type(*floats))
+    return [jnp.asarray(v, wanted) for v in values]
+
+
+def as_arrays(*values: ArrayLike) -> list[Array]:
+    """Arguments as arrays of one shape and floating type; whole numbers count as the default type.
+
+    Raises TypeError where an argument is not a real number.
+    """
+    return jnp.broadcast_arrays(*_typed(*values))
+
+
+def elementwise(function: Function) -> Function:
+    """Compile a function of real numbers as one program: operation by operation, each shape would take seconds."""
+    compiled = jax.jit(function)
+
+    @wraps(function)
+    def call(*positional: ArrayLike, **named: ArrayLike) -> Array:
+        values = _typed(*positional, *named.values())
+        return compiled(*values[: len(positional)], **dict(zip(named, values[len(positional) :], strict=True)))
+
+    return cast(Function, call)
+
+
+@elementwise
 def effective_years(time: ArrayLike, doubling_rate: ArrayLike) -> Array:
     """Effective years G(t, γ) = (2^(γt) − 1) / (γ ln 2): years at the efficiency of time 0.
 
@@ -59,6 +99,7 @@ def effective_years(time: ArrayLike, doubling_rate: ArrayLike) -> Array:
     return jnp.where((t >= 0.0) & ~jnp.isnan(rate), _effective_years(t, rate), jnp.nan)
 
 
+@elementwise
 def compute_ratio(
     fleet_size: ArrayLike,
     time: ArrayLike,
@@ -94,6 +135,7 @@ def compute_ratio(
     return jnp.where(_in_domain(*run), _compute_ratio(*run), jnp.nan)
 
 
+@elementwise
 def log_relative_excess_loss(
     fleet_size: ArrayLike,
     time: ArrayLike,
@@ -125,6 +167,7 @@ def log_relative_excess_loss(
     return jnp.where(_in_domain(*run) & (kappa > 0.0), -kappa * _log_compute_ratio(*run), jnp.nan)
 
 
+@elementwise
 def relative_excess_loss(
     fleet_size: ArrayLike,
     time: ArrayLike,
@@ -154,6 +197,7 @@ def relative_excess_loss(
     return jnp.where(_in_domain(*run) & (kappa > 0.0), _power(jnp.ones_like(kappa), *run, kappa), jnp.nan)
 
 
+@elementwise
 def relative_loss(
     fleet_size: ArrayLike,
     time: ArrayLike,
@@ -248,21 +292,6 @@ def growth_slope(time: Array, doubling_rate: Array) -> Array:
     up = jnp.where(left == 0.0, time * LN2, swing) - 1.0 / rate
     down = -swing * left - 1.0 / rate
     return jnp.where(near, time * LN2 * special.exprel2_slope(inner), jnp.where(outer > 0.0, up, down))
-
-
-def as_arrays(*values: ArrayLike) -> list[Array]:
-    """Arguments as arrays of one shape and floating type; whole numbers count as the default type.
-
-    Raises TypeError where an argument is not a real number.
-    """
-    types = [np.dtype(v.dtype) if hasattr(v, "dtype") else np.asarray(v).dtype for v in values]
-    for kind in types:
-        if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer) or kind == np.bool_):
-            raise TypeError(f"arguments must be real numbers, got {kind}")
-    floats = [t for v, t in zip(values, types, strict=True) if hasattr(v, "dtype") and jnp.issubdtype(t, jnp.floating)]
-    floats = [t for t in floats if t.itemsize >= 4]
-    wanted = jnp.zeros(()).dtype if not floats else jax.dtypes.canonicalize_dtype(np.result_type(*floats))
-    return jnp.broadcast_arrays(*(jnp.asarray(v, wanted) for v in values))
 
 
 def along(partials: Iterable[Array], tangents: Sequence[Array]) -> Array:

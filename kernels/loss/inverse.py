@@ -16,12 +16,13 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels.loss import special
-from kernels.loss.equation import along, as_arrays, effective_years, growth, growth_slope
+from kernels.loss.equation import along, as_arrays, effective_years, elementwise, growth, growth_slope
 from kernels.loss.special import LN2
 
 _NEWTON_STEPS = 6  # enough for float64 from the starting values below, on the whole domain
 
 
+@elementwise
 def time_to_target(
     target: ArrayLike,
     fleet_size: ArrayLike,
@@ -60,6 +61,7 @@ def time_to_target(
     return jnp.where(inside, _time_to_target(target, kappa, share, fleet, rate, *reference), jnp.nan)
 
 
+@elementwise
 def fleet_for_target(
     target: ArrayLike,
     time: ArrayLike,
@@ -101,6 +103,7 @@ def fleet_for_target(
     )
 
 
+@elementwise
 def rate_for_target(
     target: ArrayLike,
     fleet_size: ArrayLike,
