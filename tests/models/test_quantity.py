@@ -1,5 +1,6 @@
 """Quantities and their graphs: what follows from the names of arguments."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -122,3 +123,11 @@ def test_neutral_values_drop_out_of_the_graph():
     assert "log2_parts" not in names and "irreducible_share" not in needs
     names, needs = quantities(scaling_exponent=0.5, irreducible_share=0.1)
     assert "log2_parts" in names and "irreducible_share" in needs
+
+
+@pytest.mark.parametrize("rates", [1, 3, 16])
+def test_graph_keeps_on_the_device_what_is_much_smaller_than_what_comes_of_it(rates):
+    wave = Quantity("wave", function=lambda x: x * x, where="device")
+    graph = cut(ordered((wave, Quantity("y", function=lambda wave, r: wave * r, where="device"))).only(["y"])).finish
+    program = str(jax.make_jaxpr(lambda x, r: graph(x=x, r=r))(np.ones((8, 1)), np.ones((1, rates))))
+    assert ("optimization_barrier" in program) == (rates == 16)
