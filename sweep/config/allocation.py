@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sweep.config.record import Float, Frozen, plain
+from sweep.config.record import FieldError, Float, Frozen, plain
 
 ASKS = {  # what each objective asks for; the answers differ, and neither is wrong
     "mean": "the least loss on the way",
@@ -46,5 +46,5 @@ class Allocation(Frozen):
     def _asks(cls, data: Any) -> Any:
         if isinstance(data, dict) and "objective" not in data:
             choices = ", ".join(f'"{name}" for {text}' for name, text in ASKS.items())
-            raise ValueError(f"objective: is required, {choices} of the horizon: the same money is split differently")
+            raise FieldError("objective", f"is required, {choices} of the horizon: the same money is split differently")
         return data
