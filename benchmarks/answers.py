@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.jsonl"))
 BEGIN, END = "<!-- figures: python benchmarks/answers.py -->\n", "<!-- end of figures -->"
-ON_CPU = "cpu-amd-epyc-2-cores"
+ON_CPU = "-2-cores"
 
 GRID = "moderate, float32, 128 x 500 x 512"
 CUBE = "float32, 1000 x 1000 x 1000"
@@ -23,6 +23,7 @@ BLOCKED = "NumPy, blocked in cache, all cores"
 STORE = "moderate, float32, 256 x 1024 x 512"
 SPLITS = "mean loss, 8 dates, float64, 10000 scenarios, SLSQP on 100"
 SLSQP, LANES = "SciPy SLSQP, gradient, one start", "ours, a thread a core"
+OPTAX, A, NEAR = "mean loss, 8 dates, float64, 256 scenarios", ", a scenario", "share_within_1e_6"
 TRILLION = "configs/trillion.toml, 1e12 points, into a store"
 EDGE = f"moderate, {CUBE}"
 INDICES = "4 parameters of the relative loss, float64, base sample 262144"
@@ -97,6 +98,15 @@ ROWS = {
         Figure("{} a second", "front_loading", SPLITS, f"{LANES}, a scenario", "scenarios_per_second"),
         Figure("{} x SciPy's SLSQP", "front_loading", SPLITS, f"{SLSQP} / {LANES}"),
         Figure("{} % of them certified", "front_loading", SPLITS, "share certified", factor=100.0),
+    ),
+    "the same with optax's L-BFGS, 200 steps at most, or Adam, 1000, instead of Newton's method": (
+        Figure("{} x", "optimisers", OPTAX, "lbfgs, 200 steps / newton"),
+        Figure("{} x the time", "optimisers", OPTAX, "adam, 1000 steps / newton"),
+        Figure(
+            "within 1e-6 of the least loss in {} %", "optimisers", OPTAX, f"lbfgs, 200 steps{A}", NEAR, factor=100.0
+        ),
+        Figure("{} % of the scenarios", "optimisers", OPTAX, f"adam, 1000 steps{A}", NEAR, factor=100.0),
+        Figure("in Newton's time Adam in {} %", "optimisers", OPTAX, f"adam, 20 steps{A}", NEAR, factor=100.0),
     ),
     "the frontier of 1e9 points in loss and cost": (
         Figure("{} points/s", "frontier", EDGE, "loss and cost", "points_per_second"),

@@ -23,9 +23,10 @@ from sweep.surroundings import refuse_other_kernels  # its hook is set before an
 refuse_other_kernels()
 
 if TYPE_CHECKING:
+    from sweep.config.allocation import Allocation
     from sweep.config.axis import Axis
     from sweep.config.distribution import Correlation, Distribution, Draws
-    from sweep.config.spec import Allocation, Fixed, SweepSpec
+    from sweep.config.spec import Fixed, SweepSpec
     from sweep.config.statistic import Statistic
     from sweep.engine.loop import run
     from sweep.engine.progress import Progress
@@ -70,6 +71,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "config.allocation": ("Allocation",),
     "config.axis": ("Axis",),
     "config.distribution": (
         "Correlation",
@@ -78,7 +80,6 @@ _HOMES = {
     ),
     "config.record": ("SpecError",),
     "config.spec": (
-        "Allocation",
         "Fixed",
         "SweepSpec",
     ),

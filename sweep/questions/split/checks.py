@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from kernels.split.descent import method_of
-from sweep.config.spec import Allocation, SweepSpec
+from sweep.config.allocation import Allocation
+from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
 
 if TYPE_CHECKING:

@@ -6,17 +6,20 @@ import os
 import jax
 
 from kernels.split import solver
-from sweep.config.distribution import DRAWN
-from sweep.config.spec import Allocation, SweepSpec
+from sweep.config.allocation import Allocation
+from sweep.config.distribution import DRAW, DRAWN
+from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
 from sweep.models.front_loading import STRATEGIES
 from sweep.plan.blocks import default_memory
 from sweep.questions.split.ranges import RATES
+from sweep.questions.split.robust import PLANS
 
 SHARD, LEAST_SHARD = 4096, 64  # scenarios that one thread solves at once, at most, and where the memory allows no more
 # What a solution takes beyond Python with its libraries (300 MB) whatever its size, measured: it is compiled.
 FIXED_BYTES = 512 * 10**6
 LANE_BYTES, SENSITIVE = 2048, 8  # that a solution takes for each scenario and date, and times more with sensitivities
+HESSIANS = 4  # copies of those of all draws, while one plan for them is solved
 RANGE_BYTES = 512  # that the search of ranges takes for each scenario
 
 
@@ -34,6 +37,7 @@ def cut(spec: SweepSpec, chosen: Allocation, sensitivities: bool, ranges: bool, 
     """Scenarios that a thread solves at once, a power of two, and threads: as many as the memory allows."""
     budget = default_memory() if memory is None else memory
     result = result_bytes(spec, sensitivities=sensitivities, ranges=ranges)
+    result += 8 * (len(PLANS) + chosen.dates) * math.prod(spec.shape.values()) if chosen.robust else 0
     if result > budget // 2:
         raise SpecError(
             f"memory: the result takes {result:,} bytes, more than half of the budget of {budget:,}; give a larger "
@@ -45,6 +49,8 @@ def cut(spec: SweepSpec, chosen: Allocation, sensitivities: bool, ranges: bool, 
     threads = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
     lane = LANE_BYTES * (chosen.dates + 1) * (SENSITIVE if sensitivities else 1)
     fixed = result + FIXED_BYTES + RANGE_BYTES * math.prod(spec.shape.values()) * ranges
+    if chosen.robust:  # one scenario after the other, with a Hessian a draw
+        fixed += HESSIANS * 8 * (chosen.dates + 1) ** 2 * spec.shape.get(DRAW, 1)
     room = budget - fixed
     while shard * lane * threads > room and shard > LEAST_SHARD:
         shard //= 2

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from kernels.split import solver
+from sweep.config.allocation import ASKS, Allocation
 from sweep.config.distribution import DRAWN
-from sweep.config.spec import ASKS, Allocation
 from sweep.engine.evaluate import device_kind
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.problem import Problem
@@ -71,26 +71,31 @@ def _words(chosen: Allocation, names: Container[str]) -> dict[str, tuple[str, st
             text = f"derivative of {words[name][0]} by a parameter"
             words[f"{name}_sensitivity"] = (text, "1 per unit of the parameter", ("parameter",))
     if "other_shares" in names:
-        other = "of the split for the other question"
-        words |= {
-            "other_shares": (f"share of the budget spent on accelerators at each date, {other}", "1", ("purchase",)),
-            "other_research_share": (f"share of the budget spent on efficiency research, {other}", "1", ()),
-            "other_regret": (f"how much more than the least it has: {objective}, {other}", "1", ()),
-            "other_delay": (f"time after the horizon until it is as low, {other}", "months", ()),
-            "rounded_shares": ("share of the budget at each date, in whole percent", "1", ("purchase",)),
-            "rounded_research_share": ("share of the budget spent on research, in whole percent", "1", ()),
-            "rounding_regret": (f"what whole percent cost: {objective}", "1", ()),
-            "strategy_delay": (
-                "time after the horizon until it is as low, of a named strategy",
-                "months",
-                ("strategy",),
-            ),
-        }
+        words |= _other_words(objective)
     if "holds" in names:
         text = f"rates between which, one varied alone, no share of now, later or research moves by more than {MOVED:g}"
         text += "; of those " + ", ".join(f"{name} {FRONT_LOADING.parameter(name).domain}" for name in RATES)
         words["holds"] = (text, "1/year", ("rate", "end"))
     return words
+
+
+def _other_words(objective: str) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """The same, of what else could be done."""
+    other = "of the split for the other question"
+    return {
+        "other_shares": (f"share of the budget spent on accelerators at each date, {other}", "1", ("purchase",)),
+        "other_research_share": (f"share of the budget spent on efficiency research, {other}", "1", ()),
+        "other_regret": (f"how much more than the least it has: {objective}, {other}", "1", ()),
+        "other_delay": (f"time after the horizon until it is as low, {other}", "months", ()),
+        "rounded_shares": ("share of the budget at each date, in whole percent", "1", ("purchase",)),
+        "rounded_research_share": ("share of the budget spent on research, in whole percent", "1", ()),
+        "rounding_regret": (f"what whole percent cost: {objective}", "1", ()),
+        "strategy_delay": (
+            "time after the horizon until it is as low, of a named strategy",
+            "months",
+            ("strategy",),
+        ),
+    }
 
 
 def coordinates_of(problem: Problem, chosen: Allocation, names: Container[str]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 
 from kernels.split import solver
+from sweep.config.allocation import Allocation
 from sweep.config.distribution import DRAW
-from sweep.config.spec import Allocation, SweepSpec
+from sweep.config.spec import SweepSpec
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.problem import Problem
 from sweep.models.sampling import sampler_of

@@ -13,7 +13,7 @@ import numpy as np
 
 from kernels.loss.quadrature import gauss_legendre
 from kernels.split import allocation
-from sweep.config.spec import Allocation
+from sweep.config.allocation import Allocation
 from sweep.models.front_loading import STRATEGIES
 from sweep.questions.split.strategies import objective_of, strategy_of
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernels.split import robust
-from sweep.config.spec import Allocation
+from sweep.config.allocation import Allocation
 from sweep.models.front_loading import STRATEGIES
 from sweep.questions.split.strategies import objective_of, strategy_of
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.config.allocation import ASKS, Allocation
 from sweep.config.distribution import DRAW
-from sweep.config.spec import ASKS, Allocation
 from sweep.engine.evaluate import device_kind
 from sweep.models.front_loading import STRATEGIES
 from sweep.models.problem import Problem

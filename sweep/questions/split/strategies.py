@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernels.split import allocation, solver
-from sweep.config.spec import Allocation
+from sweep.config.allocation import Allocation
 
 ROUNDING = 1e-12  # of a mean loss, in parts of it, or of a logarithm
 

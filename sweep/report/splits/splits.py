@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.config.spec import ASKS
+from sweep.config.allocation import ASKS
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.report.layout import facts, table, unit_text
 from sweep.report.splits.schedule import schedule

@@ -142,6 +142,16 @@ def test_optimise_refuses_in_one_line_before_it_starts(spec, more, line, monkeyp
         sweep.optimise(make_spec(**spec), **more)
 
 
+def test_optimise_refuses_draws_that_do_not_fit(monkeypatch):
+    monkeypatch.setattr(optimise, "_solve", None)
+    spec = make_spec()
+    assert spec.shape["draw"] == DRAWS
+    with pytest.raises(
+        sweep.SpecError, match=r"^memory: the result takes [\d,]+ bytes, more than half of the budget of"
+    ):
+        sweep.optimise(spec, robust="mean", memory=40_000)
+
+
 CONFIG = """
 model = "front_loading"
 loss = "excess"
