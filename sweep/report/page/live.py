@@ -63,7 +63,7 @@ class Live:
         """What may be changed, as the script of the page reads it: names, words, and the values of a slider."""
         run = PARAMETERS if self.spec.reference not in (None, "own") else ()
         names = [name for name in self.problem.spec.fixed if name in self.problem.needed and name not in run]
-        found = [(self.problem.model.parameter(name), self.problem.spec.fixed[name].value) for name in names]
+        fixed = [(self.problem.model.parameter(name), self.problem.spec.fixed[name].value) for name in names]
         return [
             {
                 "name": one.name,
@@ -72,7 +72,7 @@ class Live:
                 "values": (values := _values(one, value)).tolist(),
                 "at": int(np.flatnonzero(values == value)[0]),
             }
-            for one, value in found
+            for one, value in fixed
         ]
 
     def page(self, title: str) -> str:

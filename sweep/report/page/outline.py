@@ -26,7 +26,6 @@ from sweep.report.sensitivity_figure import DRAWN
 from sweep.results.metadata import kind_of
 
 STANDARD_ERROR = "_standard_error"
-MOST_SAID = 4  # variables in one sentence
 
 
 @dataclass(frozen=True)

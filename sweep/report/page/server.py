@@ -102,12 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _evaluate(self, body: bytes) -> None:
         try:
-            asked = json.loads(body)
-            if not isinstance(asked, dict) or not isinstance(asked.get("fixed"), dict) or len(asked) > 1:
+            question = json.loads(body)
+            if not isinstance(question, dict) or not isinstance(question.get("fixed"), dict) or len(question) > 1:
                 raise SpecError('must be {"fixed": {name: value, ...}}')
             with self.server.lock:
                 live = self.server.live
-                answer = (live.numbers if self.path == "/evaluate" else live.config)(asked["fixed"])
+                answer = (live.numbers if self.path == "/evaluate" else live.config)(question["fixed"])
         except (ValueError, RecursionError) as error:  # what is no JSON, and what is wrong with what it says
             text = str(error) if isinstance(error, SpecError) else "must be JSON"
             self._say(HTTPStatus.BAD_REQUEST, text)

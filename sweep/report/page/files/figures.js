@@ -51,7 +51,7 @@ function holes(values, about) {
 }
 
 // What remains at its slider while a figure varies others.
-function held(model, dims, varied) {
+function elsewhere(model, dims, varied) {
   const rest = dims.filter((dim) => !varied.includes(dim) && model.dims[dim].values.length > 1);
   return rest.length ? `At ${rest.map((dim) => `${dim} = ${quantity(model.dims[dim].values[model.at[dim]], model.dims[dim])}`).join(", ")}.` : "";
 }
@@ -110,7 +110,7 @@ function lines(panel, model, pick, letters) {
       shapes: [{ type: "line", x0: along[model.at[x]], x1: along[model.at[x]], yref: "paper", y0: 0, y1: 1, line: { color: ink("faint"), width: 1, dash: "dot" } }],
     }),
     head: [label(model.dims[x]), ...columns.map(([name]) => name)], rows,
-    note: [by ? `One line for each ${by}${model.dims[by].unit ? `, in ${model.dims[by].unit}` : ""}.` : "", held(model, variable.dims, [x, by, panel.fan]), holes(columns.flatMap(([, values]) => values), variable)],
+    note: [by ? `One line for each ${by}${model.dims[by].unit ? `, in ${model.dims[by].unit}` : ""}.` : "", elsewhere(model, variable.dims, [x, by, panel.fan]), holes(columns.flatMap(([, values]) => values), variable)],
     moved: (point) => ({ [x]: nearest(along, point.x) }),
   };
 }
@@ -137,7 +137,7 @@ function map(panel, model, pick, letters) {
     type: dense ? "contour" : "heatmap", x: xs, y: ys, z: grid.map((row) => row.map(scaled)), customdata: grid, colorscale: "Viridis", colorbar: bar,
     hovertemplate: `${inert(x)} %{x}<br>${inert(y)} %{y}<br>%{customdata:.4g}<extra></extra>`,
   };
-  if (dense) Object.assign(trace, { contours: { coloring: "heatmap", showlabels: !variable.log, labelfont: { size: 11, color: "#fff" } }, line: { color: "rgba(255,255,255,0.75)", width: 0.8 } });
+  if (dense) Object.assign(trace, { contours: { coloring: "heatmap", showlabels: !variable.log, labelfont: { size: 11, color: "#fff" } }, line: { color: "rgba(255,255,255,0.75)", width: 0.8, smoothing: 0 } });
   const place = { x: [model.dims[x].values[model.at[x]]], y: [model.dims[y].values[model.at[y]]] };
   const mark = { ...place, mode: "markers", marker: { size: 13, color: "#fff", line: { color: "#000", width: 2.5 }, symbol: "circle" }, hoverinfo: "skip" };
   return {
@@ -145,7 +145,7 @@ function map(panel, model, pick, letters) {
     traces: [trace, mark], layout: layout({ xaxis: axis(model.dims[x], letters), yaxis: axis(model.dims[y], 38) }),
     head: [label(model.dims[x]), label(model.dims[y]), label(variable)],
     rows: up.flatMap((_, j) => across.map((_, i) => [xs[i], ys[j], grid[j][i]])),
-    note: ["The circle is what is chosen; a click moves it.", held(model, variable.dims, [x, y]), holes(grid.flat(), variable)],
+    note: ["The circle is what is chosen; a click moves it.", elsewhere(model, variable.dims, [x, y]), holes(grid.flat(), variable)],
     moved: (point) => ({ [x]: nearest(model.dims[x].values, point.x), [y]: nearest(model.dims[y].values, point.y) }),
   };
 }
@@ -173,7 +173,7 @@ function bars(panel, model, pick, letters) {
   return {
     title: panel.title ?? first.label, traces,
     layout: layout({ barmode: panel.base ? "overlay" : "group", showlegend: traces.length > 1, xaxis: axis(about, letters, { type: "linear" }), yaxis: { automargin: true, linecolor: ink("faint") }, height: Math.max(250, 120 + 34 * order.length * (panel.base ? 1 : Math.min(2, traces.length))) }),
-    head, rows, note: [held(model, first.dims, [panel.over]), idle.length && !idle.includes(undefined) ? `Without effect: ${idle.join(", ")}.` : ""],
+    head, rows, note: [elsewhere(model, first.dims, [panel.over]), idle.length && !idle.includes(undefined) ? `Without effect: ${idle.join(", ")}.` : ""],
   };
 }
 
@@ -186,7 +186,7 @@ function columns(panel, model, pick, letters) {
   return {
     title: "The split", traces: [trace(bought, COLOURS[0], bought.map(([name]) => inert(name))), trace(beside, COLOURS[1], beside.map(() => "research"))],
     layout: layout({ xaxis: { type: "category", automargin: true, title: { text: inert(`Accelerators, by ${label(dates)}; efficiency research`, letters), standoff: 8, font: { size: 13 } } }, yaxis: axis({ label: "share of the budget", unit: "" }, 38, { rangemode: "tozero", tickformat: ".0%" }), margin: { l: 64, r: 14, t: 26, b: 50 } }),
-    head: ["spent on", "share of the budget"], rows: [...bought.map(([name, value]) => [`accelerators at ${name} ${dates.unit}`, value]), ...beside], note: [held(model, variable.dims, [panel.over])],
+    head: ["spent on", "share of the budget"], rows: [...bought.map(([name, value]) => [`accelerators at ${name} ${dates.unit}`, value]), ...beside], note: [elsewhere(model, variable.dims, [panel.over])],
   };
 }
 

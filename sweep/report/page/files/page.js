@@ -123,26 +123,26 @@ class Page {
     return element("p", { className: "slider" }, caption, output, input);
   }
 
-  ask(path) {
+  post(path) {
     const fixed = Object.fromEntries(this.payload.live.map((one) => [one.name, one.values[one.at]]));
     return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed }) });
   }
 
   // A config that sweep run takes, of what is chosen.
   async keep() {
-    const answer = await this.ask("config");
+    const answer = await this.post("config");
     if (answer.ok) save(`${fileName(this.payload.title)}.toml`, "application/toml", (await answer.json()).toml);
   }
 
   // One question is on its way at a time, and after it the latest: moves in between are never asked.
   async evaluate() {
     this.again = true;
-    if (this.asking) return;
-    this.asking = true;
+    if (this.waits) return;
+    this.waits = true;
     while (this.again) {
       this.again = false;
       try {
-        const answer = await this.ask("evaluate");
+        const answer = await this.post("evaluate");
         const content = await answer.json();
         if (!answer.ok) throw new Error(content.error);
         await this.unpack(content.variables);
@@ -153,7 +153,7 @@ class Page {
       }
       this.show();
     }
-    this.asking = false;
+    this.waits = false;
   }
 
   figure(panel, i) {
@@ -296,7 +296,7 @@ async function start() {
   document.head.append(element("script", { textContent: script }));
   page.ready = true;
   page.show();
-  if (location.hash.includes("fixed.")) page.evaluate();
+  if (page.payload.live.some((one) => one.at !== one.written)) page.evaluate();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.draw());
   addEventListener("hashchange", () => {
     page.read(location.hash);
