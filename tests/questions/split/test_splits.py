@@ -583,7 +583,7 @@ def test_sweep_optimise_tells_few_splits_one_by_one(tmp_path: Path):
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
     assert (
-        words.count("on accelerators now") == 4
+        words.count("for the least loss on the way, spend") == 4
         and "beats hare by" in words
         and words.count("for the least loss on the day") == 4
         and "4 of 4 certified" in words
