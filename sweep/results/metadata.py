@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config import reference
 from sweep.config.distribution import DRAWN
 from sweep.config.kinds import QUANTILE
-from sweep.config.spec import SweepSpec
+from sweep.config.spec import Fixed, SweepSpec
 from sweep.errors import SpecError
 from sweep.models.problem import Problem
 
@@ -29,6 +29,12 @@ MARKS = {
 LIBRARIES = ("relative-loss-sweep", "jax", "jaxlib", "numpy")
 
 
+def _fixed(name: str, fixed: Fixed, unit: str) -> str:
+    """A fixed value in words, with its unit unless it is a plain number."""
+    text = f"{name} = {fixed.value:.10g}" + ("" if unit == "1" else f" {unit}")
+    return text + (f" ({fixed.source})" if fixed.source else "")
+
+
 def dataset_attributes(problem: Problem, device: str) -> dict[str, Any]:
     """Attributes of the dataset: plain strings and numbers, the same for every run of one sweep on one machine."""
     model, spec = problem.model, problem.spec
@@ -42,10 +48,7 @@ def dataset_attributes(problem: Problem, device: str) -> dict[str, Any]:
         "assumptions": model.assumptions,
         **({"reference": text} if (text := reference_of(problem)) else {}),
         "caveats": "; ".join(problem.caveats) or "none",
-        "fixed": "; ".join(
-            f"{name} = {fixed.value:.10g} {model.parameter(name).unit}" + (f" ({fixed.source})" if fixed.source else "")
-            for name, fixed in spec.fixed.items()
-        ),
+        "fixed": "; ".join(_fixed(name, fixed, model.parameter(name).unit) for name, fixed in spec.fixed.items()),
         "fixed_units": json.dumps({name: model.parameter(name).unit for name in spec.fixed}),
         **({} if not spec.distributions else {"distributions": _uncertain(problem), "draws": str(spec.draws)}),
         "spec": json.dumps(spec.canonical()),
