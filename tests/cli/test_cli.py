@@ -477,10 +477,11 @@ def test_run_counts_the_undefined(toy: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     import jax.numpy as jnp
 
-    def function(rate: object, time: object) -> dict[str, object]:
-        return {"distance": jnp.where(time > 0, jnp.nan, rate), "speed": rate * jnp.nan}
-
-    monkeypatch.setitem(registry.MODELS, "toy", replace(registry.MODELS["toy"], function=function))
+    undefined = (
+        Quantity("distance", "way", "m", lambda rate, time: jnp.where(time > 0, jnp.nan, rate)),
+        Quantity("speed", "speed", "m/s", lambda rate: rate * jnp.nan),
+    )
+    monkeypatch.setitem(registry.MODELS, "toy", replace(registry.MODELS["toy"], quantities=undefined))
     out = sweep("run", toy).stdout
     assert "1 to 3 (119,997 of 120,000 undefined)" in out
     assert "(3 of 3 undefined)" in out
