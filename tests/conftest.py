@@ -17,6 +17,13 @@ def strict_promotion():
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def programs_let_go():
+    """Let go of what a file has compiled: a process may map 65,530 pieces of memory, and crashes beyond."""
+    yield
+    jax.clear_caches()
+
+
 def _has_gpu() -> bool:
     try:
         return bool(jax.devices("gpu"))

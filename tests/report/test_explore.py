@@ -168,11 +168,16 @@ def test_explore_refuses_in_one_line(config, message):
 
 
 def test_explore_prints_its_address_and_ends_with_an_interrupt():
-    command = [sys.executable, "-m", "sweep", "explore", str(RATES), "--no-browser"]
+    # An interrupt is ignored in what a shell runs in the background.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sweep.cli.main import main; "
+    command = [sys.executable, "-c", f"{code}main()", "explore", str(RATES), "--no-browser"]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CONFIGS.parent)
-    address = started.stdout.readline().split()[0]
-    port = int(address.rstrip("/").rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=60):
-        os.kill(started.pid, signal.SIGINT)
-        out, error = started.communicate(timeout=60)
+    try:
+        address = started.stdout.readline().split()[0]
+        port = int(address.rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=60):
+            os.kill(started.pid, signal.SIGINT)
+            out, error = started.communicate(timeout=60)
+    finally:
+        started.kill()
     assert (started.returncode, out, error) == (130, "", "stopped\n")
