@@ -2,7 +2,6 @@
 
 import math
 
-from sweep.config.doubts import Doubt
 from sweep.models.model import Model
 from sweep.models.parameters import (
     BUDGETS,
@@ -13,6 +12,7 @@ from sweep.models.parameters import (
     PERCENTAGE,
     POSITIVE,
     Domain,
+    Doubt,
     Parameter,
 )
 from sweep.models.quantity import Quantity

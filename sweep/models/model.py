@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from sweep.config import reference
-from sweep.config.doubts import hint
 from sweep.config.spec import Fixed, SweepSpec
 from sweep.errors import SpecError, unknown
-from sweep.models.parameters import Parameter, refuse_subnormal, stated_of, undeclared
+from sweep.models.parameters import Parameter, hint, refuse_subnormal, stated_of, undeclared
 from sweep.models.quantity import Graph, Quantity, Stages, cut, ordered
 from sweep.surroundings import refuse_to_hang
 
