@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from click.testing import CliRunner
 
@@ -31,6 +32,7 @@ from sweep.cli.main import main
 from sweep.cli.plot import _open
 from sweep.config import samples
 from sweep.errors import LONGEST, SpecError
+from sweep.report.page.server import Explorer
 from sweep.report.slices import readable
 from sweep.results import manifest, netcdf
 
@@ -133,14 +135,14 @@ def limit() -> Iterator[None]:
 
 
 def call(*args: object) -> int:
-    """Run a command; its exit code.
+    """Run a command; its exit code. An explorer ends as soon as it is open.
 
     Raises
     ------
     CaseError
         It raised, or what it printed is not one line.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), mock.patch.object(Explorer, "serve"), mock.patch("webbrowser.open"):
         warnings.simplefilter("ignore")
         result = CliRunner().invoke(main, [str(arg) for arg in args], prog_name="sweep")
     if result.exception is not None and not isinstance(result.exception, SystemExit):

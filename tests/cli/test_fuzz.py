@@ -5,6 +5,8 @@ from pathlib import Path
 import fuzz
 import pytest
 
+from sweep.models.problem import Problem
+
 SLICE = {"configs": 150, "commands": 80, "corruptions": 60}
 
 
@@ -22,6 +24,6 @@ def test_call_takes_one_line(args: list[str]) -> None:
 
 
 def test_call_refuses_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz.sweep, "load", lambda *_: 1 / 0, raising=False)
+    monkeypatch.setattr(Problem, "read", lambda *_: 1 / 0)
     with pytest.raises(fuzz.CaseError, match="ZeroDivisionError"):
         fuzz.call("describe", "a.toml")
