@@ -76,6 +76,7 @@ def _split():
         "strategy": ("strategy", list(STRATEGIES), {"long_name": "strategies"}),
     }
     attributes = {"kind": "split", "title": "Now or later?", "model": "front_loading", "spec": "{}"}
+    attributes |= {"allocation_objective": "mean"}
     return xr.Dataset(variables, coordinates, attributes)
 
 

@@ -386,7 +386,7 @@ def test_sensitivity_refuses_a_model_that_is_solved():
         model="front_loading",
         loss="excess",
         reference="gpt-4",
-        allocation={"dates": 2},
+        allocation={"dates": 2, "objective": "mean"},
         fixed={"budget": 2.0, "horizon": 5.0, "hardware_rate": 0.5, "software_rate": 1.0, "scaling_exponent": 0.2}
         | {"research_gain": 0.5, "research_scale": 1.0, "depreciation": 0.2, "installed_fleet": 1.0},
         distributions={"discount_rate": UNIFORM},
