@@ -319,6 +319,7 @@ def _added(fleet: Array, grown: Growth, reference_fleet: Array, reference_years:
 
 
 @jax.custom_jvp
+@jax.jit
 def _effective_years(time: Array, rate: Array) -> Array:
     grown = growth(time, rate)
     return special.scale(grown.years, grown.exponent)
@@ -335,6 +336,7 @@ def _effective_years_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]
 
 
 @jax.custom_jvp
+@jax.jit
 def _compute_ratio(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
     return 1.0 + special.scale(*_added(fleet, growth(time, rate), reference_fleet, reference_years))
 
@@ -357,6 +359,7 @@ def _compute_ratio_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) 
 
 
 @jax.custom_jvp
+@jax.jit
 def _log_compute_ratio(fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array) -> Array:
     return special.log2_1p_scaled(*_added(fleet, growth(time, rate), reference_fleet, reference_years)) * LN2
 
@@ -398,6 +401,7 @@ def log_partials(
 
 
 @jax.custom_jvp
+@jax.jit
 def _power(
     factor: Array, fleet: Array, time: Array, rate: Array, reference_fleet: Array, reference_years: Array, kappa: Array
 ) -> Array:

@@ -195,6 +195,7 @@ def _years_needed(
 
 
 @jax.custom_jvp
+@jax.jit
 def _time_to_target(
     target: Array, kappa: Array, share: Array, fleet: Array, rate: Array, reference_fleet: Array, reference_years: Array
 ) -> Array:
@@ -215,6 +216,7 @@ def _time_to_target(
 
 
 @jax.custom_jvp
+@jax.jit
 def _fleet_for_target(
     factor: Array,
     shift: Array,
@@ -238,6 +240,7 @@ def _fleet_for_target(
 
 
 @jax.custom_jvp
+@jax.jit
 def _rate_for_target(
     target: Array, kappa: Array, share: Array, fleet: Array, time: Array, reference_fleet: Array, reference_years: Array
 ) -> Array:
@@ -295,6 +298,7 @@ def _needed_partials(varies: Array, target: Array, kappa: Array, share: Array) -
 
 
 @jax.custom_jvp
+@jax.jit
 def _sum_log2_excess(target: Array, share: Array) -> Array:
     whole, rest = _log2_excess(target, share)
     return whole + rest
