@@ -215,7 +215,7 @@ STRATEGIES = Model(
             PERCENTAGE,
         ),
         Parameter(
-            "later_date", "date at which the rest is spent on accelerators", "years", DATE, aliases=("D",), doubts=DATES
+            "later_date", "date at which the rest buys accelerators", "years", DATE, aliases=("D",), doubts=DATES
         ),
         *(FRONT_LOADING.parameter(name) for name in ("horizon", *_SCENARIO) if name != "reference_years"),
         *_LAW,
@@ -248,6 +248,7 @@ STRATEGIES = Model(
     ),
     caveats=law_caveats,
     needs_loss=True,
+    shares=("front_load_share", "research_share"),
 )
 
 DELAYED_START = Model(
