@@ -91,9 +91,7 @@ def _solved(question: Question, points: np.ndarray, index: np.ndarray) -> dict[s
         bounds = np.tile([condition.bound for condition in question.bounded], (len(index), 1))
         rows = (scenario, low, high, whole, bounds, first.origin, first.scales)
         ends = _descended(goal, rows, first.starts, first.best)
-        at_best = np.where(np.isnan(first.best), points[0], first.best)[:, None]
-        value_at_best = np.asarray(compiled_values()(goal, scenario, at_best))[:, 0]
-    return _chosen(question, goal, first, ends, value_at_best)
+    return _chosen(question, goal, first, ends)
 
 
 def _scenarios(question: Question, index: np.ndarray) -> dict[str, np.ndarray]:
@@ -139,14 +137,12 @@ def _descended(goal: Goal, rows: tuple[Any, ...], starts: np.ndarray, anchor: np
     return Ends(*(x.reshape(number, most, *x.shape[1:]) for x in ends))
 
 
-def _chosen(
-    question: Question, goal: Goal, first: Coarse, ends: Ends, value_at_best: np.ndarray
-) -> dict[str, np.ndarray]:
+def _chosen(question: Question, goal: Goal, first: Coarse, ends: Ends) -> dict[str, np.ndarray]:
     """The best end of each scenario, or the best point of its grid."""
-    sign, row = -1.0 if question.is_greatest else 1.0, np.arange(len(first.value))
+    sign, row = -1.0 if question.is_greatest else 1.0, np.arange(len(first.best))
     objective = np.where(ends.is_allowed, sign * ends.values[..., 0], np.inf)
     chosen = np.argmin(objective, axis=1)
-    least, on_grid = objective[row, chosen], np.where(np.isnan(first.value), np.inf, sign * first.value)
+    least, on_grid = objective[row, chosen], np.where(np.isnan(first.values[:, 0]), np.inf, sign * first.values[:, 0])
     slack = SAME * first.scales[:, 0]
     x, values = ends.decisions[row, chosen], ends.values[row, chosen]
     settled = (ends.is_settled & (objective <= (least + slack)[:, None])).any(axis=1)
@@ -155,7 +151,7 @@ def _chosen(
     is_kept = on_grid <= least
     status = np.where(is_kept & ~(settled & (least <= on_grid + slack)), GRID, status)
     x = np.where(is_kept[:, None], first.best, x)
-    values = np.where(is_kept[:, None], value_at_best, values)
+    values = np.where(is_kept[:, None], first.values, values)
     is_none = ~np.isfinite(np.minimum(least, on_grid))
     status = np.where(is_none, INFEASIBLE, status)
     x, values = (np.where(is_none[:, None], np.nan, v) for v in (x, values))
@@ -164,7 +160,7 @@ def _chosen(
     columns = dict(zip(goal.names, values.T, strict=True)) | dict(zip(question.decisions, x.T, strict=True))
     columns = {name: columns[name] for name in dict.fromkeys((*question.decisions, *question.names))}
     return columns | {
-        "best_of_grid": first.value,
+        "best_of_grid": first.values[:, 0],
         "starts_alike": alike.sum(axis=1).astype(np.int32),
         "status": status.astype(np.int32),
     }

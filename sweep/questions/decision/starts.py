@@ -20,15 +20,15 @@ class Coarse(NamedTuple):
     ----------
     starts : numpy.ndarray
         Points to begin from, (N, starts, d).
-    best, value : numpy.ndarray
-        The best point that is allowed, (N, d), and its value, (N,); NaN where none is.
+    best, values : numpy.ndarray
+        The best point that is allowed, (N, d), and the values there, (N, names); NaN where none is.
     origin, scales : numpy.ndarray
         From which value the objective is counted, (N,), and in which units it and the conditions, (N, 1 + m).
     """
 
     starts: np.ndarray
     best: np.ndarray
-    value: np.ndarray
+    values: np.ndarray
     origin: np.ndarray
     scales: np.ndarray
 
@@ -101,10 +101,10 @@ def coarse(
     # Points that are not allowed come after those that are, the least excess first.
     merit = np.where(fits, np.arctan((objective - origin[:, None]) / unit[:, None]), 10.0 + excess)
     merit = np.where(np.isfinite(merit), merit, np.inf)
-    anchor = np.where(np.isnan(value)[:, None], np.nan, points[best])
-    return Coarse(
-        points[_apart(merit, places, number)], anchor, sign * value, sign * origin, np.stack([unit, *scales], axis=-1)
-    )
+    none = np.isnan(value)[:, None]
+    anchor, there = np.where(none, np.nan, points[best]), np.where(none, np.nan, values[row, best])
+    starts = points[_apart(merit, places, number)]
+    return Coarse(starts, anchor, there, sign * origin, np.stack([unit, *scales], axis=-1))
 
 
 def _apart(merit: np.ndarray, places: np.ndarray, number: int) -> np.ndarray:
