@@ -45,7 +45,7 @@ OWNERS = {  # modules, or rooms, that may import a library
     "matplotlib": {"sweep.report", "sweep.bench.scaling"},
     "platformdirs": {"sweep.cli.compiled"},
     "moocore": {"sweep.questions.frontier.thinning"},
-    "optax": {"sweep.questions.split", "sweep.questions.decision", "sweep.questions.optimise"},
+    "optax": {"sweep.questions.split", "sweep.questions.decision.lagrangian", "sweep.questions.optimise"},
     "plotly": {"sweep.report.page.plotly_script"},
     "pydantic": {"sweep.config"},
     "rich": {"sweep.cli"},

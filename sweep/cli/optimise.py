@@ -99,7 +99,7 @@ def _decide(
     problem: "Problem", question: dict[str, Any], file: Path | None, memory: int | None, overwrite: bool
 ) -> None:
     """Tell the best decision of every scenario."""
-    from sweep.report.describe_decisions import describe_decisions
+    from sweep.report.describe_questions import describe_decisions
 
     check_outputs(None, file, memory, overwrite)
     with stop().looked_at() as look:

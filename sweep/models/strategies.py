@@ -177,7 +177,6 @@ def _delayed_kilowatt_years(fleet_size: "Array", power: "Array", pue: "Array", d
 
 # n0 is what is installed here, not the fleet of the reference run.
 _LAW = tuple(replace(p, aliases=("N0",)) if p.name == "reference_fleet" else p for p in LAW)
-
 _SCENARIO = (
     *("budget", "hardware_rate", "software_rate", "research_gain", "research_scale", "depreciation"),
     *("installed_fleet", "reference_years"),
@@ -215,7 +214,7 @@ STRATEGIES = Model(
             PERCENTAGE,
         ),
         Parameter(
-            "later_date", "date at which the rest buys accelerators", "years", DATE, aliases=("D",), doubts=DATES
+            "later_date", "date at which the rest is spent on accelerators", "years", DATE, aliases=("D",), doubts=DATES
         ),
         *(FRONT_LOADING.parameter(name) for name in ("horizon", *_SCENARIO) if name != "reference_years"),
         *_LAW,

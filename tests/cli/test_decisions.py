@@ -8,7 +8,7 @@ import xarray as xr
 from click.testing import CliRunner, Result
 
 from sweep.cli.main import main
-from sweep.report.describe_decisions import describe_decisions
+from sweep.report.describe_questions import describe_decisions
 from sweep.report.page.page import page
 from sweep.results import netcdf
 

@@ -1,4 +1,4 @@
-"""Least of an output within a box and under conditions: an augmented Lagrangian around L-BFGS of optax, in JAX.
+"""Least of an output within a box and under conditions, from many starts at once.
 
 Variables are without limits: a decision in [low, high] is low + (high - low) (1 - cos y) / 2, by its logarithm where
 its axis is logarithmic, so that it reaches its ends and never leaves them; of two or more shares of one whole each is
@@ -13,21 +13,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array, lax
 
 from sweep.models.quantity import Graph
+from sweep.questions.decision.lagrangian import KEPT, SETTLED, walked
 
-STEPS, ROUNDS = 60, 20  # of L-BFGS for one Lagrangian, and Lagrangians, at most
-FIRST_STILL, STILLER, STILL = 1e-3, 0.03, 1e-8  # slope at which a descent ends: the first, times less, the last
-SETTLED, KEPT = 1e-6, 1e-7  # slope, and excess over a condition, at which its end is a local optimum
-CLOSE = 1e-9  # excess over a condition at which its multiplier is known
 MARGIN = 1e-9  # part of its scale by which a bound is drawn in, so that what is close to it is allowed
-STIFF, STIFFER, MOST_STIFF = 10.0, 10.0, 1e4  # penalty of an excess: at first, times more, and at most
-SLOW = 0.1  # of an excess: what is left where its penalty is right
-DESCENT, FLATTER = 1e-4, 0.9  # parts of the slope: how much lower a step is to lead, and how flat its end is to be
-TRIALS = 16  # lengths of a step, after which one that leads lower is enough, and a descent ends if none does
-ROUNDING = 1e-15  # by which what does not change may seem to
 LEAST = 0.02  # distance of a start from the ends, where a slope vanishes
 TINY = 1e-300  # what is left of a whole is no less
 DUST = 1e-10  # part of an extent within which a decision is at its end
@@ -124,7 +115,7 @@ def compiled_descents() -> Any:
 
 def descend(goal: Goal, lane: Lane) -> End:
     """Descend from one start, and go back to what is allowed where the end is beyond it by a rounding."""
-    y, slope, excess = _walked(goal, lane, _variables(goal, lane))
+    y, slope, excess = walked(lambda y: _taken(goal, lane, y), _variables(goal, lane), len(goal.conditions))
     x = _dusted(lane, _decisions(goal, lane, y))
     settled = (slope <= SETTLED) & (excess <= KEPT)
     x, values, allowed = _within(goal, lane, x)
@@ -180,150 +171,6 @@ def _taken(goal: Goal, lane: Lane, y: Array) -> Array:
         for (i, sign), bound, scale in zip(goal.conditions, lane.bounds, lane.scales[1:], strict=True)
     ]
     return jnp.stack([-objective if goal.is_greatest else objective, *over])
-
-
-class _Walk(NamedTuple):
-    """Where a descent stands, the step that it tries, and the Lagrangian that it descends."""
-
-    y: Array
-    rows: Array  # objective and excesses there, (1 + m,), and their slopes
-    slopes: Array
-    inner: Any
-    direction: Array
-    length: Array
-    shortest: Array  # of the lengths that are known to be too short, and those too long
-    longest: Array
-    multipliers: Array
-    stiffness: Array
-    excess: Array
-    slope: Array
-    steps: Array
-    rounds: Array
-    trials: Array
-
-
-def _lagrangian(walk: _Walk, rows: Array, slopes: Array) -> tuple[Array, Array]:
-    """The Lagrangian of a walk where the objective and excesses are those, and its slope."""
-    pushed = jnp.maximum(walk.multipliers + walk.stiffness * rows[1:], 0.0)
-    value = rows[0] + jnp.sum(pushed**2 - walk.multipliers**2) / (2.0 * walk.stiffness)
-    return value, slopes[0] + pushed @ slopes[1:]
-
-
-def _walked(goal: Goal, lane: Lane, y: Array) -> tuple[Array, Array, Array]:
-    """Variables at the end of all Lagrangians, the slope there, and the greatest excess.
-
-    It is one flat loop, in which the model is evaluated once: compilation is short, and no lane waits within a step of
-    another.
-    """
-    memory = optax.scale_by_lbfgs()
-
-    def look(y: Array) -> tuple[Array, Array]:
-        def twice(y: Array) -> tuple[Array, Array]:
-            rows = _taken(goal, lane, y)
-            return rows, rows
-
-        # Forward: also through loops whose length is not known, and there are few variables.
-        slopes, rows = jax.jacfwd(twice, has_aux=True)(y)
-        return rows, slopes
-
-    def goes_on(walk: _Walk) -> Array:
-        is_done = (walk.excess <= CLOSE) & (walk.slope <= SETTLED)
-        return ~is_done & (walk.rounds < ROUNDS)
-
-    def advance(walk: _Walk) -> _Walk:
-        return _judged(memory, walk, *look(walk.y + walk.length * walk.direction))
-
-    end = lax.while_loop(goes_on, advance, _begun(memory, y, len(goal.conditions)))
-    return end.y, end.slope, end.excess
-
-
-def _begun(memory: optax.GradientTransformation, y: Array, conditions: int) -> _Walk:
-    """A walk that has yet to look at its first point, to which a step of length 0 leads."""
-    far, zero, none = jnp.full((), jnp.inf, y.dtype), jnp.zeros((), y.dtype), jnp.asarray(0)
-    return _Walk(
-        y=y,
-        rows=jnp.full(1 + conditions, jnp.inf, y.dtype),
-        slopes=jnp.zeros((1 + conditions, len(y)), y.dtype),
-        inner=memory.init(y),
-        direction=jnp.zeros_like(y),
-        length=zero,
-        shortest=zero,
-        longest=far,
-        multipliers=jnp.zeros(conditions, y.dtype),
-        stiffness=zero + STIFF,
-        excess=far,
-        slope=far,
-        steps=none,
-        rounds=none,
-        trials=none,
-    )
-
-
-def _judged(memory: optax.GradientTransformation, walk: _Walk, rows: Array, slopes: Array) -> _Walk:
-    """Take the step that was tried, or try another length: the bisection of Lewis and Overton for weak Wolfe steps."""
-    is_first = jnp.isinf(walk.rows[0])
-    is_finite = jnp.isfinite(rows).all() & jnp.isfinite(slopes).all()
-    before, slope_before = _lagrangian(walk, jnp.where(is_first, 0.0, walk.rows), walk.slopes)
-    value, slope = _lagrangian(walk, rows, slopes)
-    steep = slope_before @ walk.direction
-    lower = before + DESCENT * walk.length * steep + ROUNDING * (1.0 + jnp.abs(before))
-    is_lower = is_finite & (is_first | (value <= lower))
-    is_flat = is_first | (slope @ walk.direction >= FLATTER * steep)
-    longest = jnp.where(is_lower, walk.longest, walk.length)
-    shortest = jnp.where(is_lower, walk.length, walk.shortest)
-    is_taken = is_lower & (is_flat | (walk.trials >= TRIALS))
-    is_stuck = ~is_taken & (walk.trials >= TRIALS)
-    middle = jnp.where(jnp.isinf(longest), 2.0 * shortest, (shortest + longest) / 2.0)
-    tried = walk._replace(length=middle, shortest=shortest, longest=longest, trials=walk.trials + 1)
-    moved = walk._replace(y=walk.y + walk.length * walk.direction, rows=rows, slopes=slopes, steps=walk.steps + 1)
-    after = _either(is_taken, moved, tried)
-    still = jnp.maximum(FIRST_STILL * STILLER**walk.rounds, STILL)
-    is_over = is_stuck | (is_taken & (jnp.max(jnp.abs(slope)) <= still)) | (after.steps >= STEPS)
-    is_end = is_stuck & (walk.steps == 0) & (walk.rounds > 0)  # another Lagrangian would be as stuck
-    renewed = _renewed(after)
-    renewed = renewed._replace(rounds=jnp.where(is_end, ROUNDS, renewed.rounds))
-    after = _either(is_over, renewed, after)
-    return _directed(memory, after, is_taken | is_over, is_over)
-
-
-def _renewed(walk: _Walk) -> _Walk:
-    """The next Lagrangian, at the end of the descent of one."""
-    over = walk.rows[1:]
-    excess = jnp.max(jnp.abs(jnp.maximum(over, -walk.multipliers / walk.stiffness)), initial=0.0)
-    stiffer = jnp.where(excess > SLOW * walk.excess, STIFFER, 1.0)
-    return walk._replace(
-        multipliers=jnp.maximum(walk.multipliers + walk.stiffness * over, 0.0),
-        stiffness=jnp.minimum(walk.stiffness * stiffer, MOST_STIFF),
-        excess=excess,
-        slope=jnp.where(
-            jnp.isinf(walk.rows[0]), jnp.inf, jnp.max(jnp.abs(_lagrangian(walk, walk.rows, walk.slopes)[1]))
-        ),
-        steps=jnp.zeros_like(walk.steps),
-        rounds=walk.rounds + 1,
-    )
-
-
-def _directed(memory: optax.GradientTransformation, walk: _Walk, is_new: Array, is_over: Array) -> _Walk:
-    """A walk with a new direction where it has moved, from nothing where the Lagrangian is another one."""
-    fresh = _either(is_over, memory.init(walk.y), walk.inner)
-    _, slope = _lagrangian(walk, walk.rows, walk.slopes)
-    with jax.numpy_dtype_promotion("standard"):  # optax mixes types
-        downhill, inner = memory.update(slope, fresh, walk.y)
-    is_downhill = (downhill @ slope > 0.0) & jnp.isfinite(downhill).all()
-    one, zero = jnp.ones_like(walk.length), jnp.zeros_like(walk.length)
-    turned = walk._replace(
-        inner=inner,
-        direction=-jnp.where(is_downhill, downhill, slope),
-        length=one,
-        shortest=zero,
-        longest=one * jnp.inf,
-        trials=jnp.zeros_like(walk.trials),
-    )
-    return _either(is_new, turned, walk)
-
-
-def _either(condition: Array, one: Any, other: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
 
 
 def _within(goal: Goal, lane: Lane, x: Array) -> tuple[Array, Array, Array]:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from sweep.report.describe_decisions import decision_in_words
-from sweep.report.describe_questions import drivers_in_words, estimated_from, size_of_frontier
+from sweep.report.describe_questions import decision_in_words, drivers_in_words, estimated_from, size_of_frontier
 from sweep.report.describe_results import extent
 from sweep.report.discovery_figure import box_in_words, outcome_of
 from sweep.report.layout import unit_text
