@@ -22,7 +22,7 @@ from sweep.questions.decision.descent import Goal, Lane, compiled_descents, comp
 from sweep.questions.decision.labels import GRID, INFEASIBLE, LOCAL, STALLED, dataset_of
 from sweep.questions.decision.starts import Coarse, coarse, places_of, points_of
 
-TOGETHER, LANES = 2**17, 2**10  # points of grids, and descents, that are looked at together, at most
+TOGETHER, LANES = 2**19, 2**10  # points of grids, and descents, that are looked at together, at most
 # What a question takes whatever its size, measured: it is compiled; and bytes of each scenario and number kept of it.
 FIXED_BYTES, NUMBER_BYTES = 512 * 10**6, 24
 SAME = 1e-6  # of the objective's scale: descents that end as near to the best ended there
