@@ -12,7 +12,7 @@ from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
 from sweep.config.statistic import Condition, conditions_of
 from sweep.engine.evaluate import take
-from sweep.errors import SpecError, unknown
+from sweep.errors import SpecError, short, unknown
 from sweep.models.model import Model
 from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem, parts_of
@@ -142,6 +142,8 @@ def _objective(minimise: str | None, maximise: str | None) -> str:
             f"objective: give one name to minimise or to maximise, got {' and '.join(named) or 'none'}"
             + ("; sweep frontier takes several" if named else "")
         )
+    if not isinstance(named[0], str):
+        raise SpecError(f"objective: must be one name, got {short(named[0])}; sweep frontier takes several")
     return named[0]
 
 

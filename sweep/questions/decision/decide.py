@@ -176,5 +176,6 @@ def _tell_infeasible(question: Question, values: dict[str, np.ndarray]) -> None:
     missed = f"no decision between the ends has {where}" if where else f"{question.objective} is finite nowhere"
     if none == number:
         scenarios = f" in any of {number:,} scenarios" if number > 1 else ""
-        raise SpecError(f"subject_to: {missed}{scenarios}, as far as {question.starts} starts of each show; widen them")
+        key, what = ("subject_to", "them or the axes") if where else ("objective", "the axes")
+        raise SpecError(f"{key}: {missed}{scenarios}, as far as {question.starts} starts of each show; widen {what}")
     warnings.warn(f"in {none:,} of {number:,} scenarios {missed}; they are NaN", Caution, stacklevel=4)

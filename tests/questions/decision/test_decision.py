@@ -273,6 +273,7 @@ FEW = {"values": [1.0, 2.0]}
     [
         ({"minimise": None}, r"objective: give one name to minimise or to maximise, got none"),
         ({"maximise": "effort"}, r"objective: give one name .*, got ripple and effort; sweep frontier takes several"),
+        ({"minimise": ["ripple"]}, r'objective: must be one name, got \["ripple"\]; sweep frontier takes several'),
         ({"minimise": "riple"}, r'objective: unknown output or decision "riple"; did you mean ripple\?'),
         ({"minimise": "x"}, r"objective: x is a decision, so nothing trades against it; add a condition on an output"),
         ({"over": []}, r"over: give 1 to 8 axes to decide on \(x, y, tilt\), got 0"),
