@@ -9,7 +9,7 @@ Names are imported when first used, so that ``import sweep`` costs nothing. A ro
 - ``results``: what is kept, and how it is labelled
 - ``engine``: evaluation
 - ``lazy``: a config as a dataset
-- ``questions``: frontier, sensitivity, split, discovery
+- ``questions``: frontier, sensitivity, split, discovery, decision
 - ``report``: words, figures and pages
 - ``bench``: benchmarks of kernels
 - ``cli``: the command line
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from sweep.models.quantity import Quantity
     from sweep.questions.discovery.discover import discover
     from sweep.questions.frontier.frontier import frontier
+    from sweep.questions.optimise import optimise
     from sweep.questions.sensitivity.sensitivity import sensitivity
-    from sweep.questions.split.optimise import optimise
     from sweep.report.page.page import Page, page
     from sweep.results.replicates import pooled
 
@@ -92,8 +92,8 @@ _HOMES = {
     "models.quantity": ("Quantity",),
     "questions.discovery.discover": ("discover",),
     "questions.frontier.frontier": ("frontier",),
+    "questions.optimise": ("optimise",),
     "questions.sensitivity.sensitivity": ("sensitivity",),
-    "questions.split.optimise": ("optimise",),
     "report.page.page": (
         "Page",
         "page",

@@ -36,7 +36,7 @@ ROOMS = {
         "__main__",
     ],
 }
-QUESTIONS = {"frontier", "sensitivity", "split", "discovery"}
+QUESTIONS = {"frontier", "sensitivity", "split", "discovery", "decision"}
 OWNERS = {  # modules, or rooms, that may import a library
     "click": {"sweep.cli"},
     "google_crc32c": {"sweep.results.faults"},
@@ -45,7 +45,7 @@ OWNERS = {  # modules, or rooms, that may import a library
     "matplotlib": {"sweep.report", "sweep.bench.scaling"},
     "platformdirs": {"sweep.cli.compiled"},
     "moocore": {"sweep.questions.frontier.thinning"},
-    "optax": {"sweep.questions.split"},
+    "optax": {"sweep.questions.split", "sweep.questions.decision.lagrangian", "sweep.questions.optimise"},
     "plotly": {"sweep.report.page.plotly_script"},
     "pydantic": {"sweep.config"},
     "rich": {"sweep.cli"},
@@ -127,10 +127,18 @@ def test_module_imports_only_from_its_room_and_those_before(module):
             assert package == "sweep", "kernels know nothing of sweep"
 
 
-@pytest.mark.parametrize("module", [name for name in in_rooms if name.startswith("sweep.questions.")])
+in_questions = [name for name in in_rooms if name.startswith("sweep.questions.")]
+
+
+@pytest.mark.parametrize("module", [name for name in in_questions if name.split(".")[2] in QUESTIONS])
 def test_question_asks_no_other_question(module):
     others = {f"sweep.questions.{question}" for question in QUESTIONS - {module.split(".")[2]}}
     assert not any(name.startswith(tuple(others)) for name in imports(FILES[module].read_text()))
+
+
+def test_no_module_is_between_questions_but_the_verb_that_asks_one_of_two():
+    between = {name for name in in_questions if name.split(".")[2] not in QUESTIONS}
+    assert between == {"sweep.questions.optimise"}
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if name.startswith("kernels")])

@@ -29,6 +29,7 @@ def main() -> None:
     sweep describe configs/baseline.toml                   what it would compute
     sweep run configs/baseline.toml --store out.zarr       compute it; again to go on
     sweep optimise configs/front_loading.toml              split a budget: GPUs now, later, or efficiency
+    sweep optimise configs/cheapest_run.toml ...           the best decision of any other model
     sweep status out.zarr                                  how far it is
     sweep plot out.zarr -o loss.png                        draw it
     sweep frontier configs/frontier.toml ...               what no other point beats

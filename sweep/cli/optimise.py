@@ -1,20 +1,39 @@
-"""``sweep optimise``: the best split of a budget."""
+"""``sweep optimise``: the best split of a budget, or the best decision of any other model."""
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import sweep
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
-from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, check_outputs, echo, load
+from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, Refusal, check_outputs, echo, load
+
+if TYPE_CHECKING:
+    from sweep.models.problem import Problem
 
 OPTIMISERS = ("newton", "lbfgs", "adam", "sgd")  # as in kernels/split/descent.py, which is slow to import
 
 
 @click.command()
 @CONFIG
+@click.option("--minimise", metavar="NAME", help="Output to minimise, of any model but front_loading.")
+@click.option("--maximise", metavar="NAME", help="Output to maximise instead.")
+@click.option(
+    "--over",
+    metavar="AXIS",
+    multiple=True,
+    help="Axis that is decided: any value between its ends; may be repeated. The others are scenarios.",
+)
+@click.option(
+    "--subject-to",
+    metavar="TEXT",
+    multiple=True,
+    help='Conditions such as "total_cost <= 5e8 and time <= 5"; may be repeated.',
+)
+@click.option("--starts", type=int, help="Points of the grid from which the best is looked for.  [default: 8]")
 @click.option(
     "--optimiser",
     type=click.Choice(OPTIMISERS),
@@ -34,6 +53,11 @@ OPTIMISERS = ("newton", "lbfgs", "adam", "sgd")  # as in kernels/split/descent.p
 @NO_CACHE
 def optimise(
     config: Path,
+    minimise: str | None,
+    maximise: str | None,
+    over: tuple[str, ...],
+    subject_to: tuple[str, ...],
+    starts: int | None,
     optimiser: str,
     robust: str | None,
     level: float | None,
@@ -41,21 +65,67 @@ def optimise(
     memory: int | None,
     overwrite: bool,
 ) -> None:
-    """Find the best split of a budget for every scenario of CONFIG.
+    """Find the best split of a budget, or the best decision of any other model, for every scenario of CONFIG.
 
-    How much to spend on accelerators now, on accelerators later and on efficiency research. A few scenarios are told
-    one by one, with how far the rates may be from what they are, each alone, before a share moves by more than 5 % of
-    the budget; more are told as ranges.
+    The model "front_loading" is about a budget: how much to spend on accelerators now, on accelerators later and on
+    efficiency research. A few scenarios are told one by one, with how far the rates may be from what they are, each
+    alone, before a share moves by more than 5 % of the budget; more are told as ranges. With --robust, or robust in the
+    config, every scenario gets one plan for all draws of what is uncertain, beside what else could be done and what it
+    would be worth to know more.
 
-    With --robust, or robust in the config, every scenario gets one plan for all draws of what is uncertain, beside what
-    else could be done and what it would be worth to know more.
+    Of any other model, --minimise or --maximise an output --over axes, under the conditions of --subject-to: a local
+    optimum, the best of several starts, which is never worse than the best point of the grid.
 
     Example: sweep optimise configs/front_loading.toml
+
+    Example: sweep optimise configs/cheapest_run.toml --minimise total_cost --over fleet_size --over start_date --over
+    duration --subject-to "relative_loss <= 0.7 and finish_date <= 5"
     """
+    problem = load(config)
+    if not problem.source.is_solved:
+        flags = {"--optimiser": optimiser != "newton", "--robust": robust, "--level": level is not None}
+        for name in (name for name, value in flags.items() if value):
+            raise Refusal(f'{name}: is of the split of a budget, the model "front_loading"; drop it')
+        question = {"minimise": minimise, "maximise": maximise, "over": over, "subject_to": subject_to}
+        _decide(problem, {**question, "starts": starts}, file, memory, overwrite)
+        return
+    named = {"--minimise": minimise, "--maximise": maximise, "--over": over, "--subject-to": subject_to}
+    for name in (name for name, value in {**named, "--starts": starts}.items() if value):
+        raise Refusal(f'{name}: the model "{problem.source.name}" is a split with an objective of its own; drop it')
+    _split(problem, optimiser, robust, level, file, memory, overwrite)
+
+
+def _decide(
+    problem: "Problem", question: dict[str, Any], file: Path | None, memory: int | None, overwrite: bool
+) -> None:
+    """Tell the best decision of every scenario."""
+    from sweep.report.describe_questions import describe_decisions
+
+    check_outputs(None, file, memory, overwrite)
+    with stop().looked_at() as look:
+        dataset = sweep.optimise(problem, **question, memory=memory, progress=look)
+    if file is not None:
+        from sweep.results import netcdf
+
+        netcdf.write(dataset, file)
+    echo(describe_decisions(dataset))
+    if file is not None:
+        click.echo(f"written to {file}")
+
+
+def _split(
+    problem: "Problem",
+    optimiser: str,
+    robust: str | None,
+    level: float | None,
+    file: Path | None,
+    memory: int | None,
+    overwrite: bool,
+) -> None:
+    """Tell the best split of a budget in every scenario."""
     from sweep.report.splits.plans import describe_plans
     from sweep.report.splits.splits import describe_splits
 
-    problem = load(config)
     spec = problem.spec
     one_plan = robust or (spec.allocation is not None and spec.allocation.robust)
     few = math.prod(size for name, size in spec.shape.items() if not (one_plan and name == "draw")) <= 8

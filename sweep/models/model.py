@@ -57,6 +57,8 @@ class Model:
         :meth:`all_caveats` has those of single values, too.
     needs_loss : bool
         Whether a config must say which loss the exponent belongs to.
+    shares : tuple of str
+        Parameters that are parts of one whole: nothing is known where they are more than 1 together.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class Model:
     on_grid: Callable[[SweepSpec], Iterable[Quantity]] = field(default=_nothing, repr=False)
     caveats: Callable[[SweepSpec], Iterable[str]] = field(default=_nothing, repr=False)
     needs_loss: bool = False
+    shares: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that are there twice, that are nowhere, and circles."""
@@ -101,6 +104,9 @@ class Model:
                 if name not in names and name not in made:
                     line = unknown("parameter or quantity", name, (*names, *made))
                     raise SpecError(f'model "{self.name}": quantity "{quantity.name}": {line}')
+        for name in self.shares:
+            if name not in names:
+                raise SpecError(f'model "{self.name}": shares: {unknown("parameter", name, names)}')
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:

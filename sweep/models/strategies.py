@@ -177,7 +177,6 @@ def _delayed_kilowatt_years(fleet_size: "Array", power: "Array", pue: "Array", d
 
 # n0 is what is installed here, not the fleet of the reference run.
 _LAW = tuple(replace(p, aliases=("N0",)) if p.name == "reference_fleet" else p for p in LAW)
-
 _SCENARIO = (
     *("budget", "hardware_rate", "software_rate", "research_gain", "research_scale", "depreciation"),
     *("installed_fleet", "reference_years"),
@@ -248,6 +247,7 @@ STRATEGIES = Model(
     ),
     caveats=law_caveats,
     needs_loss=True,
+    shares=("front_load_share", "research_share"),
 )
 
 DELAYED_START = Model(

@@ -25,6 +25,7 @@ MARKS = {
     "sensitivity": "sensitivity",
     "discovery": "least_coverage",
     "split": "allocation_dates",
+    "decision": "decisions",
 }
 LIBRARIES = ("relative-loss-sweep", "jax", "jaxlib", "numpy")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from sweep.report.describe_questions import drivers_in_words, estimated_from, size_of_frontier
+from sweep.report.describe_questions import decision_in_words, drivers_in_words, estimated_from, size_of_frontier
 from sweep.report.describe_results import extent
 from sweep.report.discovery_figure import box_in_words, outcome_of
 from sweep.report.layout import unit_text
@@ -40,6 +40,8 @@ def texts_of(dataset: xr.Dataset, choice: Choice) -> list[str] | None:
 def _at(cell: xr.Dataset, kind: str, choice: Choice) -> str:
     if kind == "discovery":
         return box_in_words(cell)
+    if kind == "decision":
+        return decision_in_words(cell)
     if kind == "sensitivity":
         return drivers_in_words(cell, choice.name, choice.dims)
     fixed = [str(dim) for dim in cell["objective"].dims]

@@ -453,7 +453,7 @@ def other_model() -> sweep.SweepSpec:
 
 
 BAD = {
-    "other_model": (other_model, 'model: this is the model "front_loading", the spec asks for "relative_loss"'),
+    "other_model": (other_model, "objective: give one name to minimise or to maximise, got none"),
     "no_budget": (lambda: make_spec(budget=0.0), "fixed.budget: must be > 0 reference fleets, got 0"),
     "long_horizon": (
         lambda: make_spec(horizon=51.0),
