@@ -1,5 +1,6 @@
 """A model: parameters with their units and domains, and the quantities that come from them."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,6 +58,8 @@ class Model:
         :meth:`all_caveats` has those of single values, too.
     needs_loss : bool
         Whether a config must say which loss the exponent belongs to.
+    only_loss : str
+        The one loss that it is of, where the other has no meaning.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class Model:
     on_grid: Callable[[SweepSpec], Iterable[Quantity]] = field(default=_nothing, repr=False)
     caveats: Callable[[SweepSpec], Iterable[str]] = field(default=_nothing, repr=False)
     needs_loss: bool = False
+    only_loss: str = ""
 
     def __post_init__(self) -> None:
         """Refuse names that are there twice, that are nowhere, and circles."""
@@ -155,6 +159,8 @@ class Model:
             raise SpecError(f'allocation: belongs to the model "front_loading", not to "{self.name}"; drop it')
         if not spec.outputs or self.is_solved:
             spec = spec.model_copy(update={"outputs": tuple(output.name for output in self.outputs)})
+        if self.only_loss not in ("", spec.loss):
+            raise SpecError(f'loss: must be "{self.only_loss}" for "{self.name}", whose limits are of that loss alone')
         if self.needs_loss and spec.loss is None:
             raise SpecError('loss: is required, "total" or "excess": which loss the scaling exponent belongs to')
         if spec.reference is not None:
@@ -277,7 +283,7 @@ class Model:
             doubt = hint(parameter.doubts, value)
             raise SpecError(f"{where}: must be {parameter.domain}{unit}, got {value:g}" + (doubt and f"; {doubt}"))
         least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
-        if value and not least <= abs(value) <= most:
+        if value and not least <= abs(value) <= most and not math.isinf(value):
             raise SpecError(f"{where}: {value:g} does not fit {dtype}, which holds {least:.2g} to {most:.2g}")
         rounded = float(np.dtype(dtype).type(value))
         if rounded not in parameter.domain:
