@@ -75,7 +75,8 @@ def fleet_years(fleet_size: ArrayLike, time: ArrayLike, doubling_rate: ArrayLike
         :func:`kernels.limits.plateau.effective_years`; `power_capacity`, `power_growth`, `power_per_accelerator`,
         `power_decline` and `chip_stock`, `chip_production`, `chip_growth`, all of one kind and `share_of_supply` with
         them, as in :mod:`kernels.limits.fleets`; `utilisation_exponent`, `utilisation_fleet`, `accelerator_mtbf`,
-        `checkpoint_time`, `recovery_time`, all of them, as in :mod:`kernels.limits.utilisation`.
+        `checkpoint_time`, `recovery_time`, all of them, as in :mod:`kernels.limits.utilisation`, and `peak_fleet`
+        where it is known.
 
     Returns
     -------
@@ -135,6 +136,11 @@ def log_compute_ratio(
     return jnp.where(_in_domain(known), value, jnp.nan)
 
 
+def log_ratio_of_years(fleet: Array, years: Array, reference_fleet: Array, reference_years: Array) -> Array:
+    """ln(1 + n G / (N0 T0)) of a constant fleet, whose effective years G are finite."""
+    return special.log2_1p((fleet / reference_fleet) * (years / reference_years)) * LN2
+
+
 def _known(**arguments: ArrayLike) -> dict[str, Array]:
     return dict(zip(arguments, as_arrays(*arguments.values()), strict=True))
 
@@ -170,9 +176,16 @@ def _fleet_years(known: dict[str, Array]) -> tuple[Array, Array]:
     if stock is None and losses is None and headroom is None:
         return _of_exponentials(curves, rate, t)
     if losses is not None:
-        peak = lax.stop_gradient(utilisation.log2_peak(*losses))
+        peak = lax.stop_gradient(_log2_peak(known, losses))
         curves.append(Exponential(peak, jnp.zeros_like(peak)))
     return _quadrature(Run(tuple(curves), stock, losses, rate, headroom), t)
+
+
+def _log2_peak(known: dict[str, Array], losses: tuple[Array, ...]) -> Array:
+    if "peak_fleet" not in known:
+        return utilisation.log2_peak(*losses)
+    peak = known["peak_fleet"]
+    return jnp.where(peak < jnp.inf, special.log2(jnp.where(peak < jnp.inf, peak, 1.0)), ENDLESS)
 
 
 def _of_exponentials(curves: list[Exponential], rate: Array, time: Array) -> tuple[Array, Array]:

@@ -98,6 +98,20 @@ def log_compute_for_loss(
     return jnp.where(inside, reached, jnp.nan)
 
 
+def loss_at_limit(scaling_exponent: Array, log_data_limit: Array) -> Array:
+    """c_d^(−κ), which spans fewer axes of a grid than the loss."""
+    return special.exp2(-scaling_exponent * (log_data_limit * LOG2_E))
+
+
+def loss_of_parts(log_c: Array, kappa: Array, limit: Array, share: Array, at_limit: Array) -> Array:
+    """X with one power a point, from c_d^(−κ), as a grid evaluates it."""
+    short = log_c > limit
+    rest = 1.0 - share
+    fall = jnp.where(short, (kappa / rest) * (log_c - limit), kappa * log_c)
+    power = special.exp2(-LOG2_E * fall)
+    return jnp.where(short, at_limit * (share + rest * power), power)
+
+
 def _log_mix(a: Array, share: Array) -> Array:
     """ln(φ + (1 − φ) e^a) for a <= 0: near a = 0 by what is lost, and else by what is left."""
     near = a > -LN2

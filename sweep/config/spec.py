@@ -32,7 +32,7 @@ _TABLES = ("axes", "fixed", "distributions")  # a parameter is in one of them at
 
 def _number(value: float) -> float:
     if math.isnan(value):
-        raise ValueError("must be a number, got nan")
+        raise ValueError("must be a finite number, got NaN")
     return value
 
 

@@ -22,9 +22,15 @@ from sweep.models.limits.quantities import (
 )
 from sweep.models.model import Model
 from sweep.models.quantity import Quantity
+from sweep.surroundings import Lazy
 
 if TYPE_CHECKING:
     from jax import Array
+
+    import kernels
+    from kernels.limits import compute, data
+else:
+    kernels, compute, data = Lazy("kernels"), Lazy("kernels.limits.compute"), Lazy("kernels.limits.data")
 
 # Switches, and what is left out with them where all of these are off.
 CAPS = (
@@ -68,12 +74,53 @@ def _unlimited_loss(log_compute_ratio: "Array", scaling_exponent: "Array") -> "A
     return -scaling_exponent * log_compute_ratio
 
 
+def _unlimited_excess(log_compute_ratio: "Array", scaling_exponent: "Array") -> "Array":
+    return data.loss_at_limit(scaling_exponent, log_compute_ratio)
+
+
 def _all_used(fleet: "Array") -> "Array":
     return fleet
 
 
 def _wanted(fleet_size: "Array") -> "Array":
     return fleet_size
+
+
+def _of_rate(
+    effective_fleet: "Array",
+    time: "Array",
+    doubling_rate: "Array",
+    reference_fleet: "Array",
+    reference_years: "Array",
+) -> "Array":
+    return -kernels.log_relative_excess_loss(
+        effective_fleet,
+        time,
+        doubling_rate,
+        scaling_exponent=1.0,
+        reference_fleet=reference_fleet,
+        reference_years=reference_years,
+    )
+
+
+def _of_years(
+    effective_fleet: "Array", effective_years: "Array", reference_fleet: "Array", reference_years: "Array"
+) -> "Array":
+    return compute.log_ratio_of_years(effective_fleet, effective_years, reference_fleet, reference_years)
+
+
+def _loss_at_limit(scaling_exponent: "Array", log_data_limit: "Array") -> "Array":
+    return data.loss_at_limit(scaling_exponent, log_data_limit)
+
+
+def _loss_of_parts(
+    log_compute_ratio: "Array",
+    scaling_exponent: "Array",
+    log_data_limit: "Array",
+    data_exponent_share: "Array",
+    loss_at_limit: "Array",
+) -> "Array":
+    return data.loss_of_parts(log_compute_ratio, scaling_exponent, log_data_limit, data_exponent_share, loss_at_limit)
 
 
 def _constant_years(fleet_size: "Array", time: "Array") -> "Array":
@@ -102,9 +149,18 @@ def _on_grid(law: Model, spec: SweepSpec) -> Iterator[Quantity]:
         yield Quantity.of(_all_used, name="effective_fleet")
     if not ceiling:
         yield of_law["effective_years"]
-    if not short:
+    if short:
+        yield Quantity.of(_loss_at_limit)
+        yield Quantity.of(_loss_of_parts, name="relative_excess_loss")
+    else:
         yield Quantity.of(_unlimited_loss, name="log_relative_excess_loss")
-    yield Quantity.of(log_compute_ratio, needs=(*REFERENCE, *capped, *lost, *ceiling))
+        yield Quantity.of(_unlimited_excess, name="relative_excess_loss")
+    if capped:
+        peak = ("peak_fleet",) if lost else ()
+        yield Quantity.of(log_compute_ratio, needs=(*REFERENCE, *capped, *lost, *peak, *ceiling))
+    else:
+        # The fleet and the years each span few axes, so they are evaluated once for many points.
+        yield Quantity.of(_of_years if ceiling else _of_rate, name="log_compute_ratio")
     if not (capped or lost or ceiling or short):
         yield from (of_law[name] for name in _SHARED)
         yield from law.on_grid(spec)

@@ -5,6 +5,8 @@ from math import inf
 import cases
 import exact_limits
 import jax
+import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -31,6 +33,22 @@ def test_log_data_limited_loss_agrees_with_40_digits(dtype):
         points = _points(dtype)
         values = np.asarray(data.log_data_limited_loss(*points))
         exact_limits.within(values, exact_limits.log_data_limited_loss, points, ulps=8.0)
+
+
+@each_dtype
+def test_loss_of_parts_is_the_exponential_of_its_logarithm(dtype):
+    with cases.precision(dtype):
+        finite = np.isfinite(_points(dtype)[2])
+        log_c, kappa, limit, share = points = [p[finite] for p in _points(dtype)]
+        at_limit = data.loss_at_limit(jnp.asarray(kappa), jnp.asarray(limit))
+        found = np.asarray(data.loss_of_parts(*map(jnp.asarray, points), at_limit))
+        exact = [map(mpmath.mpf, map(float, p)) for p in zip(*points, strict=True)]
+        log_x = np.asarray([float(exact_limits.log_data_limited_loss(*p)) for p in exact])
+        known = (log_x > np.log(np.finfo(dtype).tiny)) & (limit >= 0)
+        wrong = np.abs(found / np.exp(log_x) - 1.0)[known]
+        largest = np.maximum(np.abs(log_x), (kappa / (1 - share)) * np.maximum(log_c, limit))[known]
+        assert known.sum() > SIZE / 2
+        assert (wrong <= 2 * (largest + 8) * np.finfo(dtype).eps).all()
 
 
 def test_excess_loss_beyond_the_data_is_the_least_of_the_equation_by_search():
