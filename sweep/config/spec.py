@@ -20,7 +20,7 @@ from sweep.config.distribution import DRAW, REPLICATE, Distribution, Draws
 from sweep.config.files import read_toml
 from sweep.config.includes import included
 from sweep.config.kinds import QUANTILE
-from sweep.config.record import FieldError, Float, Frozen, ReadOnly, listed
+from sweep.config.record import FieldError, Frozen, ReadOnly, listed, plain
 from sweep.config.reference import run_of
 from sweep.config.statistic import Statistic
 from sweep.errors import SpecError, unknown
@@ -30,10 +30,16 @@ DType = Literal["float32", "float64"]
 _TABLES = ("axes", "fixed", "distributions")  # a parameter is in one of them at most
 
 
+def _number(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("must be a finite number, got NaN")
+    return value
+
+
 class Fixed(Frozen):
     """One value for the whole sweep, and where it comes from (ignored by the fingerprint)."""
 
-    value: Float
+    value: Annotated[float, Field(allow_inf_nan=True), AfterValidator(_number), BeforeValidator(plain)]
     source: str = ""
 
 

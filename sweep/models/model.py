@@ -1,5 +1,6 @@
 """A model: parameters with their units and domains, and the quantities that come from them."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,6 +60,8 @@ class Model:
         Whether a config must say which loss the exponent belongs to.
     shares : tuple of str
         Parameters that are parts of one whole: nothing is known where they are more than 1 together.
+    only_loss : str
+        The one loss that it is of, where the other has no meaning.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class Model:
     caveats: Callable[[SweepSpec], Iterable[str]] = field(default=_nothing, repr=False)
     needs_loss: bool = False
     shares: tuple[str, ...] = ()
+    only_loss: str = ""
 
     def __post_init__(self) -> None:
         """Refuse names that are there twice, that are nowhere, and circles."""
@@ -161,6 +165,8 @@ class Model:
             raise SpecError(f'allocation: belongs to the model "front_loading", not to "{self.name}"; drop it')
         if not spec.outputs or self.is_solved:
             spec = spec.model_copy(update={"outputs": tuple(output.name for output in self.outputs)})
+        if self.only_loss not in ("", spec.loss):
+            raise SpecError(f'loss: must be "{self.only_loss}" for "{self.name}", whose limits are of that loss alone')
         if self.needs_loss and spec.loss is None:
             raise SpecError('loss: is required, "total" or "excess": which loss the scaling exponent belongs to')
         if spec.reference is not None:
@@ -283,7 +289,7 @@ class Model:
             doubt = hint(parameter.doubts, value)
             raise SpecError(f"{where}: must be {parameter.domain}{unit}, got {value:g}" + (doubt and f"; {doubt}"))
         least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
-        if value and not least <= abs(value) <= most:
+        if value and not least <= abs(value) <= most and not math.isinf(value):
             raise SpecError(f"{where}: {value:g} does not fit {dtype}, which holds {least:.2g} to {most:.2g}")
         rounded = float(np.dtype(dtype).type(value))
         if rounded not in parameter.domain:

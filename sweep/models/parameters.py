@@ -16,15 +16,21 @@ from sweep.errors import SpecError
 
 @dataclass(frozen=True)
 class Domain:
-    """The interval of values a parameter may take; each end is included unless it is open."""
+    """The interval of values a parameter may take; each end is included unless it is open.
+
+    Infinity is in it only where it is said to be: as the value at which a limit is none.
+    """
 
     low: float = -math.inf
     high: float = math.inf
     low_open: bool = False
     high_open: bool = False
+    has_infinity: bool = False
 
     def __contains__(self, value: float) -> bool:
         """Whether a number lies in the interval."""
+        if math.isinf(value) and not self.has_infinity:
+            return False
         above = value > self.low if self.low_open else value >= self.low
         return above and (value < self.high if self.high_open else value <= self.high)
 
@@ -33,7 +39,7 @@ class Domain:
         if math.isinf(self.low) and math.isinf(self.high):
             return "any finite number"
         if math.isinf(self.high):
-            return f"{'>' if self.low_open else '>='} {self.low:g}"
+            return f"{'>' if self.low_open else '>='} {self.low:g}{' (inf is none)' if self.has_infinity else ''}"
         return f"in {'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
 
 

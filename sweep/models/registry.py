@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sweep.config.reference import HOURS_PER_YEAR
 from sweep.models.conventions import law_caveats
 from sweep.models.front_loading import FRONT_LOADING
+from sweep.models.limits.limited_loss import limited_loss
 from sweep.models.model import Model
 from sweep.models.parameters import CALENDAR, DOUBLING_RATE, FLEET_SIZE, LAW, NON_NEGATIVE, PRICES, TARGET, Parameter
 from sweep.models.quantity import Quantity
@@ -129,4 +130,5 @@ RELATIVE_LOSS = Model(
     needs_loss=True,
 )
 
-MODELS = {model.name: model for model in (RELATIVE_LOSS, FRONT_LOADING, STRATEGIES, DELAYED_START)}
+LIMITED_LOSS = limited_loss(RELATIVE_LOSS)
+MODELS = {model.name: model for model in (RELATIVE_LOSS, LIMITED_LOSS, FRONT_LOADING, STRATEGIES, DELAYED_START)}

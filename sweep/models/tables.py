@@ -43,7 +43,7 @@ def _moderate_growth(time: np.ndarray, doubling_rate: np.ndarray) -> tuple[np.nd
     return _growth(time, doubling_rate)[0], None
 
 
-def _fleet(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> np.ndarray:
+def _fleet_rate(fleet_size: np.ndarray, reference_fleet: np.ndarray, reference_years: np.ndarray) -> np.ndarray:
     return stages.fleet_table(fleet_size, reference_fleet, reference_years)
 
 
@@ -104,20 +104,20 @@ def _effective_years(growth: "Scaled") -> "Array":
     return stages.effective_years(*growth)
 
 
-def _compute_ratio(fleet: "Array", growth: "Scaled") -> "Array":
-    return stages.compute_ratio(fleet, *growth)
+def _compute_ratio(fleet_rate: "Array", growth: "Scaled") -> "Array":
+    return stages.compute_ratio(fleet_rate, *growth)
 
 
-def _log2_compute_ratio(fleet: "Array", growth: "Scaled") -> "Array":
-    return stages.log2_compute_ratio(fleet, *growth)
+def _log2_compute_ratio(fleet_rate: "Array", growth: "Scaled") -> "Array":
+    return stages.log2_compute_ratio(fleet_rate, *growth)
 
 
 def _log_relative_excess_loss(log2_compute_ratio: "Array", nats: "Array") -> "Array":
     return -(nats * log2_compute_ratio)
 
 
-def _compute_parts(fleet: "Array", growth: "Scaled") -> "tuple[Array, Array]":
-    return stages.compute_parts(fleet, *growth)
+def _compute_parts(fleet_rate: "Array", growth: "Scaled") -> "tuple[Array, Array]":
+    return stages.compute_parts(fleet_rate, *growth)
 
 
 def _log2_parts(compute_parts: "tuple[Array, Array]") -> "tuple[Array, Array]":
@@ -174,7 +174,7 @@ def _fleet_for_target(need: "Scaled", growth: "Scaled", reference: "Array") -> "
 
 # ---- which of them a sweep takes ------------------------------------------------------------------------------------
 
-HOST = (_fleet, _nats, _capital_cost, _yearly_energy, _yearly_cost)
+HOST = (_fleet_rate, _nats, _capital_cost, _yearly_energy, _yearly_cost)
 DEVICE = (
     *(_effective_years, _compute_ratio, _log2_compute_ratio, _log_relative_excess_loss, _compute_parts, _log2_parts),
     *(_energy, _energy_cost, _total_cost),

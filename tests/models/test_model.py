@@ -297,7 +297,7 @@ def test_run_evaluates_on_a_grid_what_takes_the_place_of_quantities():
 
 
 def test_run_refuses_a_model_that_is_not_shipped():
-    allowed = "relative_loss, front_loading, strategies, delayed_start"
+    allowed = "relative_loss, limited_loss, front_loading, strategies, delayed_start"
     with pytest.raises(SpecError, match=f'^unknown model "speed"; allowed: {allowed}$'):
         sweep.run(spec())
 

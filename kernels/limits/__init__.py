@@ -1,0 +1,1 @@
+"""What stops growth: plateaus of efficiency, power, chips, networks, failures and data, and which of them binds."""

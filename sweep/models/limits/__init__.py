@@ -1,0 +1,1 @@
+"""The equation with what stops growth, as a model."""
