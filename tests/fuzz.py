@@ -1,7 +1,8 @@
 """Seeded nonsense for the command line: configs, command lines, and damaged stores and files.
 
 Every case must end within `SECONDS` in success or in one line, and nothing that was damaged may be taken for what was
-written. ``tests/cli/test_fuzz.py`` runs a slice; all of it is ``python tests/fuzz.py``.
+written. ``tests/cli/test_fuzz.py`` runs a slice; all of it is ``python -P tests/fuzz.py``,
+without ``-P`` the folder of tests named kernels would be taken for the package.
 """
 
 import argparse
