@@ -167,8 +167,11 @@ def _fleet_years(known: dict[str, Array]) -> tuple[Array, Array]:
             n = utilisation.effective_fleet(n, *losses)
         if headroom is not None:
             return n * plateau.effective_years(t, rate, headroom), jnp.zeros_like(t)
-        grown = equation.growth(t, rate)
-        return n * equation.effective_years(t, rate), jnp.zeros_like(grown.exponent)
+        # From the end of what rises, as in _of_exponentials: the largest power of two is kept apart.
+        rises = rate > 0.0
+        height = special.product(jnp.where(rises, t, 0.0), rate)
+        whole = jnp.rint(lax.stop_gradient(height))
+        return n * (special.exp2(height - whole) * equation.effective_years(t, jnp.where(rises, -rate, rate))), whole
     curves = [Exponential(special.log2(n), known.get("fleet_growth", jnp.zeros_like(n)))]
     if "power_capacity" in known:
         curves.append(power_cap(*(known[name] for name in POWER)))

@@ -201,3 +201,22 @@ def test_gradients_are_those_of_differences():
 def test_outside_the_domain_there_is_no_number():
     assert np.isnan(compute.fleet_years(1e5, 3.0, 0.5, efficiency_headroom=np.float32(0.5)))
     assert np.isnan(compute.fleet_years(np.float32([1e5, 0.0]), np.float32([-1.0, 1.0]), 0.5, fleet_growth=0.1)).all()
+
+
+@each_dtype
+@pytest.mark.parametrize("terms", [{}, {"fleet_growth": 0.0}])
+def test_log_compute_ratio_and_its_slope_are_right_past_overflow(dtype, terms):
+    with cases.precision(dtype):
+        t = dtype(1.5 * np.finfo(dtype).maxexp)
+
+        def of(t):
+            return compute.log_compute_ratio(
+                dtype(1e5), t, dtype(1.0), reference_fleet=dtype(16384.0), reference_years=dtype(0.25), **terms
+            )
+
+        value, slope = jax.value_and_grad(of)(t)
+    years = (mpf(2) ** mpf(float(t)) - 1) / mpmath.log(2)
+    assert float(value) == pytest.approx(
+        float(mpmath.log(1 + mpf(100000) / 16384 / 0.25 * years)), rel=TOLERANCE[dtype]
+    )
+    assert float(slope) == pytest.approx(np.log(2.0), rel=TOLERANCE[dtype])
