@@ -34,7 +34,8 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
     case = f"mean loss, {dates} dates, float64, {count} scenarios"
 
     def solve(method: descent.Method) -> solver.Split:
-        return jax.block_until_ready(solver._least_mean(scenarios, dates=dates, live=True, method=method)[0])
+        how = solver.Compiling(live=True, quick=False)
+        return solver._least_mean(scenarios, dates=dates, how=how, method=method)[0]
 
     with jax.enable_x64(True):
         ends = {name: np.asarray(solve(method).objective) for name, method in methods.items()}

@@ -19,7 +19,7 @@ FILES = {
 }
 # A room imports from itself and from those before it. The packages themselves are facades, which import when asked.
 ROOMS = {
-    "kernels": ["loss", "limits", "statistics", "draws", "pareto", "sensitivity", "split"],
+    "kernels": ["compilation", "loss", "limits", "statistics", "draws", "pareto", "sensitivity", "split"],
     "sweep": [
         "errors",
         "surroundings",

@@ -285,7 +285,7 @@ def mean_loss(
         installed_fleet=scenario.get("installed_fleet", 1.0),
         reference_years=scenario.get("reference_years", 1.0),
     )
-    within, weight = graded_rule(lax.stop_gradient(steepness), nodes)
+    within, weight = graded_rule(lax.stop_gradient(steepness), *unit_rule(nodes))
     within = within * (horizon / dates)[..., None]
     time = purchase_dates(horizon[..., None], dates)[..., :, None] + within[..., None, :]
     time = time.reshape(*horizon.shape, dates * nodes)
@@ -312,7 +312,7 @@ def default_nodes(dates: int) -> int:
 
 def grading(
     dates: int,
-    nodes: int,
+    nodes: ArrayLike,
     *,
     budget: ArrayLike,
     horizon: ArrayLike,
@@ -337,16 +337,18 @@ def grading(
     return jnp.clip(GRADED * jnp.logaddexp(other, bought), 0.01, 3.0 + nodes / 4.0)
 
 
-def graded_rule(steepness: ArrayLike, nodes: int) -> tuple[Array, Array]:
-    """Nodes and weights on (0, 1), graded towards 0: Gauss–Legendre in x where a node is expm1(λx) / expm1(λ).
-
-    The last axis of both is that of the nodes; λ > 0 is the `steepness`.
-    """
+def unit_rule(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights, (nodes,) each, of Gauss–Legendre quadrature on (0, 1)."""
     points, weights = gauss_legendre(nodes)
+    return (1.0 + points) / 2.0, weights / 2.0
+
+
+def graded_rule(steepness: ArrayLike, points: ArrayLike, weights: ArrayLike) -> tuple[Array, Array]:
+    """Nodes and weights on (0, 1), graded towards 0: a rule in x where a node is expm1(λx) / expm1(λ).
+
+    The last axis of both is that of the `points` (n,) and `weights` (n,) of the rule; λ > 0 is the `steepness`.
+    """
     steepness = jnp.asarray(steepness)[..., None]
     span = jnp.expm1(steepness)
-    x, w = (
-        jnp.asarray(v, steepness.dtype).reshape((1,) * (steepness.ndim - 1) + (nodes,))
-        for v in ((1.0 + points) / 2.0, weights / 2.0)
-    )
+    x, w = (jnp.asarray(v, steepness.dtype).reshape((1,) * (steepness.ndim - 1) + (-1,)) for v in (points, weights))
     return jnp.expm1(steepness * x) / span, w * steepness * jnp.exp(steepness * x) / span

@@ -11,16 +11,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array, lax
 
 from kernels.split.mean import Problem, evaluate
 from kernels.split.newton import Acceptance, Point, accept_descent, by_lane, gaps, simplex_newton
+from kernels.split.records import AnyArray
 
 DUST = 1e-10  # shares below it, that are worth less than it, are 0
 LEAST = 1e-4  # share from which a descent over logits starts where a share is 0
 # Steps before the unfinished scenarios are gathered anew; an optimiser that remembers its steps is not interrupted.
 SPRINTS = (3, 3, 4, 6, 8, 12, 24)
+Driver: TypeAlias = optax.GradientTransformationExtraArgs
 Look: TypeAlias = Callable[[Array], tuple[Array, Array, Array]]  # loss, gradient and Hessian at shares
 
 
@@ -70,7 +73,7 @@ OPTIMISERS: dict[str, Callable[[], Method]] = {
 }
 
 
-def newton(exponent: Array, *, rounds: int, held: bool = False) -> optax.GradientTransformationExtraArgs:
+def newton(exponent: Array, *, rounds: int | AnyArray, held: bool | AnyArray = False) -> Driver:
     """Newton's method with its rule of acceptance; arguments are those of :func:`simplex_newton`."""
     return accept_descent(simplex_newton(exponent, rounds=rounds, held=held))
 
@@ -89,7 +92,7 @@ class Logits(NamedTuple):
 
 
 def over_logits(
-    optimiser: optax.GradientTransformation, p: Problem, live: bool
+    optimiser: optax.GradientTransformation, p: Problem, live: bool, nodes: AnyArray | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """An optimiser of one scenario's parameters as one of the shares of many, which are the softmax of its parameters.
 
@@ -100,7 +103,7 @@ def over_logits(
 
     def log_loss(p: Problem, logits: Array) -> tuple[Array, Array]:
         x = jax.nn.softmax(logits)
-        f, gradient, _ = evaluate(jax.tree.map(lambda v: v[..., None], p), x[:, None], live)
+        f, gradient, _ = evaluate(jax.tree.map(lambda v: v[..., None], p), x[:, None], live, nodes)
         return jnp.log(f[0]), x * (gradient[:, 0] - x @ gradient[:, 0]) / f[0]
 
     def step(p: Problem, logits: Array, inner: optax.OptState, value: Array, grad: Array) -> tuple[Array, Any]:
@@ -136,7 +139,7 @@ class Walk(NamedTuple):
     taken: Array
 
 
-def begin(optimiser: optax.GradientTransformationExtraArgs, x: Array) -> Walk:
+def begin(optimiser: Driver, x: Array) -> Walk:
     """A descent that has yet to look at its first point."""
     return Walk(optimiser.init(x), jnp.zeros(x.shape[1:], jnp.int32))
 
@@ -154,30 +157,60 @@ def advance(look: Look, optimiser: optax.GradientTransformationExtraArgs, walk: 
     return Walk(state, walk.taken + 1)
 
 
-def descend(
-    p: Problem, x: Array, live: bool, limit: Array, tolerance: float, optimiser: optax.GradientTransformationExtraArgs
-) -> tuple[Array, ...]:
-    """Descend from x until the gap is within the tolerance, in at most so many steps.
+class Task(NamedTuple):
+    """What a descent is to do; of numbers, so that it is compiled once for all of them."""
 
-    Returns the shares, without dust, the loss, the two gaps (2, B), the steps, and whether the gap is within it.
-    """
+    rule: AnyArray  # which of the rules of quadrature
+    limit: AnyArray  # the most steps
+    tolerance: AnyArray  # of the loss: the gap at which it ends
+    rounds: AnyArray  # of block pivoting
+    held: AnyArray  # whether the research share stays what it is
+
+    @classmethod
+    def of(cls, rule: int, limit: int, tolerance: float, rounds: int, held: bool = False) -> "Task":
+        """A task of plain numbers."""
+        return cls(*map(np.asarray, (np.int32(rule), np.int32(limit), tolerance, np.int32(rounds), held)))
+
+
+class End(NamedTuple):
+    """Where a descent ended."""
+
+    x: AnyArray  # (K+1, B), without dust
+    loss: AnyArray  # (B,)
+    gaps: AnyArray  # (2, B)
+    gradient: AnyArray  # (K+1, B)
+    updates: AnyArray  # (K+1, B): what leads on
+    taken: AnyArray  # (B,): steps
+    done: AnyArray  # (B,): whether the gap is within the tolerance
+
+    @classmethod
+    def unknown(cls, x: AnyArray) -> "End":
+        """Shares that have yet to be descended from."""
+        none = np.full(x.shape[1:], np.inf)
+        nothing = np.zeros(x.shape)
+        return cls(x, none, np.stack([none] * 2), nothing, nothing, np.zeros(none.shape, np.int32), none < 0.0)
+
+
+def descend(p: Problem, x: AnyArray, live: bool, task: Task, nodes: AnyArray, optimiser: Driver) -> End:
+    """Descend from x until the gap is within the tolerance, in at most so many steps."""
 
     def unfinished(walk: Walk) -> Array:
         at = walk.state.accepted
-        return ~(gaps(p.pace, at.x, at.gradient)[1] <= tolerance * at.f) | (walk.taken == 0)
+        return ~(gaps(p.pace, at.x, at.gradient)[1] <= task.tolerance * at.f) | (walk.taken == 0)
 
     def more(state: tuple[Walk, Array]) -> Array:
-        return jnp.any(unfinished(state[0])) & (state[1] < limit)
+        return jnp.any(unfinished(state[0])) & (state[1] < task.limit)
 
     def body(state: tuple[Walk, Array]) -> tuple[Walk, Array]:
         walk, number = state
-        after = advance(lambda x: evaluate(p, x, live), optimiser, walk)
+        after = advance(lambda x: evaluate(p, x, live, nodes), optimiser, walk)
         return by_lane(unfinished(walk), after, walk), number + 1
 
-    walk, _ = lax.while_loop(more, body, (begin(optimiser, x), jnp.asarray(0)))
+    walk, _ = lax.while_loop(more, body, (begin(optimiser, jnp.asarray(x)), jnp.asarray(0)))
     at = walk.state.accepted
     x = dusted(at.x, at.f, at.gradient)
-    return x, at.f, jnp.stack(gaps(p.pace, x, at.gradient)), walk.taken, ~unfinished(walk)
+    bounds = jnp.stack(gaps(p.pace, x, at.gradient))
+    return End(x, at.f, bounds, at.gradient, walk.state.updates, walk.taken, ~unfinished(walk))
 
 
 def dusted(x: Array, f: Array, gradient: Array) -> Array:
@@ -186,11 +219,3 @@ def dusted(x: Array, f: Array, gradient: Array) -> Array:
     dust = (x < DUST) & (excess > 0.0) & (x * excess <= DUST * f[None])
     x = jnp.where(dust, 0.0, x)
     return x / jnp.sum(x, axis=0)[None]
-
-
-def certify(p: Problem, x: Array, live: bool, tolerance: float) -> tuple[Array, ...]:
-    """What :func:`descend` returns, for shares as they are."""
-    f, gradient, _ = evaluate(p, x, live)
-    x = dusted(x, f, gradient)
-    bounds = jnp.stack(gaps(p.pace, x, gradient))
-    return x, f, bounds, jnp.zeros(f.shape, jnp.int32), bounds[1] <= tolerance * f

@@ -7,13 +7,14 @@ from math import factorial
 from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from kernels.loss.special import LN2
-from kernels.split.allocation import graded_rule, grading
+from kernels.split.allocation import graded_rule, grading, unit_rule
+from kernels.split.records import AnyArray
 
 SERIES = 16  # terms of the series of exprel'' for |z| < 1
-UNROLLED = 5  # nodes that are summed at once
 
 
 class Problem(NamedTuple):
@@ -63,8 +64,8 @@ class Reach(NamedTuple):
     bend: Array  # d²β/dw_R²
     grown: Array  # e^(s step): growth of what is installed between two dates
     bought: Array  # 2^((a + b) step): growth of what a dollar buys between two dates
+    rate: Array  # s
     span: Jet  # G(step) and its derivatives
-    years: Jet  # G(τ) at the nodes (n, B)
     lag: Array  # years by which an improvement lifts what is installed: step, or 0 if locked
 
 
@@ -75,30 +76,32 @@ def reach(p: Problem, r: Array, live: bool) -> Reach:
     beta = p.software + p.gain * (1.0 - left)
     s = (beta - p.loss) if live else -p.loss
 
-    def grown(rate: Array, length: Array) -> tuple[Array, Jet]:
-        e, value, slope, bend = exprels(rate * length)
-        if not live:
-            slope = bend = 0.0 * value
-        return e, (value * length, slope * length**2, bend * length**3)
-
-    e, span = grown(s, p.step)
-    _, years = grown(s[None], p.within)
+    e, span = years_of(s, p.step, live)
     lag = p.step if live else 0.0 * p.step
-    return Reach(slope, -p.pace * slope, e, jnp.exp((p.hardware + beta) * p.step), span, years, lag)
+    return Reach(slope, -p.pace * slope, e, jnp.exp((p.hardware + beta) * p.step), s, span, lag)
 
 
-def evaluate(p: Problem, x: Array, live: bool) -> tuple[Array, Array, Array]:
+def years_of(rate: Array, length: Array, live: bool) -> tuple[Array, Jet]:
+    """Growth e^(s τ) over some years, and G(τ) with its derivatives."""
+    e, value, slope, bend = exprels(rate * length)
+    if not live:
+        slope = bend = 0.0 * value
+    return e, (value * length, slope * length**2, bend * length**3)
+
+
+def evaluate(p: Problem, x: Array, live: bool, nodes: AnyArray | None = None) -> tuple[Array, Array, Array]:
     """Mean loss (B,) at the shares x (K+1, B), the research share last; its gradient and Hessian by them.
 
     Between two dates c = C + F G(τ), with the compute C and the fleet F at the first: two numbers that are carried
     forward from date to date, with two derivatives by β, and whose adjoints are carried back. So the work grows as K,
-    and only that of the Hessian's entries as K².
+    and only that of the Hessian's entries as K². Beyond the first so many `nodes`, which have all
+    weight, none is looked at.
     """
     now = reach(p, x[-1], live)
     compute, fleet, buy, date, later = carry_forward(p, now, x[:-1])
     (c1, c2), (f0, f1, f2) = compute[1:], fleet
     kappa = p.exponent
-    mean, p0, p1, p2, p3, d00, d01, d11, d02, d12, d22 = moments(p, now.years, compute[0], f0, later)
+    mean, p0, p1, p2, p3, d00, d01, d11, d02, d12, d22 = moments(p, now.rate, compute[0], f0, later, live, nodes)
     # The research share's second derivatives, times 1 and G(τ).
     r0 = c1 * d00 + f1 * d01 + f0 * d02
     r1 = c1 * d01 + f1 * d11 + f0 * d12
@@ -135,31 +138,28 @@ def carry_forward(p: Problem, now: Reach, shares: Array) -> Purchases:
     return lax.scan(forward, start, shares)[1]
 
 
-def moments(p: Problem, years: tuple[Array, ...], compute: Array, fleet: Array, later: Array) -> list[Array]:
+def moments(
+    p: Problem, rate: Array, compute: Array, fleet: Array, later: Array, live: bool, nodes: AnyArray | None
+) -> list[Array]:
     """Weighted sums over the nodes, (K, B) each: the loss, and c^(−κ−1) and c^(−κ−2) times powers of G and its slopes.
 
-    The sums are written out, all dates at once: that leaves XLA a few loops over what fits in the cache.
+    All dates at once: that leaves XLA one loop over what fits in the cache, which keeps it from working out the sums
+    again wherever they are used.
     """
 
-    def add(total: list[Array], given: tuple[Array, ...]) -> tuple[list[Array], None]:
-        for node in range(given[0].shape[0]):
-            h0, h1, h2, weight = (v[node][None] for v in given)
-            c = compute + fleet * h0
-            loss = jnp.exp(-p.exponent[None] * jnp.log(c)) * (weight * later)
-            inverse = 1.0 / c
-            first = loss * inverse
-            second = first * inverse
-            s1, s2 = second * h0, second * h1
-            more = [loss, first, first * h0, first * h1, first * h2, second, s1, s1 * h0, s2, s2 * h0, s2 * h1]
-            total = [a + b for a, b in zip(total, more, strict=True)]
-        return total, None
+    def add(node: Array, total: list[Array]) -> list[Array]:
+        h0, h1, h2 = (v[None] for v in years_of(rate, p.within[node], live)[1])
+        c = compute + fleet * h0
+        loss = jnp.exp(-p.exponent[None] * jnp.log(c)) * (p.weight[node][None] * later)
+        inverse = 1.0 / c
+        first = loss * inverse
+        second = first * inverse
+        s1, s2 = second * h0, second * h1
+        more = [loss, first, first * h0, first * h1, first * h2, second, s1, s1 * h0, s2, s2 * h0, s2 * h1]
+        return [a + b for a, b in zip(total, more, strict=True)]
 
-    given = (*years, p.weight)
-    size = p.weight.shape[0]
-    # At least two turns: the loop keeps XLA from working out the sums again wherever they are used.
-    part = max(d for d in range(1, UNROLLED + 1) if size % d == 0 and d < size)
-    start = [jnp.zeros_like(compute)] * 11
-    return lax.scan(add, start, tuple(v.reshape(size // part, part, -1) for v in given))[0]
+    every = p.weight.shape[0] if nodes is None else nodes
+    return lax.fori_loop(0, every, add, [jnp.zeros_like(compute)] * 11)
 
 
 def carry_back(now: Reach, given: tuple[Array, ...], date: Array) -> tuple[Array, ...]:
@@ -206,15 +206,32 @@ def pulls(now: Reach, on_fleet: Array, on_both: Array) -> Array:
     return lax.map(row, jnp.arange(dates))
 
 
-def pose(scenario: dict[str, Array], dates: int, nodes: int) -> Problem:
-    """Scenarios (B,) as a problem with a quadrature of some nodes between two dates."""
+class Rule(NamedTuple):
+    """Quadrature on (0, 1), with points of no weight at its end."""
+
+    points: AnyArray  # (n,)
+    weights: AnyArray  # (n,)
+    nodes: AnyArray  # how many have a weight
+
+
+def rules_of(*nodes: int) -> Rule:
+    """Gauss–Legendre rules of some numbers of nodes, along a first axis: as long as the longest."""
+    points, weights = np.full((len(nodes), max(nodes)), 0.5), np.zeros((len(nodes), max(nodes)))
+    for row, number in enumerate(nodes):
+        points[row, :number], weights[row, :number] = unit_rule(number)
+    return Rule(points, weights, np.asarray(nodes, np.int32))
+
+
+def pose(scenario: dict[str, Array], dates: int, nodes: int | Rule) -> Problem:
+    """Scenarios (B,) as a problem with a quadrature of some nodes, or by a rule, between two dates."""
     v = scenario
+    rule = Rule(*(part[0] for part in rules_of(nodes))) if isinstance(nodes, int) else nodes
     step = v["horizon"] / dates
     pace = v["budget"] / v["research_scale"]
     rate = v["hardware_rate"] + v["software_rate"] - v["research_gain"] * jnp.expm1(-pace)
     steepness = grading(
         dates,
-        nodes,
+        jnp.asarray(rule.nodes, step.dtype),
         budget=v["budget"],
         horizon=v["horizon"],
         purchase_rate=rate,
@@ -222,9 +239,15 @@ def pose(scenario: dict[str, Array], dates: int, nodes: int) -> Problem:
         installed_fleet=v["installed_fleet"],
         reference_years=v["reference_years"],
     )
-    within, weight = (jnp.moveaxis(x, -1, 0) for x in graded_rule(steepness, nodes))
-    within = within * step[None]
-    weight = weight * jnp.exp(-v["discount_rate"][None] * within)
+    points, weights = jnp.asarray(rule.points), jnp.asarray(rule.weights)
+
+    def place(node: Array, nodes: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, w = (part[:, 0] for part in graded_rule(steepness, points[node], weights[node]))
+        here = x * step
+        return nodes[0].at[node].set(here), nodes[1].at[node].set(w * jnp.exp(-v["discount_rate"] * here))
+
+    none = jnp.zeros((*points.shape, *step.shape))
+    within, weight = lax.fori_loop(0, rule.nodes, place, (none, none))
     fade = jnp.exp(-v["discount_rate"] * step)
     whole = jnp.ones_like(fade)
     for _ in range(dates - 1):

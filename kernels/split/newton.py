@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from kernels.split.records import AnyArray
+
 TINY = 1e-300
 
 
@@ -32,7 +34,7 @@ def eliminate(matrix: Array, right: Array, least: Array) -> Array:
 
 
 def direction(
-    x: Array, f: Array, gradient: Array, hessian: Array, kappa: Array, held: bool, rounds: int
+    x: Array, f: Array, gradient: Array, hessian: Array, kappa: Array, held: bool | AnyArray, rounds: int | AnyArray
 ) -> tuple[Array, Array]:
     """Feasible direction (K+1, B) to the minimum of a quadratic model over the simplex, and the slope along it.
 
@@ -42,8 +44,8 @@ def direction(
     size = x.shape[0]
     eye = jnp.eye(size)[:, :, None]
     least = 1e-10 * jnp.sum(jnp.abs(hessian) * eye, axis=1) + TINY
-    movable = jnp.ones_like(x[:, 0], bool).at[-1].set(not held)[:, None]
-    mass = 1.0 - x[-1] if held else jnp.ones_like(f)
+    movable = jnp.ones_like(x[:, 0], bool).at[-1].set(jnp.logical_not(held))[:, None]
+    mass = jnp.where(held, 1.0 - x[-1], 1.0)
     mean = jnp.sum(jnp.where(movable, x * gradient, 0.0), axis=0) / jnp.maximum(mass, TINY)
     # Moves add up to 0, so that a constant may be taken from the gradient, and added to the matrix, which it makes
     # positive definite wherever it is so for such moves.
@@ -93,16 +95,18 @@ def gaps(pace: Array, x: Array, gradient: Array) -> tuple[Array, Array]:
     return purchases, purchases + jnp.maximum(-worth * jnp.expm1(-pace * more) / pace - price * more, 0.0)
 
 
-def simplex_newton(exponent: Array, *, rounds: int, held: bool = False) -> optax.GradientTransformationExtraArgs:
+def simplex_newton(
+    exponent: Array, *, rounds: int | AnyArray, held: bool | AnyArray = False
+) -> optax.GradientTransformationExtraArgs:
     """Turn gradients by shares (K+1, B) into moves along which the shares stay on the simplex, by :func:`direction`.
 
     Parameters
     ----------
     exponent : jax.Array, shape (B,)
         Exponent κ of the mean power f^(−1/κ) of which the model is; −1 for f itself.
-    rounds : int
+    rounds : int or jax.Array
         Of block pivoting.
-    held : bool
+    held : bool or jax.Array
         Whether the research share stays what it is.
 
     Returns

@@ -1,10 +1,12 @@
 """What the optimal split of a budget is asked with and answered by: parameters, results and their status."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+AnyArray: TypeAlias = Array | np.ndarray[Any, Any]  # of the device, or of the host between its programs
 CONVERGED, STALLED, FAILED = 0, 1, 2
 CERTIFIED = 1e-7  # of the loss: the largest gap that is certified
 PARAMETERS = (
@@ -53,14 +55,14 @@ class Split(NamedTuple):
         or the scenario is outside its domain, and nothing holds.
     """
 
-    shares: Array
-    research_share: Array
-    objective: Array
-    frank_wolfe_gap: Array
-    regret_bound: Array
-    bracket: Array
-    iterations: Array
-    status: Array
+    shares: AnyArray
+    research_share: AnyArray
+    objective: AnyArray
+    frank_wolfe_gap: AnyArray
+    regret_bound: AnyArray
+    bracket: AnyArray
+    iterations: AnyArray
+    status: AnyArray
 
 
 class Sensitivity(NamedTuple):
@@ -71,7 +73,7 @@ class Sensitivity(NamedTuple):
     objective: Array  # (N,)
 
 
-def as_split(x: Array, loss: Array, bounds: Array, bracket: Array, steps: Array, done: Array) -> Split:
+def as_split(x: Array, loss: Array, bounds: Array, bracket: AnyArray, steps: AnyArray, done: Array) -> Split:
     """The split of shares (K+1, N), the research share last, with its gaps (2, N) and whether it is certified."""
     sound = jnp.isfinite(loss) & jnp.all(jnp.isfinite(bounds), axis=0) & (loss > 0.0)
     status = jnp.where(sound, jnp.where(done, CONVERGED, STALLED), FAILED).astype(jnp.int32)

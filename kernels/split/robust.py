@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from kernels.compilation import compiled_two_ways
 from kernels.split.allocation import default_nodes
 from kernels.split.descent import Walk, advance, begin, dusted, newton
 from kernels.split.mean import evaluate, pose
@@ -88,6 +89,7 @@ def robust_split(
     chances: Array | None = None,
     objective: str = "mean",
     software: str = "live",
+    quick: bool = True,
 ) -> Plan:
     """The one split of which the mean of the worst regrets is least, from the best of a few starts.
 
@@ -107,6 +109,8 @@ def robust_split(
         As in :func:`kernels.split.solver.optimal_split`.
     software : {"live", "locked"}
         As there.
+    quick : bool
+        Whether to compile quickly what then takes longer to run.
 
     Returns
     -------
@@ -117,7 +121,14 @@ def robust_split(
     p = jnp.full(size, 1.0 / size) if chances is None else jnp.asarray(chances)
     scale = float(jnp.sum(p * jnp.abs(least)))
     solve = partial(
-        _descended, given, jnp.asarray(least), p, jnp.asarray(level), live=software == "live", objective=objective
+        _descended,
+        given,
+        jnp.asarray(least),
+        p,
+        jnp.asarray(level),
+        live=software == "live",
+        objective=objective,
+        quick=quick,
     )
     # How far apart the regrets of the plainest start are is what the smoothing begins with.
     ends = [solve(jnp.asarray(start), jnp.asarray(0.1 * scale), FIRST_STEPS) for start in starts]
@@ -171,7 +182,7 @@ def tail_mean(values: np.ndarray, chances: np.ndarray, level: float) -> float:
     return float(part @ values[order] / part.sum())
 
 
-@partial(jax.jit, static_argnames=("live", "objective"))
+@compiled_two_ways(static_argnames=("live", "objective"))
 def _descended(
     scenario: dict[str, Array],
     least: Array,

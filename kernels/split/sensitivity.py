@@ -1,12 +1,12 @@
 """How the split of least mean loss, and that loss, move with every parameter of a scenario."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from kernels.compilation import compiled_two_ways
 from kernels.split.allocation import default_nodes
 from kernels.split.mean import evaluate, pose
 from kernels.split.newton import TINY, eliminate
@@ -14,7 +14,7 @@ from kernels.split.records import PARAMETERS, Sensitivity, Split
 
 
 def sensitivity(
-    scenario: Mapping[str, Array], split: Split, *, dates: int, software: str = "live"
+    scenario: Mapping[str, Array], split: Split, *, dates: int, software: str = "live", quick: bool = True
 ) -> dict[str, Sensitivity]:
     """Derivatives of the split of least mean loss by every parameter, by implicit differentiation.
 
@@ -23,10 +23,10 @@ def sensitivity(
     its partial derivative, as the shares are optimal. Arguments are those of :func:`optimal_split`, and its result.
     """
     given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
-    return _sensitivity(given, split, dates=dates, live=software == "live")
+    return _sensitivity(given, split, dates=dates, live=software == "live", quick=quick)
 
 
-@partial(jax.jit, static_argnames=("dates", "live"))
+@compiled_two_ways(static_argnames=("dates", "live"))
 def _sensitivity(scenario: dict[str, Array], split: Split, *, dates: int, live: bool) -> dict[str, Sensitivity]:
     x = jnp.concatenate([split.shares, split.research_share[None]])
 

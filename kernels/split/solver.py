@@ -19,7 +19,7 @@ a chunk, B.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +27,11 @@ import numpy as np
 import optax
 from jax import Array, lax
 
+from kernels.compilation import compiled_two_ways
 from kernels.split.allocation import FEW_DATES, SOFTWARE, default_nodes
-from kernels.split.descent import Method, certify, descend, method_of, newton, over_logits
-from kernels.split.mean import evaluate, pose
-from kernels.split.records import CERTIFIED, CONVERGED, FAILED, PARAMETERS, STALLED, Sensitivity, Split, as_split
+from kernels.split.descent import End, Method, Task, descend, method_of, newton, over_logits
+from kernels.split.mean import Rule, pose, rules_of
+from kernels.split.records import CERTIFIED, CONVERGED, FAILED, PARAMETERS, STALLED, AnyArray, Sensitivity, Split
 from kernels.split.scan import scan
 from kernels.split.sensitivity import sensitivity
 from kernels.split.steep import checked, least_steep
@@ -50,9 +51,11 @@ __all__ = [
     "sensitivity",
 ]
 
-SCANNED, COARSE = 2, 6  # nodes between two dates, to choose a basin and to descend in it, and more for few dates
+SCAN, COARSE, FINE = range(3)  # rules of quadrature: to choose a basin, to descend in it, to certify
+NEWTON = method_of("newton")
 ROUNDS, REPAIR_ROUNDS = 2, 5  # of block pivoting in a descent, and in one with many nodes; more for many dates
 CHUNK, STEEP_CHUNK = 128, 16  # scenarios that are solved together
+FEW = 2048  # scenarios up to which compiling thoroughly takes longer than it saves
 RESOLVED = 1e-6  # of the loss: the most that the nodes of a descent may miss of it, beyond which more may be too few
 MARGIN = 5e-3  # of the loss, within which a second basin is descended into
 TOLERANCE = 1e-9  # of the loss: the gap at which a descent ends
@@ -61,27 +64,25 @@ TOLERANCE = 1e-9  # of the loss: the gap at which a descent ends
 Tree = TypeVar("Tree")
 
 
+class Compiling(NamedTuple):
+    """What programs are compiled for."""
+
+    live: bool
+    quick: bool
+
+
+def _is_quick(quick: bool | None, number: int) -> bool:
+    return number <= FEW if quick is None else quick
+
+
+def nodes_of(dates: int) -> tuple[int, int, int]:
+    """Nodes between two dates of the three rules, more where there are few dates."""
+    return 2 + FEW_DATES // dates // 4, 6 + FEW_DATES // dates, default_nodes(dates)
+
+
 def lanes_of(tree: Tree, index: Array) -> Tree:
     """The lanes of an index, which may reach beyond the last, of every array (..., N)."""
     return jax.tree.map(lambda v: jnp.take(v, index, axis=-1, mode="clip"), tree)
-
-
-def gathered(
-    active: Array, work: Callable[[Array], tuple[Array, ...]], out: tuple[Array, ...], chunk: int = CHUNK
-) -> tuple[Array, ...]:
-    """`out` (..., N) with the results of `work` on the lanes that are active, gathered into chunks.
-
-    So lanes that need no more work hold up no others.
-    """
-    size = active.shape[0]
-    chunk = min(chunk, size)
-    order = jnp.nonzero(active, size=size + chunk, fill_value=size)[0]
-
-    def body(i: Array, out: tuple[Array, ...]) -> tuple[Array, ...]:
-        index = lax.dynamic_slice(order, (i * chunk,), (chunk,))
-        return tuple(o.at[..., index].set(v, mode="drop") for o, v in zip(out, work(index), strict=True))
-
-    return lax.fori_loop(0, (jnp.sum(active) + chunk - 1) // chunk, body, out)
 
 
 def optimal_split(
@@ -91,6 +92,7 @@ def optimal_split(
     objective: str = "mean",
     software: str = "live",
     optimiser: str | optax.GradientTransformation = "newton",
+    quick: bool | None = None,
 ) -> Split:
     """Split of each budget that makes its objective least, over purchases at some dates and research.
 
@@ -108,6 +110,9 @@ def optimal_split(
     optimiser : {"newton", "lbfgs", "adam", "sgd"} or optax.GradientTransformation
         What descends the mean loss. Any but Newton's method does so over the logits of the shares, from the same
         starts, with the same certificate and no second attempt. The terminal objective takes no notice of it.
+    quick : bool, optional
+        Whether to compile quickly, by :mod:`kernels.compilation`, what then takes longer to run; by default for no more
+        than `FEW` scenarios.
 
     Returns
     -------
@@ -130,18 +135,26 @@ def optimal_split(
         if value.dtype != np.float64:
             raise ValueError(f"{name}: must be float64, got {value.dtype}; solve under jax.enable_x64(True)")
     live = software == "live"
+    how = Compiling(live, _is_quick(quick, given["budget"].shape[0]))
     if objective == "terminal":
-        return least_terminal(given, dates=dates, live=live)
-    split, unresolved = _least_mean(given, dates=dates, live=live, method=method)
-    if method.transformation is not None:
-        return _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live)
-    split = _again(_repaired, given, split, split.status != CONVERGED, CHUNK, dates, live)
-    split = _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live)
-    return _again(least_steep, given, split, split.status != CONVERGED, STEEP_CHUNK, dates, live)
+        return least_terminal(given, dates=dates, **how._asdict())
+    split, unresolved = _least_mean(given, dates=dates, how=how, method=method)
+    if method.transformation is None:
+        split = _repaired(given, split, dates=dates, how=how)
+    split = _again(checked, given, split, unresolved, dates, how)
+    if method.transformation is None:
+        numbers = ~np.any([np.isnan(v) for v in map(np.asarray, given.values())], axis=0)  # or nothing can be known
+        split = _again(least_steep, given, split, (split.status != CONVERGED) & numbers, dates, how)
+    return jax.tree.map(jnp.asarray, split)
 
 
 def mean_losses(
-    scenario: Mapping[str, Array], shares: Array, research_share: Array, *, software: str = "live"
+    scenario: Mapping[str, Array],
+    shares: Array,
+    research_share: Array,
+    *,
+    software: str = "live",
+    quick: bool | None = None,
 ) -> Array:
     """Mean losses (N,) of given splits, (K, N) and (N,), by a quadrature that is fine enough for every scenario.
 
@@ -149,136 +162,162 @@ def mean_losses(
     :func:`optimal_split`.
     """
     given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
-    dates, live = shares.shape[0], software == "live"
-    split, unresolved = _as_given(given, jnp.asarray(shares), jnp.asarray(research_share), live=live)
-    return _again(checked, given, split, unresolved, STEEP_CHUNK, dates, live).objective
+    dates, how = shares.shape[0], Compiling(software == "live", _is_quick(quick, shares.shape[1]))
+    x = np.concatenate([shares, np.asarray(research_share)[None]])
+    every = np.ones(x.shape[1:], bool)
+    rough, end = (
+        _walked(given, End.unknown(x), every, Task.of(rule, 1, 0.0, 0), how=how, method=NEWTON)
+        for rule in (COARSE, FINE)
+    )
+    split, unresolved = _split(end, np.zeros((2, *every.shape)), end.taken), _unlike(rough.loss, end.loss)
+    return jnp.asarray(_again(checked, given, split, unresolved, dates, how).objective)
 
 
-def certified(scenario: Mapping[str, Array], shares: Array, research_share: Array, *, software: str = "live") -> Split:
+def certified(
+    scenario: Mapping[str, Array],
+    shares: Array,
+    research_share: Array,
+    *,
+    software: str = "live",
+    quick: bool | None = None,
+) -> Split:
     """Given splits, (K, N) and (N,), as they are, with their mean losses, gaps and status.
 
     As :func:`mean_losses`, but for a few: each takes milliseconds.
     """
     given = {name: jnp.asarray(scenario[name]) for name in PARAMETERS}
-    nothing = jnp.zeros(np.shape(research_share))
-    none, bracket = nothing.astype(jnp.int32), jnp.stack([nothing] * 2)
-    split = Split(
-        jnp.asarray(shares), jnp.asarray(research_share), nothing, nothing, nothing, bracket, none, status=none
-    )
+    nothing = np.zeros(np.shape(research_share))
+    none, bracket = nothing.astype(np.int32), np.stack([nothing] * 2)
+    given_shares, research = np.asarray(shares), np.asarray(research_share)
+    split = Split(given_shares, research, nothing, nothing, nothing, bracket, none, status=none)
     every = np.ones(nothing.shape, bool)
-    return _again(checked, given, split, every, STEEP_CHUNK, shares.shape[0], software == "live")
-
-
-@partial(jax.jit, static_argnames="live")
-def _as_given(scenario: dict[str, Array], shares: Array, research_share: Array, *, live: bool) -> tuple[Split, Array]:
-    x = jnp.concatenate([shares, research_share[None]])
-    dates = shares.shape[0]
-    rough, fine = (
-        evaluate(pose(scenario, dates, nodes), x, live)[0]
-        for nodes in (COARSE + FEW_DATES // dates, default_nodes(dates))
-    )
-    nothing = jnp.zeros_like(fine)
-    split = as_split(x, fine, jnp.stack([nothing] * 2), jnp.stack([nothing] * 2), nothing.astype(jnp.int32), fine > 0.0)
-    return split, ~(jnp.abs(rough - fine) <= RESOLVED * fine)
+    how = Compiling(software == "live", _is_quick(quick, len(nothing)))
+    return _again(checked, given, split, every, shares.shape[0], how)
 
 
 def _again(
     solve: Callable[..., Split],
     scenario: dict[str, Array],
     split: Split,
-    wanted: Array | np.ndarray,
-    chunk: int,
+    wanted: AnyArray,
     dates: int,
-    live: bool,
+    how: Compiling,
 ) -> Split:
-    """The split with the scenarios that are wanted solved once more, so many at once; few are, in most maps none.
+    """The split with the scenarios that are wanted solved once more, a few at once; few are, in most maps none.
 
     The solver is called from here, not from the compiled solution of all scenarios, so that a map that does not need it
     does not compile it.
     """
-    found = np.flatnonzero(np.asarray(wanted))
-    if not found.size:
+    lanes = np.flatnonzero(wanted)
+    if not lanes.size:
         return split
     values, start = [np.array(v) for v in split], jax.tree.map(np.asarray, (scenario, split))
-    for first in range(0, found.size, chunk):
-        here = np.resize(found[first : first + chunk], chunk)
-        better = solve(*jax.tree.map(lambda v, i=here: v[..., i], start), dates=dates, live=live)
+    for first in range(0, lanes.size, STEEP_CHUNK):
+        here = np.resize(lanes[first : first + STEEP_CHUNK], STEEP_CHUNK)
+        better = solve(*jax.tree.map(lambda v, i=here: v[..., i], start), dates=dates, **how._asdict())
         for value, new in zip(values, better, strict=True):
             value[..., here] = new
-    return Split(*(jnp.asarray(v) for v in values))
+    return Split(*values)
 
 
-@partial(jax.jit, static_argnames=("dates", "live", "method"))
-def _least_mean(scenario: dict[str, Array], *, dates: int, live: bool, method: Method) -> tuple[Split, Array]:
+def _least_mean(scenario: dict[str, Array], *, dates: int, how: Compiling, method: Method) -> tuple[Split, np.ndarray]:
     """Scan the research share coarsely, descend in the best basins, certify; say where the nodes are too few (N,)."""
-    size = scenario["budget"].shape[0]
-    chunk = min(CHUNK, size)
-    blocks = -(-size // chunk)
-    padded = jax.tree.map(lambda v: jnp.concatenate([v, jnp.broadcast_to(v[-1:], (blocks * chunk - size,))]), scenario)
-    by_block = jax.tree.map(lambda v: v.reshape(blocks, chunk), padded)
-    starts, lows, brackets = lax.map(
-        lambda s: scan(pose(s, dates, SCANNED + FEW_DATES // dates // 4), dates, live), by_block
+    every = np.ones(scenario["budget"].shape, bool)
+    walk = partial(_walked, scenario, how=how)
+    rounds = ROUNDS + dates // 12
+
+    def look(x: np.ndarray, steps: int, rounds: int) -> End:
+        return walk(End.unknown(x), every, Task.of(SCAN, steps, -1.0, rounds, held=True), method=NEWTON)
+
+    basins = scan(np.asarray(scenario["budget"]) / np.asarray(scenario["research_scale"]), dates, look)
+    close = basins.lows[1] <= basins.lows[0] * (1.0 + MARGIN)
+    one, two = (
+        _descended(walk, start, active, COARSE, TOLERANCE, rounds, method)
+        for start, active in zip(basins.starts, (every, close), strict=True)
     )
-
-    def join(v: Array) -> Array:
-        return jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], blocks * chunk)[..., :size]
-
-    starts, lows, brackets = join(starts), join(lows), join(brackets)
-    both = jax.tree.map(lambda v: jnp.concatenate([v, v]), scenario)
-    x = jnp.concatenate([starts[0], starts[1]], axis=-1)
-    active = jnp.concatenate([jnp.ones(size, bool), lows[1] <= lows[0] * (1.0 + MARGIN)])
-    coarse, fine = COARSE + FEW_DATES // dates, default_nodes(dates)
-    found = _descend_all(both, _unknown(x, active), live, coarse, TOLERANCE, method, ROUNDS + dates // 12)
-    second = found[1][size:] < found[1][:size]
-    x = jnp.where(second[None], found[0][:, size:], found[0][:, :size])
+    second = two.loss < one.loss
+    x, rough = np.where(second, two.x, one.x), np.where(second, two.loss, one.loss)
     # Many more nodes certify; where they see another loss than the nodes of the descent, even they are too few.
-    x, f, bounds, _, done = gathered(
-        jnp.ones(size, bool),
-        lambda index: certify(pose(lanes_of(scenario, index), dates, fine), lanes_of(x, index), live, CERTIFIED),
-        _unknown(x, jnp.ones(size, bool)),
-    )
-    rough = jnp.where(second, found[1][size:], found[1][:size])
-    unresolved = ~(jnp.abs(rough - f) <= RESOLVED * f)
-    return as_split(x, f, bounds, brackets, found[3][:size] + found[3][size:], done), unresolved
+    end = walk(End.unknown(x), every, Task.of(FINE, 1, 0.0, 0), method=NEWTON)
+    return _split(end, basins.bracket, one.taken + two.taken), _unlike(rough, end.loss)
 
 
-@partial(jax.jit, static_argnames=("dates", "live"))
-def _repaired(scenario: dict[str, Array], split: Split, *, dates: int, live: bool) -> Split:
-    """Descend from where a descent ended, with many nodes and more care for the active set."""
-    x = jnp.concatenate([split.shares, split.research_share[None]])
-    start = _unknown(x, jnp.ones(x.shape[-1], bool))
-    rounds = REPAIR_ROUNDS + dates // 3
-    method = method_of("newton")
-    x, f, bounds, more, done = _descend_all(scenario, start, live, default_nodes(dates), CERTIFIED, method, rounds)
-    return as_split(x, f, bounds, split.bracket, split.iterations + more, done)
+@np.errstate(invalid="ignore")  # what is no number is unlike itself
+def _unlike(rough: AnyArray, fine: AnyArray) -> np.ndarray:
+    """Whether two quadratures differ by so much that even the finer one may be wrong."""
+    return ~(np.abs(rough - fine) <= RESOLVED * fine)
 
 
-def _unknown(x: Array, active: Array) -> tuple[Array, ...]:
-    """What :func:`kernels.split.descent.descend` returns, before it is known; what is not active is done."""
-    lanes = active.shape[0]
-    return x, jnp.full(lanes, jnp.inf), jnp.full((2, lanes), jnp.inf), jnp.zeros(lanes, jnp.int32), ~active
+def _repaired(scenario: dict[str, Array], split: Split, *, dates: int, how: Compiling) -> Split:
+    """Descend from where descents ended that are not certified, with many nodes and more care for the active set."""
+    wrong = split.status != CONVERGED
+    x = np.concatenate([split.shares, split.research_share[None]])
+    walk = partial(_walked, scenario, how=how)
+    end = _descended(walk, x, wrong, FINE, CERTIFIED, REPAIR_ROUNDS + dates // 3, NEWTON)
+    better = _split(end, split.bracket, split.iterations + end.taken)
+    return Split(*(np.where(wrong, new, old) for new, old in zip(better, split, strict=True)))
 
 
-def _descend_all(
-    scenario: dict[str, Array],
-    start: tuple[Array, ...],
-    live: bool,
-    nodes: int,
+def _descended(
+    walk: Callable[..., End],
+    x: np.ndarray,
+    active: AnyArray,
+    rule: int,
     tolerance: float,
-    method: Method,
     rounds: int,
-) -> tuple[Array, ...]:
-    """Descents of all lanes that are not done, in sprints after which those that are unfinished are gathered anew."""
-    dates = start[0].shape[0] - 1
-    sprints, rule = method.sprints, method.transformation
+    method: Method,
+) -> End:
+    """Descents of all lanes that are active, in sprints after which those that are unfinished are gathered anew."""
+    end = End.unknown(x)
+    for steps in method.sprints:
+        if not active.any():
+            break
+        before = end.taken
+        end = walk(end, active, Task.of(rule, steps, tolerance, rounds), method=method)
+        end = end._replace(taken=np.where(active, before + end.taken, before))
+        active = active & ~end.done
+    return end
 
-    def sprint(number: Array, out: tuple[Array, ...]) -> tuple[Array, ...]:
-        def work(index: Array) -> tuple[Array, ...]:
-            p = pose(lanes_of(scenario, index), dates, nodes)
-            optimiser = newton(p.exponent, rounds=rounds) if rule is None else over_logits(rule, p, live)
-            found = descend(p, lanes_of(out[0], index), live, jnp.asarray(sprints)[number], tolerance, optimiser)
-            return *found[:3], lanes_of(out[3], index) + found[3], found[4]
 
-        return gathered(~out[4], work, out)
+def _walked(
+    scenario: dict[str, Array], end: End, active: AnyArray, task: Task, *, how: Compiling, method: Method
+) -> End:
+    lanes = np.flatnonzero(active)
+    order = np.full(len(active) + min(CHUNK, len(active)), len(active))
+    order[: lanes.size] = lanes
+    after = _walk(scenario, end, order, np.int64(lanes.size), task, method=method, **how._asdict())
+    return End(*(np.asarray(v) for v in after))
 
-    return lax.fori_loop(0, len(sprints), sprint, start)
+
+@compiled_two_ways(static_argnames=("live", "method"))
+def _walk(
+    scenario: dict[str, Array], end: End, order: Array, number: Array, task: Task, *, live: bool, method: Method
+) -> End:
+    """Ends (N), of which the first so many lanes in an order are descended from: all that is compiled for a split.
+
+    Scan, descent, repair and certificate are tasks of one program, as XLA takes seconds to compile it. The lanes are
+    gathered into chunks, so that those that need no more work hold up no others.
+    """
+    dates = end.x.shape[0] - 1
+    chunk = order.shape[0] - end.loss.shape[0]
+    rule: Rule = jax.tree.map(lambda v: jnp.asarray(v)[task.rule], rules_of(*nodes_of(dates)))
+
+    def body(i: Array, ends: End) -> End:
+        index = lax.dynamic_slice(order, (i * chunk,), (chunk,))
+        p = pose(lanes_of(scenario, index), dates, rule)
+        if method.transformation is None:
+            optimiser = newton(p.exponent, rounds=task.rounds, held=task.held)
+        else:
+            optimiser = over_logits(method.transformation, p, live, rule.nodes)
+        new = descend(p, lanes_of(end.x, index), live, task, rule.nodes, optimiser)
+        return jax.tree.map(lambda old, v: old.at[..., index].set(v, mode="drop"), ends, new)
+
+    return lax.fori_loop(0, (number + chunk - 1) // chunk, body, end)
+
+
+def _split(end: End, bracket: AnyArray, steps: AnyArray) -> Split:
+    """The split of shares as they are, with its gaps and whether it is certified."""
+    sound = np.isfinite(end.loss) & np.isfinite(end.gaps).all(axis=0) & (end.loss > 0.0)
+    done = end.gaps[1] <= CERTIFIED * end.loss
+    status = np.where(sound, np.where(done, CONVERGED, STALLED), FAILED).astype(np.int32)
+    return Split(end.x[:-1], end.x[-1], end.loss, end.gaps[0], end.gaps[1], bracket, steps, status)

@@ -10,7 +10,6 @@ The loss is right to 1e-7 there (tests/kernels/split/test_front_loading.py).
 Scenarios are along the last axis, of B; shares are (K+1, B), the research share last.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from kernels.compilation import compiled_two_ways
 from kernels.loss.special import LN2
-from kernels.split.allocation import GRADED, graded_rule
+from kernels.split.allocation import GRADED, graded_rule, unit_rule
 from kernels.split.newton import TINY, eliminate, gaps
 from kernels.split.records import CERTIFIED, Split, as_split
 from kernels.split.scan import research_grid
@@ -64,7 +64,7 @@ def pose_steep(scenario: dict[str, Array], dates: int, nodes: int) -> Steep:
     grown = jnp.log1p((v["budget"] + v["installed_fleet"]) * step / v["reference_years"]) + rate * step * LN2
     other = (v["depreciation"] + jnp.abs(v["discount_rate"])) * step
     steepness = jnp.clip(GRADED * (grown + jnp.log1p(other)), 0.01, min(STEEPEST, 3.0 + nodes / 4.0))
-    x, weight = (jnp.moveaxis(x, -1, 0) for x in graded_rule(steepness, nodes))
+    x, weight = (jnp.moveaxis(x, -1, 0) for x in graded_rule(steepness, *unit_rule(nodes)))
     within = x * step[None]
     when = jnp.asarray(np.arange(dates) * 1.0)[:, None] * step[None]
     level = jnp.log(weight)[None] - v["discount_rate"][None, None] * (when[:, None] + within[None])
@@ -303,7 +303,7 @@ def scan_steep(p: Steep, dates: int, live: bool) -> tuple[Array, Array, Array]:
     return jnp.stack(starts), jnp.stack(lows), jnp.stack(brackets)
 
 
-@partial(jax.jit, static_argnames=("dates", "live"))
+@compiled_two_ways(static_argnames=("dates", "live"))
 def least_steep(scenario: dict[str, Array], split: Split, *, dates: int, live: bool) -> Split:
     """The split of least mean loss, which takes from another one no more than the number of its steps."""
     starts, lows, brackets = scan_steep(pose_steep(scenario, dates, SCANNED), dates, live)
@@ -328,7 +328,7 @@ def least_steep(scenario: dict[str, Array], split: Split, *, dates: int, live: b
     return as_split(x, loss, bounds * loss[None], bracket, steps, bounds[1] <= CERTIFIED)
 
 
-@partial(jax.jit, static_argnames=("dates", "live"))
+@compiled_two_ways(static_argnames=("dates", "live"))
 def checked(scenario: dict[str, Array], split: Split, *, dates: int, live: bool) -> Split:
     """A split as it is, with its loss and its gaps by a quadrature that is fine enough for steep ones."""
     x = jnp.concatenate([split.shares, split.research_share[None]])
