@@ -3,9 +3,9 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from sweep.models.sampling import sampler_of
 from sweep.questions.split.checks import check, chosen_of
 from sweep.questions.split.footprint import cut
 from sweep.questions.split.labels import dataset_of
-from sweep.questions.split.otherwise import otherwise
+from sweep.questions.split.otherwise import other_question, otherwise
 from sweep.questions.split.ranges import RATES, find_ends
 from sweep.questions.split.robust import GOALS, draws_of, medians_of, plans_of
 from sweep.questions.split.robust_labels import robust_dataset
@@ -31,6 +31,13 @@ from sweep.surroundings import refuse_to_hang
 
 if TYPE_CHECKING:
     import optax
+
+Tables = TypeVar("Tables")
+RANGE_SOLUTIONS = 400  # solutions that the ranges of one scenario take, at most
+ROBUST_SOLUTIONS = (
+    4,
+    200,
+)  # what one plan takes for a draw, in solutions of it, without and with what knowing is worth
 
 
 def optimise(
@@ -105,28 +112,34 @@ def optimise(
     beside = {"sensitivities": sensitivities, "ranges": ranges, "both": both, "worth": worth}
     check(spec, chosen, optimiser, {name for name, wanted in beside.items() if wanted})
     shard, threads = cut(spec, chosen, sensitivities, ranges, memory)
-    report = progress or (lambda done, total, seconds: None)
-    found = _solved(spec, chosen, optimiser, sensitivities, shard, threads, report)
+    number = math.prod(spec.shape.values())
+    task = Task(chosen, optimiser, sensitivities, shard, threads, quick=number <= solver.FEW)
+    found = _solved(spec, task, progress or (lambda done, total, seconds: None))
+    more = (RANGE_SOLUTIONS if ranges else 1) * (ROBUST_SOLUTIONS[worth] if chosen.robust else 1)
+    task = task._replace(sensitivities=False, quick=number * more <= solver.FEW)
     if chosen.robust is not None:
-        return robust_dataset(problem, chosen, _robust(spec, chosen, found, shard, worth))
+        return robust_dataset(problem, chosen, _robust(spec, task, found, worth))
     if ranges:
-        found["holds"] = _ranges(spec, chosen, optimiser, found, shard)
+        found["holds"] = _ranges(spec, task, found)
     if both:
-        found |= _otherwise(spec, chosen, found, shard)
+        found |= _otherwise(spec, task, found)
     return dataset_of(problem, chosen, found, optimiser)
 
 
-def _solved(
-    spec: SweepSpec,
-    chosen: Allocation,
-    optimiser: "str | optax.GradientTransformation",
-    sensitivities: bool,
-    shard: int,
-    threads: int,
-    report: Callable[[int, int, float], None],
-) -> dict[str, np.ndarray]:
+class Task(NamedTuple):
+    """How scenarios are solved."""
+
+    chosen: Allocation
+    optimiser: "str | optax.GradientTransformation"
+    sensitivities: bool
+    shard: int  # scenarios that are solved at once
+    threads: int
+    quick: bool  # whether programs are compiled quickly, as few scenarios go through them
+
+
+def _solved(spec: SweepSpec, task: Task, report: Callable[[int, int, float], None]) -> dict[str, np.ndarray]:
     """Every scenario's own optimal split, (N, ...) each, solved in shards by so many threads."""
-    number = math.prod(spec.shape.values())
+    number, shard = math.prod(spec.shape.values()), task.shard
     began = time.perf_counter()
     report(0, number, 0.0)
     found: dict[str, np.ndarray] = {}
@@ -135,15 +148,14 @@ def _solved(
         index = np.minimum(np.arange(start, start + shard), number - 1)
         stop = min(start + shard, number)
         with jax.enable_x64(True):
-            scenario = {name: jnp.asarray(values) for name, values in _scenarios(spec, index).items()}
-            piece = _solve(scenario, chosen, optimiser, sensitivities)
+            piece = _solve(_scenarios(spec, index), task)
         for name, values in piece.items():
             if name not in found:
                 found[name] = np.empty((number, *values.shape[1:]), values.dtype)
             found[name][start:stop] = values[: stop - start]
         return stop - start
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(task.threads) as pool:
         # The first compiles and allocates; the others would too if they did not wait.
         done = solve(0)
         report(done, number, time.perf_counter() - began)
@@ -154,17 +166,14 @@ def _solved(
     return found
 
 
-def _robust(
-    spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shard: int, worth: bool
-) -> dict[str, np.ndarray]:
+def _robust(spec: SweepSpec, task: Task, found: Mapping[str, np.ndarray], worth: bool) -> dict[str, np.ndarray]:
     """One plan for the draws of every scenario of the other axes, (N, ...) each."""
-    size = spec.shape.get(DRAW, 1)
+    size, chosen = spec.shape.get(DRAW, 1), task.chosen
     scenarios = _scenarios(spec, np.arange(len(found["objective"])))
-    draws = draws_of(scenarios, found, size, chosen)
-
+    draws = draws_of(scenarios, found, size, chosen, task.quick)
     known = tuple(spec.distributions) if worth else ()
     with jax.enable_x64(True):
-        medians = medians_of(draws, lambda usual: _again(usual, chosen, shard))
+        medians = medians_of(draws, lambda usual: _again(usual, task))
         plans = [plans_of(one, plan, known) for one, plan in zip(draws, medians, strict=True)]
     values = {name: np.stack([plan[name] for plan in plans]) for name in plans[0]}
     for name in ("shares", "research_share", "objective", "status"):
@@ -174,35 +183,34 @@ def _robust(
     return values
 
 
-def _otherwise(
-    spec: SweepSpec, chosen: Allocation, found: Mapping[str, np.ndarray], shard: int
-) -> dict[str, np.ndarray]:
+def _otherwise(spec: SweepSpec, task: Task, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What else could be done, in every scenario."""
-    scenarios = _scenarios(spec, np.arange(len(found["objective"])))
+    number, chosen = len(found["objective"]), task.chosen
+    scenarios = _scenarios(spec, np.arange(number))
+    needed = {name: found[name] for name in ("shares", "research_share", "objective", "strategy_objective")}
     with jax.enable_x64(True):
-        return otherwise(scenarios, found, chosen, lambda other: _again(scenarios, other, shard))
+        other = _again(scenarios, task._replace(chosen=other_question(chosen), optimiser="newton"))
+        parts = [otherwise(*part, chosen, task.quick) for part in _shards((scenarios, needed, other), number, task)]
+    return {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
 
 
-def _again(scenarios: Mapping[str, np.ndarray], chosen: Allocation, shard: int) -> dict[str, np.ndarray]:
+def _again(scenarios: Mapping[str, np.ndarray], task: Task) -> dict[str, np.ndarray]:
     """Splits (N, ...) of scenarios (N,), solved in the shape that is compiled already."""
-    size = len(scenarios["budget"])
-    padded = {name: np.resize(values, -(-size // shard) * shard) for name, values in scenarios.items()}
-    parts = [
-        _solve({name: jnp.asarray(v[i : i + shard]) for name, v in padded.items()}, chosen, "newton", False)
-        for i in range(0, size, shard)
-    ]
-    return {name: np.concatenate([part[name] for part in parts])[:size] for name in ("shares", "research_share")}
+    number = len(scenarios["budget"])
+    parts = [_solve(part, task) for part in _shards(scenarios, number, task)]
+    return {name: np.concatenate([part[name] for part in parts])[:number] for name in ("shares", "research_share")}
 
 
-def _ranges(
-    spec: SweepSpec,
-    chosen: Allocation,
-    optimiser: "str | optax.GradientTransformation",
-    found: Mapping[str, np.ndarray],
-    shard: int,
-) -> np.ndarray:
+def _shards(tables: Tables, number: int, task: Task) -> Iterator[Tables]:
+    """Tables (N, ...) cut into shards, of which the last is filled up with its last row."""
+    for start in range(0, number, task.shard):
+        index = np.minimum(np.arange(start, start + task.shard), number - 1)
+        yield jax.tree.map(lambda values, index=index: values[index], tables)
+
+
+def _ranges(spec: SweepSpec, task: Task, found: Mapping[str, np.ndarray]) -> np.ndarray:
     """Ends (N, rates, 2) of the rates between which no share moves by much; nan where a split is not certified."""
-    number = len(found["objective"])
+    number, shard = len(found["objective"]), task.shard
     scenarios = _scenarios(spec, np.arange(number))
     parts = ("front_load_share", "later_share", "research_share")
     limits = [FRONT_LOADING.parameter(name).domain for name in RATES]
@@ -214,7 +222,7 @@ def _ranges(
         for k, name in enumerate(RATES):
             here[name] = np.where(rate == k, np.resize(values, shard), here[name])
         with jax.enable_x64(True):
-            solved = _solve({k: jnp.asarray(v) for k, v in here.items()}, chosen, optimiser, False)
+            solved = _solve(here, task)
         moved = np.max([np.abs(solved[name] - found[name][index]) for name in parts], axis=0)
         # What is not certified may be another answer.
         return (~(moved <= MOVED) | (solved["status"] != solver.CONVERGED))[: len(rows)]
@@ -234,31 +242,32 @@ def _scenarios(spec: SweepSpec, index: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values[name] for name in solver.PARAMETERS}
 
 
-def _solve(
-    scenario: Mapping[str, jax.Array],
-    chosen: Allocation,
-    optimiser: "str | optax.GradientTransformation",
-    sensitivities: bool,
-) -> dict[str, np.ndarray]:
-    dates = chosen.dates
+def _solve(values: Mapping[str, np.ndarray], task: Task) -> dict[str, np.ndarray]:
+    chosen, dates, quick = task.chosen, task.chosen.dates, task.quick
+    scenario = {name: jnp.asarray(value) for name, value in values.items()}
     split = solver.optimal_split(
-        scenario, dates=dates, objective=chosen.objective, software=chosen.software, optimiser=optimiser
+        scenario,
+        dates=dates,
+        objective=chosen.objective,
+        software=chosen.software,
+        optimiser=task.optimiser,
+        quick=quick,
     )
     found = {name: np.moveaxis(np.asarray(values), 0, -1) if values.ndim > 1 else np.asarray(values)
              for name, values in split._asdict().items()}  # fmt: skip
     found["frank_wolfe_gap"] = np.maximum(found["frank_wolfe_gap"], 0.0)  # a bound of some rounding may be below
     found["purchase_date"] = np.asarray(scenario["horizon"])[:, None] * np.arange(dates) / dates
     strategies = [strategy_of(name, scenario, dates, chosen) for name in STRATEGIES]
-    compared = [np.asarray(objective_of(scenario, *strategy, chosen)) for strategy in strategies]
+    compared = [objective_of(scenario, *strategy, chosen, quick) for strategy in strategies]
     found["strategy_objective"] = np.stack(compared, axis=-1)
-    take_better(found, strategies, scenario, chosen)
+    take_better(found, strategies, scenario, chosen, quick)
     found |= {"front_load_share": found["shares"][:, 0], "later_share": found["shares"][:, 1:].sum(axis=1)}
     regret = found["strategy_objective"] - found["objective"][:, None]
     # A strategy that is the optimum has a regret of some rounding.
     slack = rounding(found["objective"], chosen)[:, None]
     found["strategy_regret"] = np.where(np.abs(regret) <= slack, 0.0, regret)
-    if sensitivities:
-        by = solver.sensitivity(scenario, split, dates=dates, software=chosen.software)
+    if task.sensitivities:
+        by = solver.sensitivity(scenario, split, dates=dates, software=chosen.software, quick=quick)
         for name, field in (("front_load_share", "shares"), ("research_share",) * 2, ("objective",) * 2):
             values = [np.asarray(getattr(by[parameter], field)) for parameter in solver.PARAMETERS]
             values = [value[0] if value.ndim > 1 else value for value in values]

@@ -5,17 +5,15 @@ day of the horizon. The answers differ, and neither is wrong.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from kernels.loss.quadrature import gauss_legendre
-from kernels.split import allocation
 from sweep.config.allocation import Allocation
 from sweep.models.front_loading import STRATEGIES
-from sweep.questions.split.strategies import objective_of, strategy_of
+from sweep.questions.split.strategies import log_losses_at, objective_of, strategy_of
 
 OTHER = {"mean": "terminal", "terminal": "mean"}
 LATEST = 50.0  # years after the horizon, up to which is looked
@@ -23,11 +21,17 @@ NODES, BISECTIONS = 32, 50
 MONTHS = 12.0
 
 
+def other_question(chosen: Allocation) -> Allocation:
+    """The same allocation, asked for what the other objective says."""
+    return chosen.model_copy(update={"objective": OTHER[chosen.objective]})
+
+
 def otherwise(
     scenario: Mapping[str, Any],
     found: Mapping[str, np.ndarray],
+    other: Mapping[str, np.ndarray],
     chosen: Allocation,
-    solve: Callable[[Allocation], Mapping[str, np.ndarray]],
+    quick: bool,
 ) -> dict[str, np.ndarray]:
     """The splits (N, ...) of the other question, what they cost here, and how many months behind all of them are.
 
@@ -37,27 +41,28 @@ def otherwise(
         Parameters of the problem.
     found : mapping of str to numpy.ndarray, shape (N, ...)
         Their optimal splits.
+    other : mapping of str to numpy.ndarray, shape (N, ...)
+        Optimal splits of the same scenarios for the other question.
     chosen : Allocation
         What is made least.
-    solve : callable
-        Gives the optimal splits of the same scenarios for another allocation.
+    quick : bool
+        Whether programs are compiled quickly.
     """
-    other = solve(chosen.model_copy(update={"objective": OTHER[chosen.objective]}))
     shares, research = other["shares"], other["research_share"]
-    value = np.asarray(objective_of(scenario, shares, research, chosen))
+    value = objective_of(scenario, shares, research, chosen, quick)
     best = found["objective"]
     result = {
         "other_shares": shares,
         "other_research_share": research,
         "other_regret": np.maximum(value - best, 0.0),
-        "other_delay": months_behind(scenario, shares, research, value, best, chosen),
+        "other_delay": months_behind(scenario, shares, research, value, best, chosen, quick),
     }
     behind = []
     for k, name in enumerate(STRATEGIES):
         split = strategy_of(name, scenario, chosen.dates, chosen)
-        behind.append(months_behind(scenario, *split, found["strategy_objective"][:, k], best, chosen))
+        behind.append(months_behind(scenario, *split, found["strategy_objective"][:, k], best, chosen, quick))
     whole = rounded(np.concatenate([found["shares"], found["research_share"][:, None]], axis=1))
-    value = np.asarray(objective_of(scenario, whole[:, :-1], whole[:, -1], chosen))
+    value = objective_of(scenario, whole[:, :-1], whole[:, -1], chosen, quick)
     return result | {
         "strategy_delay": np.stack(behind, axis=1),
         "rounded_shares": whole[:, :-1],
@@ -82,6 +87,7 @@ def months_behind(
     objective: np.ndarray,
     target: np.ndarray,
     chosen: Allocation,
+    quick: bool = True,
 ) -> np.ndarray:
     """Months after the horizon at which a split has what another has at it; infinite where not in 50 years.
 
@@ -98,22 +104,19 @@ def months_behind(
         What it has at the horizon, and what the other has there.
     chosen : Allocation
         What is made least.
+    quick : bool
+        Whether programs are compiled quickly.
 
     Returns
     -------
     numpy.ndarray, shape (N,)
         [months], 0 where it is no worse.
     """
-    v = {name: np.asarray(values) for name, values in scenario.items()}
-    horizon, discount = v["horizon"], v["discount_rate"]
+    horizon, discount = (np.asarray(scenario[name]) for name in ("horizon", "discount_rate"))
     x, w = (np.asarray(part) for part in gauss_legendre(NODES))
 
     def log_loss(time: np.ndarray) -> np.ndarray:
-        given = {k: values[:, None] for k, values in v.items() if k not in ("scaling_exponent", "discount_rate")}
-        log_c = allocation.log_compute_ratio(
-            jnp.asarray(shares)[:, None], jnp.asarray(research)[:, None], time, software=chosen.software, **given
-        )
-        return -v["scaling_exponent"][:, None] * np.asarray(log_c)
+        return log_losses_at(scenario, shares, research, time, chosen, quick)
 
     def weight(time: np.ndarray) -> np.ndarray:
         slow = np.abs(discount) < 1e-12
@@ -122,9 +125,9 @@ def months_behind(
 
     def excess(later: np.ndarray) -> np.ndarray:
         if chosen.objective == "terminal":
-            return log_loss((horizon + later)[:, None])[:, 0] - target
-        time = horizon[:, None] + later[:, None] * (1.0 + x) / 2.0
-        more = np.sum(np.exp(log_loss(time) - discount[:, None] * time) * w, axis=1) * later / 2.0
+            return log_loss((horizon + later)[None])[0] - target
+        time = horizon + later * (1.0 + x[:, None]) / 2.0
+        more = np.sum(np.exp(log_loss(time) - discount * time) * w[:, None], axis=0) * later / 2.0
         return (weight(horizon) * objective + more) / weight(horizon + later) - target
 
     low, high = np.zeros_like(horizon), np.full_like(horizon, LATEST)

@@ -28,6 +28,7 @@ class Draws(NamedTuple):
     least: np.ndarray  # (S,)
     shares: np.ndarray  # (S, K+1) of each draw's own optimum, the research share last
     chosen: Allocation
+    quick: bool  # whether programs are compiled quickly
 
     @property
     def chances(self) -> np.ndarray:
@@ -47,8 +48,7 @@ class Draws(NamedTuple):
         """How much more than its least each draw has (S,) with a plan (K+1,), of a budget that many times as large."""
         scenario = self.scenario | {"budget": scale * self.scenario["budget"]}
         wide = np.broadcast_to(plan, (len(self.least), len(plan)))
-        given = {name: jnp.asarray(values) for name, values in scenario.items()}
-        return np.asarray(objective_of(given, wide[:, :-1], wide[:, -1], self.chosen)) - self.least
+        return objective_of(scenario, wide[:, :-1], wide[:, -1], self.chosen, self.quick) - self.least
 
     def solved(self, starts: list[np.ndarray], level: float, chances: np.ndarray | None = None) -> robust.Plan:
         """The plan of which the mean of the worst regrets is least."""
@@ -60,6 +60,7 @@ class Draws(NamedTuple):
             chances=None if chances is None else jnp.asarray(chances),
             objective=self.chosen.objective,
             software=self.chosen.software,
+            quick=self.quick,
         )
 
 
@@ -195,13 +196,13 @@ def money(draws: Draws, plan: np.ndarray, target: float) -> float:
 
 
 def draws_of(
-    scenarios: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], number: int, chosen: Allocation
+    scenarios: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], number: int, chosen: Allocation, quick: bool
 ) -> list[Draws]:
     """Cut what was solved for each draw by itself into scenarios of that many draws, which are the last axis."""
     shares = np.concatenate([found["shares"], found["research_share"][:, None]], axis=1)
     parts = [slice(start, start + number) for start in range(0, len(shares), number)]
     return [
-        Draws({k: v[part] for k, v in scenarios.items()}, found["objective"][part], shares[part], chosen)
+        Draws({k: v[part] for k, v in scenarios.items()}, found["objective"][part], shares[part], chosen, quick)
         for part in parts
     ]
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from kernels.split import allocation, solver
+from kernels.split import solver
+from kernels.split.terminal import log_losses
 from sweep.config.allocation import Allocation
 
 ROUNDING = 1e-12  # of a mean loss, in parts of it, or of a logarithm
@@ -53,13 +53,26 @@ def best_single_date(scenario: Mapping[str, Any], software: str) -> np.ndarray:
 
 
 def objective_of(
-    scenario: Mapping[str, jax.Array], shares: np.ndarray, research: np.ndarray, chosen: Allocation
-) -> jax.Array:
-    """What is made least, (N,), of shares (N, K) and a research share (N,)."""
+    scenario: Mapping[str, Any], shares: np.ndarray, research: np.ndarray, chosen: Allocation, quick: bool = True
+) -> np.ndarray:
+    """What is made least, (N,), of shares (N, K) and a research share (N,); programs are compiled quickly or not."""
     if chosen.objective == "mean":
-        return solver.mean_losses(scenario, shares.T, research, software=chosen.software)
-    given = {name: value for name, value in scenario.items() if name != "discount_rate"}
-    return allocation.log_terminal_loss(jnp.asarray(shares), jnp.asarray(research), **given, software=chosen.software)
+        return np.asarray(solver.mean_losses(scenario, shares.T, research, software=chosen.software, quick=quick))
+    return log_losses_at(scenario, shares, research, np.asarray(scenario["horizon"])[None], chosen, quick)[0]
+
+
+def log_losses_at(
+    scenario: Mapping[str, Any],
+    shares: np.ndarray,
+    research: np.ndarray,
+    time: np.ndarray,
+    chosen: Allocation,
+    quick: bool,
+) -> np.ndarray:
+    """Logarithm of the loss (T, N) at some times (T, N) [years]."""
+    live = chosen.software == "live"
+    given = {name: np.asarray(scenario[name]) for name in solver.PARAMETERS}
+    return np.asarray(log_losses(given, np.ascontiguousarray(shares.T), research, time, live=live, quick=quick))
 
 
 def rounding(objective: np.ndarray, chosen: Allocation) -> np.ndarray:
@@ -72,6 +85,7 @@ def take_better(
     strategies: Sequence[tuple[np.ndarray, np.ndarray]],
     scenario: Mapping[str, jax.Array],
     chosen: Allocation,
+    quick: bool = True,
 ) -> None:
     """Give a named strategy where it is better than the split that was found, and say what bounds its regret.
 
@@ -95,7 +109,7 @@ def take_better(
         # By one quadrature, and the finest: what is compared are differences of 1e-9.
         here = {name: value[better] for name, value in scenario.items()}
         old, own = (
-            solver.certified(here, w.T, r, software=chosen.software)
+            solver.certified(here, w.T, r, software=chosen.software, quick=quick)
             for w, r in ((solution["shares"][better], solution["research_share"][better]), (shares, research))
         )
         before = {name: np.asarray(getattr(old, name)) for name in before}
