@@ -25,6 +25,7 @@ from sweep.questions.decision.starts import Coarse, coarse, places_of, points_of
 TOGETHER, LANES = 2**19, 2**10  # points of grids, and descents, that are looked at together, at most
 # What a question takes whatever its size, measured: it is compiled; and bytes of each scenario and number kept of it.
 FIXED_BYTES, NUMBER_BYTES = 512 * 10**6, 24
+FEW = 512  # descents up to which compiling thoroughly takes longer than it saves
 SAME = 1e-6  # of the objective's scale: descents that end as near to the best ended there
 
 
@@ -52,7 +53,7 @@ def decide(
     report(0, number, 0.0)
     parts = []
     for index in _shards(number, max(1, min(TOGETHER // len(points), LANES // starts))):
-        parts.append(_solved(question, points, index))
+        parts.append(_solved(question, points, index, quick=number * starts <= FEW))
         report(min(int(index[-1]) + 1, number), number, time.perf_counter() - began)
     values = {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
     _tell_infeasible(question, values)
@@ -77,7 +78,7 @@ def _refuse_more_than_memory(question: Question, memory: int | None) -> None:
         )
 
 
-def _solved(question: Question, points: np.ndarray, index: np.ndarray) -> dict[str, np.ndarray]:
+def _solved(question: Question, points: np.ndarray, index: np.ndarray, quick: bool) -> dict[str, np.ndarray]:
     """What is known of the scenarios at flat places (N,), in the arrays of the dataset."""
     goal = question.goal
     scenario = _scenarios(question, index)
@@ -90,7 +91,7 @@ def _solved(question: Question, points: np.ndarray, index: np.ndarray) -> dict[s
         first = coarse(points, places_of(points, axes), grid, conditions, sign, question.starts)
         bounds = np.tile([condition.bound for condition in question.bounded], (len(index), 1))
         rows = (scenario, low, high, whole, bounds, first.origin, first.scales)
-        ends = _descended(goal, rows, first.starts, first.best)
+        ends = _descended(goal, rows, first.starts, first.best, quick)
     return _chosen(question, goal, first, ends)
 
 
@@ -127,13 +128,13 @@ class Ends:
     is_settled: np.ndarray
 
 
-def _descended(goal: Goal, rows: tuple[Any, ...], starts: np.ndarray, anchor: np.ndarray) -> Ends:
+def _descended(goal: Goal, rows: tuple[Any, ...], starts: np.ndarray, anchor: np.ndarray, quick: bool) -> Ends:
     """Descend from all starts (N, starts, d) of scenarios, the fields of whose lanes, but the last two, are those."""
     number, most = starts.shape[:2]
     fields = jax.tree.map(lambda x: jnp.asarray(np.repeat(x, most, axis=0)), (*rows, anchor))
     *before, last = fields
     lanes = Lane._make((*before, jnp.asarray(starts.reshape(number * most, -1)), last))
-    ends = [np.asarray(x) for x in compiled_descents()(goal, lanes)]
+    ends = [np.asarray(x) for x in compiled_descents()(goal, lanes, quick=quick)]
     return Ends(*(x.reshape(number, most, *x.shape[1:]) for x in ends))
 
 

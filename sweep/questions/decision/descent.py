@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from kernels.compilation import compiled_two_ways
 from sweep.models.quantity import Graph
 from sweep.questions.decision.lagrangian import KEPT, SETTLED, walked
 
@@ -109,8 +110,8 @@ def compiled_values() -> Any:
 
 @cache
 def compiled_descents() -> Any:
-    """Ends of the descents of lanes along a first axis."""
-    return jax.jit(jax.vmap(descend, (None, 0)), static_argnums=0)
+    """Ends of the descents of lanes along a first axis; it takes `quick` too (:mod:`kernels.compilation`)."""
+    return compiled_two_ways(static_argnums=0)(jax.vmap(descend, (None, 0)))
 
 
 def descend(goal: Goal, lane: Lane) -> End:
