@@ -8,6 +8,8 @@ import scipy.optimize
 
 from kernels.split import allocation, solver
 from kernels.split.solver import CONVERGED, PARAMETERS, optimal_split, sensitivity
+from kernels.split.terminal import log_losses
+from sweep.bench import workloads
 
 LN2 = np.log(2.0)
 SIZE = 256
@@ -411,3 +413,30 @@ def test_optimal_split_wants_double_precision():
 def test_optimal_split_marks_what_is_not_a_number():
     split = solve(scenarios(horizon=[4.0, 4.0], budget=[1.0, np.nan]), 8)
     assert split.status.tolist() == [CONVERGED, solver.FAILED]
+
+
+@pytest.mark.parametrize("objective", ["mean", "terminal"])
+def test_splits_that_are_compiled_quickly_are_those_that_are_compiled_thoroughly(objective):
+    given = workloads.scenarios(24)
+    quick, thorough = (
+        jax.tree.map(np.asarray, solver.optimal_split(given, dates=3, objective=objective, quick=quick))
+        for quick in (True, False)
+    )
+    assert (quick.status == CONVERGED).all() and (thorough.status == CONVERGED).all()
+    np.testing.assert_allclose(quick.objective, thorough.objective, rtol=1e-9, atol=1e-9)
+    bound = np.maximum(quick.regret_bound, thorough.regret_bound)
+    assert (np.abs(quick.objective - thorough.objective) <= bound + 1e-12 * np.abs(thorough.objective)).all()
+
+
+@pytest.mark.parametrize("software", ["live", "locked"])
+def test_log_losses_are_those_of_the_compute_ratio_on_any_day(software):
+    """Against the kernel that is right to some ulp; days before, at and after purchases, and after the horizon."""
+    given = workloads.scenarios(24)
+    shares = np.random.default_rng(3).dirichlet(np.ones(5), 24).T
+    shares[1, ::3] = 0.0
+    days = given["horizon"] * np.array([0.0, 0.1, 0.25, 0.26, 0.5, 0.99, 1.0, 3.0])[:, None]
+    found = log_losses(given, shares[:-1], shares[-1], days, live=software == "live", quick=True)
+    rest = {name: values for name, values in given.items() if name not in ("scaling_exponent", "discount_rate")}
+    for day, losses in zip(days, found, strict=True):
+        log_c = allocation.log_compute_ratio(shares[:-1].T, shares[-1], day, **rest, software=software)
+        np.testing.assert_allclose(losses, -given["scaling_exponent"] * log_c, rtol=1e-12, atol=1e-13)
