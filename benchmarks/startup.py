@@ -1,14 +1,18 @@
 """Question: how long does the command line take, from the shell's prompt back to it.
 
 Whole processes, each fresh, with the project's bytecode compiled, in turns. `python -c pass` is the floor, and the
-import of JAX and xarray the part of `sweep run` that is not ours. `--help` and `describe` must do without JAX.
+import of JAX and xarray the part of `sweep run` that is not ours. `--help` and `describe` must do without JAX. Answers
+are timed twice: with nothing compiled before, and with what an earlier process compiled in the cache folder.
 """
 
 import compileall
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import record
@@ -19,6 +23,14 @@ DESCRIBE = (*SWEEP, "describe", "configs/baseline.toml")
 BASELINE = (*SWEEP, "run", "configs/baseline.toml")
 SMOKE = (*SWEEP, "run", "configs/smoke.toml")
 LIMITS = {HELP: 0.2, DESCRIBE: 0.6, SMOKE: 2.0, BASELINE: 20.0}
+FRONTIER = (*SWEEP, "frontier", "configs/robust_strategies.toml", "--minimise", "expected", "--minimise",
+            "worst_regret", "--by", "budget")  # fmt: skip
+ANSWERS = {  # and seconds that they may take, without and with what was compiled before
+    (*SWEEP, "optimise", "configs/front_loading.toml"): (4.0, 1.5),
+    FRONTIER: (8.0, 4.0),
+    (*SWEEP, "sensitivity", "configs/sensitivity.toml"): (2.5, 1.8),
+    (*SWEEP, "run", "configs/uncertainty.toml"): (2.5, 1.8),
+}
 FLOOR, LIBRARIES = ("-c", "pass"), ("-c", "import jax, xarray; jax.devices()")
 LOADED = """
 import sys
@@ -43,19 +55,39 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
         yield {**line, "loaded": loaded}
     runs = [LIBRARIES, SMOKE] if quick else [LIBRARIES, SMOKE, BASELINE]
     yield from _race("runs in memory", runs, repeats=1 if quick else 5, warm_up=0 if quick else 1)
+    answers = list(ANSWERS)[:1] if quick else list(ANSWERS)
+    with tempfile.TemporaryDirectory() as folder:
+        for kept, case in enumerate(("answers, nothing compiled before", "answers, compiled before")):
+            commands = answers if kept else [(*command, "--no-cache") for command in answers]
+            limits = {command: ANSWERS[answer][kept] for command, answer in zip(commands, answers, strict=True)}
+            yield from _race(case, commands, limits, repeats=1 if quick else 5, warm_up=kept, folder=folder)
 
 
-def _race(case: str, commands: list[tuple[str, ...]], *, repeats: int, warm_up: int) -> Iterator[dict[str, Any]]:
-    took = record.race({_name(c): _process(c) for c in commands}, repeats=repeats, warm_up=warm_up)
+def _race(
+    case: str,
+    commands: list[tuple[str, ...]],
+    limits: Mapping[tuple[str, ...], float] = MappingProxyType(LIMITS),
+    *,
+    repeats: int,
+    warm_up: int,
+    folder: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    took = record.race({_name(c): _process(c, folder) for c in commands}, repeats=repeats, warm_up=warm_up)
     for command in commands:
         timing = took[_name(command)]
-        target = {"at_most": LIMITS[command], "met": timing.median <= LIMITS[command]} if command in LIMITS else {}
+        target = {"at_most": limits[command], "met": timing.median <= limits[command]} if command in limits else {}
         yield {**record.timed(case, _name(command), timing), **target}
 
 
-def _process(command: tuple[str, ...]) -> Callable[[], object]:
+def _process(command: tuple[str, ...], folder: str | None) -> Callable[[], object]:
+    """A command, from the project's folder or from another one, where its cache then is."""
+    here = record.ROOT if folder is None else Path(folder)
+    words = [str(record.ROOT / word) if word.startswith("configs/") else word for word in command]
+    environment = _environment() | (
+        {} if folder is None else {"XDG_CACHE_HOME": folder, "PYTHONPATH": str(record.ROOT)}
+    )
     return lambda: subprocess.run(
-        [sys.executable, *command], cwd=record.ROOT, env=_environment(), check=True, stdout=subprocess.DEVNULL
+        [sys.executable, *words], cwd=here, env=environment, check=True, stdout=subprocess.DEVNULL
     )
 
 
