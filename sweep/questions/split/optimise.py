@@ -190,8 +190,11 @@ def _otherwise(spec: SweepSpec, task: Task, found: Mapping[str, np.ndarray]) -> 
     needed = {name: found[name] for name in ("shares", "research_share", "objective", "strategy_objective")}
     with jax.enable_x64(True):
         other = _again(scenarios, task._replace(chosen=other_question(chosen), optimiser="newton"))
-        parts = [otherwise(*part, chosen, task.quick) for part in _shards((scenarios, needed, other), number, task)]
-    return {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
+        parts = [
+            otherwise(*part, chosen, task.quick, min(task.shard, number - k * task.shard))
+            for k, part in enumerate(_shards((scenarios, needed, other), number, task))
+        ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _again(scenarios: Mapping[str, np.ndarray], task: Task) -> dict[str, np.ndarray]:

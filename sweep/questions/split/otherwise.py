@@ -32,6 +32,7 @@ def otherwise(
     other: Mapping[str, np.ndarray],
     chosen: Allocation,
     quick: bool,
+    lanes: int,
 ) -> dict[str, np.ndarray]:
     """The splits (N, ...) of the other question, what they cost here, and how many months behind all of them are.
 
@@ -47,28 +48,32 @@ def otherwise(
         What is made least.
     quick : bool
         Whether programs are compiled quickly.
+    lanes : int
+        How many scenarios are wanted, the first; the others fill the shape that is compiled already.
     """
     shares, research = other["shares"], other["research_share"]
     value = objective_of(scenario, shares, research, chosen, quick)
     best = found["objective"]
+    plans = [(shares, research, value)]
+    for k, name in enumerate(STRATEGIES):
+        plans.append((*strategy_of(name, scenario, chosen.dates, chosen), found["strategy_objective"][:, k]))
+    bought, spent, values = (np.concatenate([part[:lanes] for part in parts]) for parts in zip(*plans, strict=True))
+    tiled = {name: np.tile(np.asarray(v)[:lanes], len(plans)) for name, v in scenario.items()}
+    behind = months_behind(tiled, bought, spent, values, np.tile(best[:lanes], len(plans)), chosen, quick).reshape(
+        len(plans), lanes
+    )
+    whole = rounded(np.concatenate([found["shares"], found["research_share"][:, None]], axis=1))
+    lost = objective_of(scenario, whole[:, :-1], whole[:, -1], chosen, quick) - best
     result = {
         "other_shares": shares,
         "other_research_share": research,
         "other_regret": np.maximum(value - best, 0.0),
-        "other_delay": months_behind(scenario, shares, research, value, best, chosen, quick),
-    }
-    behind = []
-    for k, name in enumerate(STRATEGIES):
-        split = strategy_of(name, scenario, chosen.dates, chosen)
-        behind.append(months_behind(scenario, *split, found["strategy_objective"][:, k], best, chosen, quick))
-    whole = rounded(np.concatenate([found["shares"], found["research_share"][:, None]], axis=1))
-    value = objective_of(scenario, whole[:, :-1], whole[:, -1], chosen, quick)
-    return result | {
-        "strategy_delay": np.stack(behind, axis=1),
         "rounded_shares": whole[:, :-1],
         "rounded_research_share": whole[:, -1],
-        "rounding_regret": np.maximum(value - best, 0.0),
+        "rounding_regret": np.maximum(lost, 0.0),
     }
+    wanted = {name: values[:lanes] for name, values in result.items()}
+    return wanted | {"other_delay": behind[0], "strategy_delay": behind[1:].T}
 
 
 def rounded(shares: np.ndarray) -> np.ndarray:
