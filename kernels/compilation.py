@@ -11,7 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array, lax
 
+LONG = 300  # equations, beyond which a function is not written out again for every step
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
@@ -47,3 +49,21 @@ def _quickly() -> dict[str, Any] | None:
     except Exception:  # XLA's own error is no class of JAX's public API
         return None
     return QUICKLY
+
+
+def at_steps(function: Callable[[Array], Any], first: Array, number: int) -> list[Any]:
+    """What a function gives at some steps in a row, written out one by one where it is short.
+
+    Written out, what is done with the results is compiled into one with them; but XLA then compiles the function as
+    often, and one that is long takes it seconds. That one is evaluated in a loop.
+    """
+    if number == 1 or _length(jax.make_jaxpr(function)(first)) <= LONG:
+        return [function(first + i) for i in range(number)]
+    table = lax.map(function, first + jnp.arange(number, dtype=first.dtype))
+    return [jax.tree.map(lambda v, i=i: v[i], table) for i in range(number)]
+
+
+def _length(program: Any) -> int:
+    """How many equations a jaxpr has, with those inside of them; 0 for anything else."""
+    equations = getattr(getattr(program, "jaxpr", program), "eqns", ())
+    return sum(1 + sum(map(_length, jax.tree.leaves(list(e.params.values())))) for e in equations)

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from kernels import statistics as running
+from kernels.compilation import at_steps
 from sweep.engine.evaluate import compiled, device_count, on_host, take, together
 from sweep.engine.inputs import RANK, Inputs
 from sweep.engine.partials import Box, Wanted, assembled, named, wanted
@@ -46,8 +47,7 @@ def _accumulate(
     done, lengths, one = given["done"], given["lengths"], jnp.ones_like(given["done"])
     outer, inner = (lengths[:-1], lengths[-1:]) if early else ((), lengths)
     steps = math.prod(inner, start=one)
-    groups = steps // group
-    traced = jax.jit(late)  # once, not for each step of a group
+    groups, traced = steps // group, jax.jit(late)  # once, not for each step of a group
 
     def at(places: Sequence[jax.Array]) -> dict[str, jax.Array]:
         return jax.tree.map(lambda array: _at(array, places), given["inputs"])
@@ -63,7 +63,7 @@ def _accumulate(
             return {name: jnp.broadcast_to(value, cells) for name, value in zip(names, outputs, strict=True)}
 
         def add(states: Mapping[str, running.State], first: jax.Array, count: int) -> dict[str, running.State]:
-            of = [values(first + i) for i in range(count)]
+            of = at_steps(values, first, count)
             return {k: w.accumulator.add(states[k], [_fed(w, one) for one in of], before + first) for k, w in wanted}
 
         states = lax.fori_loop(0, groups, lambda i, states: add(states, i * group, group), states)

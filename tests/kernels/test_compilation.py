@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernels import compilation
-from kernels.compilation import compiled_two_ways
+from kernels.compilation import at_steps, compiled_two_ways
 
 
 def squares(x, *, times):
@@ -45,3 +45,22 @@ def test_options_that_this_version_of_xla_does_not_know_are_left_out(monkeypatch
         np.testing.assert_array_equal(run(jnp.arange(3.0), times=2, quick=True), [0.0, 2.0, 8.0])
     finally:
         compilation._quickly.cache_clear()
+
+
+@pytest.mark.parametrize("turns", [1, 400], ids=["short", "long"])
+def test_steps_are_those_of_the_function_whether_written_out_or_looped(turns):
+    def function(step):
+        x = jnp.asarray(step, np.float32)
+        for _ in range(turns):
+            x = x * np.float32(0.5) + np.float32(1.0)
+        return {"x": x, "step": step}
+
+    def run(first):
+        return at_steps(function, first, 5)
+
+    program = jax.make_jaxpr(run)(jnp.asarray(3))
+    assert (str(program).count("scan") > 0) == (turns > 1)
+    want = [function(jnp.asarray(3 + i)) for i in range(5)]
+    for got, expected in zip(jax.jit(run)(jnp.asarray(3)), want, strict=True):
+        assert int(got["step"]) == int(expected["step"])
+        np.testing.assert_allclose(got["x"], expected["x"], rtol=1e-6)
