@@ -156,6 +156,14 @@ def test_page_looks_up_the_numbers_of_its_dataset_at_five_places(tab, datasets, 
             np.testing.assert_allclose(float(shown.replace("Infinity", "inf")), value, rtol=0, atol=error[0] * scale)
 
 
+@pytest.mark.parametrize("kind", ["robust", "decision"])
+def test_page_of_decisions_fits_a_telephone_and_says_nothing(kind, browser, files):
+    tab = Tab(browser, files[kind], 360, "dark")
+    assert tab.page.locator("figure .main-svg").count() >= 2 and tab.messages == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    tab.context.close()
+
+
 @pytest.fixture(scope="module")
 def grid(browser, files):
     opened = Tab(browser, files["grid"])
@@ -179,6 +187,25 @@ def test_page_ignores_an_address_that_means_nothing(grid, address):
     grid.turn("#show=relative_loss&time=10")
     grid.turn(address)
     assert grid.messages == [] and "Loss relative to time 0" in grid.sentence()
+
+
+def test_map_of_few_values_has_cells_of_one_size(grid):
+    grid.turn("#show=relative_loss&figure2.y=doubling_rate&doubling_rate=2")
+    trace = grid.page.evaluate("({y: page.figures[1].drawn.traces[0].y, at: page.figures[1].drawn.traces[1].y})")
+    assert trace == {"y": [0, 1, 2, 3], "at": [3]}
+    assert grid.page.evaluate("page.figures[1].drawn.moved({x: 9.9, y: 1.4}).doubling_rate") == 1
+
+
+def test_map_of_a_logarithm_labels_its_contours_with_the_value(grid, datasets):
+    grid.turn("#show=time_to_target&doubling_rate=0&figure2.x=fleet_size&figure2.y=doubling_rate")
+    labels = "page.figures[1].drawn.layout.annotations.map(one => [one.x, one.y, one.text])"
+    code = """() => {
+        const x = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], z = x.map(row => x.map(() => row / 3)), plain = {log: false};
+        return named_powers([1, 2], {x, y: x, z}, [plain, plain]);
+    }"""
+    named = grid.page.evaluate(code)
+    assert [(one["y"], one["text"]) for one in named] == [(3, "10"), (6, "100")]
+    assert grid.page.evaluate(labels) == []
 
 
 def test_click_on_a_map_moves_the_sliders(grid):

@@ -27,7 +27,7 @@ from sweep.results import netcdf
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "configs" / "smoke.toml"
-KINDS = ("grid", "statistics", "split", "frontier", "sensitivity", "discovery")
+KINDS = ("grid", "statistics", "split", "robust", "decision", "frontier", "sensitivity", "discovery")
 SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -226,6 +226,41 @@ def test_page_shows_hostile_texts_as_texts(kind, datasets, pages):
 )
 def test_linked_makes_links_of_papers_and_addresses_alone(text, expected):
     assert linked(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "sentence"),
+    [
+        ("frontier", 0, "No choice beats relative_loss 0.6"),
+        ("sensitivity", 1, "relative_loss at time = 3 years is driven most by doubling_rate 0."),
+        ("discovery", -1, "relative_loss < 0.7 in "),
+        ("split", 1, "At software_rate = 1.5 per year, for the least objective, spend 60 % on accelerators now"),
+        ("robust", 0, "Spend 50 % on accelerators now, 20 % later (20 % at 1 years), 30 % on efficiency research: the"),
+        ("decision", 0, "At doubling_rate = 0 per year, nothing that was tried is allowed"),
+        (
+            "decision",
+            1,
+            "At doubling_rate = 0.5 per year, the least total_cost is 1.5e10 USD, with fleet_size 500,000 "
+            "accelerators; the best point of the grid has 1.6e10 USD",
+        ),
+    ],
+)
+def test_page_answers_in_a_sentence_with_units(kind, place, sentence, pages):
+    assert payload_of(pages[kind])["choices"][0]["texts"][place].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("grid", ("(at doubling_rate -1, fleet_size 0.01, time 0) to 0.4", "Confidence: none is stated")),
+        ("statistics", ("band over all axes: 0.87", "(at time 1, quantile 0.95) to 0.2")),
+        ("robust", ("1 of 1 plan certified",)),
+        ("decision", ("total_cost over all axes: 1.5e10 USD (at doubling_rate 0.5) to 8e8 USD", "1 scenario: ")),
+    ],
+)
+def test_page_says_the_range_of_its_answer_and_how_certain_it_is(kind, lines, pages):
+    text = payload_of(pages[kind])["choices"][0]["range"]
+    assert all(line in text for line in lines), text
 
 
 def test_page_says_where_its_numbers_come_from(datasets):

@@ -18,7 +18,9 @@ from sweep.results.metadata import kind_of
 from sweep.results.replicates import pooled
 
 MAX_SIZE = 2_500_000  # bytes
-WHOLE = ("parameter", "strategy", "purchase", "quantile", "limit", "end", "rate", "point", "box")  # dimensions
+# Dimensions of which nothing is left out.
+SPLIT = ("strategy", "purchase", "rate", "plan", "known", "level")
+WHOLE = ("parameter", "quantile", "limit", "end", "point", "box", *SPLIT)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.config.kinds import QUANTILE
 from sweep.report.describe_results import TARGET_WORDS
 from sweep.report.discovery_figure import limits_of
 from sweep.report.page.cube import deflated
@@ -149,11 +150,14 @@ def _dim(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
 def _about(variable: xr.DataArray) -> dict[str, Any]:
     """Words, dimensions and scale of a variable."""
     some = np.isfinite(variable.values).any()
+    label = str(variable.attrs.get("long_name", variable.name))
+    numbers = variable.values[np.isfinite(variable.values) & (variable.values > 0)] if some else np.ones(1)
     about = {
-        "label": str(variable.attrs.get("long_name", variable.name)),
+        "label": label.removeprefix("quantile of ") if QUANTILE in variable.dims else label,
         "unit": unit_in_words(variable.attrs.get("units")),
         "dims": [str(dim) for dim in variable.dims],
         "log": bool(some and variable.dtype.kind in "fiu" and is_log(variable)),
+        "decades": round(float(np.log10(numbers.max() / numbers.min())), 2) if numbers.size else 0.0,
     }
     return about | ({"words": TARGET_WORDS[str(variable.name)]} if variable.name in TARGET_WORDS else {})
 

@@ -254,6 +254,7 @@ class Page {
     figure.drawn = drawn;
     figure.heading.textContent = capital(drawn.title);
     figure.note.textContent = drawn.note.filter(Boolean).join(" ");
+    drawn.layout.height += underneath(drawn, figure.plot.clientWidth || 600);
     Plotly.react(figure.plot, drawn.traces, drawn.layout, { displayModeBar: false, responsive: true });
     if (!figure.listens) {
       figure.plot.on("plotly_click", (event) => figure.drawn.moved && this.move(figure.drawn.moved(event.points[0])));
