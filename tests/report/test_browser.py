@@ -18,6 +18,7 @@ from playwright.sync_api import sync_playwright
 
 import sweep
 from sweep.report.page.live import Live
+from sweep.report.page.page import part_of, report
 from sweep.report.page.server import Explorer
 
 RATES = Path(__file__).parents[2] / "configs" / "doubling_rates.toml"
@@ -156,6 +157,35 @@ def test_page_looks_up_the_numbers_of_its_dataset_at_five_places(tab, datasets, 
             np.testing.assert_allclose(float(shown.replace("Infinity", "inf")), value, rtol=0, atol=error[0] * scale)
 
 
+@pytest.fixture(scope="module")
+def several(browser, datasets, tmp_path_factory):
+    path = tmp_path_factory.mktemp("several") / "several.html"
+    report([part_of(datasets[kind]) for kind in ("statistics", "frontier")], title="Two").write(path)
+    opened = Tab(browser, path.as_uri(), 360)
+    yield opened
+    opened.context.close()
+
+
+def test_page_of_several_parts_lets_axe_find_nothing(several):
+    assert several.page.locator("article figure .main-svg").count() >= 4 and several.messages == []
+    violations = Axe().run(several.page).response["violations"]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
+    assert several.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_page_of_several_parts_moves_one_and_keeps_all_in_its_address(several):
+    sentences = "[...document.querySelectorAll('.sentence')].map(node => node.innerText)"
+    first, second = several.page.evaluate(sentences)
+    several.page.locator("[id='2.at-point']").press("End")
+    several.page.wait_for_function(f"before => ({sentences})[1] !== before", arg=second)
+    assert several.page.evaluate(sentences)[0] == first
+    moved, address = several.page.evaluate(sentences)[1], several.page.url
+    several.page.locator("nav a").nth(1).click()
+    several.page.wait_for_function("scrollY > 500")
+    several.open(address)
+    assert several.page.evaluate(sentences) == [first, moved]
+
+
 @pytest.mark.parametrize("kind", ["robust", "decision"])
 def test_page_of_decisions_fits_a_telephone_and_says_nothing(kind, browser, files):
     tab = Tab(browser, files[kind], 360, "dark")
@@ -209,7 +239,7 @@ def test_map_of_a_logarithm_labels_its_contours_with_the_value(grid, datasets):
 
 
 def test_click_on_a_map_moves_the_sliders(grid):
-    grid.turn("#show=relative_loss&time=10&fleet_size=1")
+    grid.turn("#show=relative_loss&time=10&fleet_size=1&figure2.x=time&figure2.y=fleet_size")
     values = "[...document.querySelectorAll('#controls input')].map(node => node.value).join()"
     before = grid.page.evaluate(values)
     box = grid.page.locator("figure").nth(1).locator(".nsewdrag").bounding_box()

@@ -23,6 +23,7 @@ from sweep.report.page.cube import FEW, packed
 from sweep.report.page.nodes import fitted
 from sweep.report.page.origin import linked
 from sweep.report.page.plotly_script import plotly_script
+from sweep.report.page.sections import read_report, sources_of
 from sweep.results import netcdf
 
 ROOT = Path(__file__).parents[2]
@@ -358,3 +359,62 @@ def test_report_reads_a_store(tmp_path):
 def test_report_refuses_in_one_line(arguments, message):
     done = run("report", *arguments)
     assert (done.exit_code, done.output) == (2, message)
+
+
+def test_report_of_several_sections_is_one_page_with_contents(tmp_path, datasets):
+    sweep.run(sweep.load(SMOKE), store=tmp_path / "a.zarr")
+    netcdf.write(datasets["frontier"], tmp_path / "front.nc")
+    (tmp_path / "smoke.toml").write_text(SMOKE.read_text())
+    more = 'title = "T <i>"\ntext = "All & more"\n'
+    sections = '[[sections]]\nsource = "{}"\n'
+    text = more + sections.format("a.zarr") + sections.format("front.nc") + 'title = "Haste"\ntext = "Why <b>"\n'
+    (tmp_path / "report.toml").write_text(text + sections.format("smoke.toml"))
+    done = run("report", tmp_path / "report.toml", "-o", tmp_path / "a.html", "--max-size", "2.3MB")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "a.html").read_text()
+    tags = Elements(text).tags
+    assert len(text.encode()) <= 2_300_000 and [tag for tag, _ in tags].count("article") == 3
+    identifiers = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    links = [attributes["href"] for tag, attributes in tags if tag == "a" and attributes["href"].startswith("#")]
+    assert len(identifiers) == len(set(identifiers)) and links == ["#part1", "#part2", "#part3"]
+    assert "T &lt;i&gt;" in text and "All &amp; more" in text and "Why &lt;b&gt;" in text
+    payloads = [json.loads(found) for found in re.findall(r'class="data" id="[^"]*">(.*?)</script>', text)]
+    assert [payload["kind"] for payload in payloads] == ["grid", "frontier", "grid"]
+    assert payloads[1]["title"] == "Haste" and text.count("plotly.js") == 0  # once, deflated
+    for payload in payloads[::2]:
+        assert_within_error(payload["variables"]["relative_loss"], sweep.run(sweep.load(SMOKE)).relative_loss.values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sections = []", "sections: must be 1 to 20 tables such as [[sections]], got 0 of them"),
+        ("sections = 3", "sections: must be 1 to 20 tables such as [[sections]], got 3"),
+        ("sections = [1]", "sections.1: must be a table, got 1"),
+        ("[[sections]]", "sections.1.source: is required"),
+        ("[[sections]]\nsource = 1", "sections.1.source: must be a string, got 1"),
+        (
+            '[[sections]]\nsource = "good.toml"\n[[sections]]\nsorce = "a"',
+            'sections.2: unknown key "sorce"; did you mean source? allowed: source, title, text',
+        ),
+        ('tittle = ""\n[[sections]]\nsource = "good.toml"', 'unknown key "tittle"; did you mean title? allowed: '),
+        ('[[sections]]\nsource = "good.toml"\ntext = 1', "sections.1.text: must be a string, got 1"),
+        ('[[sections]]\nsource = "no.toml"', "sections.1.source: must be a config (.toml), a store (a folder) or a "),
+        ('[[sections]]\nsource = "a.csv"', "sections.1.source: must be a config (.toml), a store (a folder) or a "),
+        ('[[sections]]\nsource = "report.toml"', "report.toml is a report itself"),
+        ('[[sections]]\nsource = "bad.toml"', "sections.1.source: "),
+    ],
+)
+def test_report_names_what_is_wrong_with_its_sections_before_any_work(text, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("sweep.cli.report.dataset_of", pytest.fail)
+    (tmp_path / "good.toml").write_text(SMOKE.read_text())
+    (tmp_path / "bad.toml").write_text("axes = 3")
+    (tmp_path / "report.toml").write_text(text)
+    done = run("report", tmp_path / "report.toml", "-o", tmp_path / "a.html")
+    assert done.exit_code == 2 and done.output.startswith(f"error: {tmp_path / 'report.toml'}: ")
+    assert message in done.output and done.output.count("\n") == 1
+
+
+def test_shipped_report_lists_configs_that_can_be_run():
+    report = read_report(ROOT / "configs" / "report.toml")
+    assert len(list(sources_of(report, ROOT / "configs" / "report.toml"))) == len(report.sections) == 4

@@ -18,7 +18,7 @@ from sweep.models.parameters import Parameter
 from sweep.models.problem import Problem
 from sweep.report.page.nodes import fitted
 from sweep.report.page.outline import outlined, variables_of
-from sweep.report.page.template import filled, payload_of
+from sweep.report.page.template import Part, filled, payload_of
 from sweep.report.slices import unit_in_words
 
 NODES, SIZE = 20_000, 10**6  # of all variables, and the bytes that they may take
@@ -79,7 +79,8 @@ class Live:
         """The HTML of the page, whose script asks for numbers as :meth:`numbers` gives them."""
         dataset, variables, left_out = self._evaluated({})
         dataset.attrs["title"] = title or str(dataset.attrs["title"])
-        return filled(dataset, outlined(dataset), variables, left_out, None, self.parameters)
+        part = Part(dataset, outlined(dataset), variables, left_out)
+        return filled([part], part.title, live=self.parameters)
 
     def numbers(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """What the page shows where some values are others than in the config.

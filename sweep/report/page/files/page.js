@@ -17,8 +17,12 @@ function fileName(text) {
   return text.normalize("NFKD").replace(/[^\w]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60) || "figure";
 }
 
+// One answer of the page; identifiers and keys of the address of all but the first begin with its number.
 class Page {
-  constructor(payload) {
+  constructor(data) {
+    const payload = JSON.parse(data.textContent);
+    this.prefix = data.dataset.prefix;
+    this.level = `h${data.dataset.level}`;
     this.payload = payload;
     for (const one of payload.live) one.written = one.at;
     this.dims = payload.dims;
@@ -27,6 +31,10 @@ class Page {
     this.menus = {};
     this.figures = [];
     this.ready = false;
+  }
+
+  part(name) {
+    return document.getElementById(this.prefix + name);
   }
 
   async unpack(variables) {
@@ -41,11 +49,12 @@ class Page {
     for (const dim of this.choice.dims) parts.push([dim, String(this.dims[dim].values[this.at[dim]])]);
     for (const one of this.payload.live) parts.push([`fixed.${one.name}`, String(one.values[one.at])]);
     for (const [key, value] of Object.entries(this.menus)) parts.push([key, value]);
-    return `#${new URLSearchParams(parts)}`;
+    return parts.map(([key, value]) => [this.prefix + key, value]);
   }
 
   read(address) {
-    const parts = new URLSearchParams(address.replace(/^#/, ""));
+    const all = [...new URLSearchParams(address.replace(/^#/, ""))];
+    const parts = new Map(all.filter(([key]) => key.startsWith(this.prefix)).map(([key, text]) => [key.slice(this.prefix.length), text]));
     this.choice = this.payload.choices.find((choice) => choice.name === parts.get("show")) ?? this.choice;
     for (const one of this.payload.live) {
       const text = parts.get(`fixed.${one.name}`);
@@ -60,34 +69,34 @@ class Page {
   }
 
   build() {
-    const form = document.getElementById("controls");
+    const form = this.part("controls");
     form.replaceChildren();
     form.onsubmit = (event) => event.preventDefault();
     if (this.payload.choices.length > 1) {
       const options = this.payload.choices.map((choice) => element("option", { value: choice.name, textContent: choice.label }));
-      const menu = element("select", { id: "show" }, ...options);
+      const menu = element("select", { id: `${this.prefix}show` }, ...options);
       menu.value = this.choice.name;
       menu.onchange = () => {
         this.choice = this.payload.choices.find((choice) => choice.name === menu.value);
         this.menus = {};
         this.build();
         this.draw();
-        document.getElementById("show").focus();
+        this.part("show").focus();
       };
-      form.append(element("p", {}, element("label", { htmlFor: "show", textContent: "Show" }), menu));
+      form.append(element("p", {}, element("label", { htmlFor: `${this.prefix}show`, textContent: "Show" }), menu));
     }
     for (const dim of this.choice.dims) form.append(this.slider(dim));
     for (const one of this.payload.live) form.append(this.dial(one));
     if (this.payload.live.length) form.append(element("button", { type: "button", textContent: "Save as a config", onclick: () => this.keep() }));
     form.hidden = !form.children.length;
-    const box = document.getElementById("figures");
+    const box = this.part("figures");
     for (const figure of this.figures) if (window.Plotly) Plotly.purge(figure.plot);
     this.figures = this.choice.panels.map((panel, i) => this.figure(panel, i));
     box.replaceChildren(...this.figures.map((figure) => figure.node));
   }
 
   slider(dim) {
-    const about = this.dims[dim], id = `at-${dim}`;
+    const about = this.dims[dim], id = `${this.prefix}at-${dim}`;
     const output = element("output", { data: { for: id } });
     const input = element("input", { type: "range", id, min: 0, max: about.values.length - 1, step: 1, value: this.at[dim] });
     const caption = element("label", { htmlFor: id }, about.label, " ", element("code", { textContent: dim }));
@@ -105,7 +114,7 @@ class Page {
 
   // A slider of a value that the server computes with.
   dial(one) {
-    const id = `fixed-${one.name}`, output = element("output", { data: { for: id } });
+    const id = `${this.prefix}fixed-${one.name}`, output = element("output", { data: { for: id } });
     const input = element("input", { type: "range", id, min: 0, max: one.values.length - 1, step: 1, value: one.at });
     const caption = element("label", { htmlFor: id }, one.label, " ", element("code", { textContent: one.name }));
     one.show = () => {
@@ -157,10 +166,10 @@ class Page {
   }
 
   figure(panel, i) {
-    const id = `figure${i + 1}`;
+    const name = `figure${i + 1}`, id = this.prefix + name;
     const figure = {
-      panel, id, drawn: null, menus: {},
-      heading: element("h2", { id: `${id}-title` }), controls: element("div", { className: "menus" }),
+      panel, id, name, drawn: null, menus: {},
+      heading: element(this.level, { id: `${id}-title` }), controls: element("div", { className: "menus" }),
       plot: element("div", { className: "plot", data: { role: "img", "aria-labelledby": `${id}-title` } }),
       note: element("p", { className: "note" }), table: element("div", { className: "table" }),
     };
@@ -170,8 +179,8 @@ class Page {
     const button = (text, act) => element("button", { type: "button", textContent: text, onclick: act });
     const csv = button("CSV", () => save(`${fileName(figure.drawn.title)}.csv`, "text/csv", this.csv(figure)));
     const json = button("JSON", () => save(`${fileName(figure.drawn.title)}.json`, "application/json", this.json(figure)));
-    csv.setAttribute("aria-label", `Numbers of figure ${i + 1} as CSV`);
-    json.setAttribute("aria-label", `Numbers of figure ${i + 1} as JSON`);
+    csv.setAttribute("aria-label", `Numbers of figure ${this.prefix}${i + 1} as CSV`);
+    json.setAttribute("aria-label", `Numbers of figure ${this.prefix}${i + 1} as JSON`);
     const files = element("div", { className: "files" }, details, csv, json);
     figure.node = element("figure", { data: { "aria-labelledby": `${id}-title` } }, figure.heading, figure.controls, figure.plot, element("figcaption", {}, figure.note), files);
     return figure;
@@ -179,18 +188,18 @@ class Page {
 
   // A menu of a figure: its value, chosen earlier or by default.
   pick(figure, role, text, options, otherwise) {
-    const key = `${figure.id}.${role}`;
+    const key = `${figure.name}.${role}`;
     const chosen = options.includes(this.menus[key]) ? this.menus[key] : options.includes(otherwise) ? otherwise : options[0];
     if (options.length < 2) return chosen;
     let menu = figure.menus[role];
     const about = (name) => (name === "" ? "nothing else" : name);
     if (!menu) {
-      menu = figure.menus[role] = element("select", { id: key });
+      menu = figure.menus[role] = element("select", { id: this.prefix + key });
       menu.onchange = () => {
         this.menus[key] = menu.value;
         this.draw();
       };
-      figure.controls.append(element("span", {}, element("label", { htmlFor: key, textContent: text }), " ", menu));
+      figure.controls.append(element("span", {}, element("label", { htmlFor: this.prefix + key, textContent: text }), " ", menu));
     }
     if (menu.dataset.options !== options.join("\n")) {
       menu.replaceChildren(...options.map((name) => element("option", { value: name, textContent: about(name) })));
@@ -221,17 +230,17 @@ class Page {
     this.say();
     if (this.ready) for (const figure of this.figures) this.plot(figure);
     try {
-      history.replaceState(null, "", this.address());
+      history.replaceState(null, "", `#${new URLSearchParams(window.pages.flatMap((page) => page.address()))}`);
     } catch {} // a frame of a notebook has no address
   }
 
   say() {
-    const sentence = document.getElementById("sentence"), { choice } = this;
+    const sentence = this.part("sentence"), { choice } = this;
     if (this.trouble) {
       sentence.textContent = this.trouble;
       return;
     }
-    document.getElementById("range").textContent = choice.range;
+    this.part("range").textContent = choice.range;
     if (choice.texts) {
       const place = choice.dims.reduce((sum, dim) => sum * this.dims[dim].values.length + this.at[dim], 0);
       const [first, ...rest] = choice.texts[place].split("\n");
@@ -288,24 +297,32 @@ class Page {
 }
 
 async function start() {
-  const page = new Page(JSON.parse(document.getElementById("data").textContent));
-  await page.unpack(page.payload.variables);
-  page.read(location.hash);
-  page.build();
-  page.say();
-  const script = new TextDecoder().decode(await inflated(document.getElementById("plotly").textContent));
-  document.head.append(element("script", { textContent: script }));
-  page.ready = true;
-  page.show();
-  if (page.payload.live.some((one) => one.at !== one.written)) page.evaluate();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.draw());
-  addEventListener("hashchange", () => {
+  window.pages = [...document.querySelectorAll("script.data")].map((data) => new Page(data));
+  window.page = window.pages[0]; // for the browser's console
+  for (const page of window.pages) {
+    await page.unpack(page.payload.variables);
     page.read(location.hash);
     page.build();
-    page.draw();
-    if (page.payload.live.length) page.evaluate();
+    page.say();
+  }
+  const script = new TextDecoder().decode(await inflated(document.getElementById("plotly").textContent));
+  document.head.append(element("script", { textContent: script }));
+  for (const page of window.pages) {
+    page.ready = true;
+    page.show();
+    await new Promise(requestAnimationFrame);
+    if (page.payload.live.some((one) => one.at !== one.written)) page.evaluate();
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.pages.forEach((page) => page.draw()));
+  addEventListener("hashchange", () => {
+    if (/^#part\d+$/.test(location.hash)) return; // of the contents
+    for (const page of window.pages) {
+      page.read(location.hash);
+      page.build();
+      page.draw();
+      if (page.payload.live.length) page.evaluate();
+    }
   });
-  window.page = page; // for the browser's console
   document.documentElement.dataset.ready = "yes";
 }
 
