@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
+from test_explore import UNCERTAIN
 
 import sweep
 from sweep.report.page.live import Live
@@ -294,8 +295,8 @@ def test_page_shows_in_the_frame_of_a_notebook(browser, datasets, tmp_path):
     context.close()
 
 
-@pytest.fixture
-def explorer():
+@contextlib.contextmanager
+def served(config):
     ends = threading.Event()
 
     def look():
@@ -306,12 +307,18 @@ def explorer():
         with contextlib.suppress(KeyboardInterrupt):
             server.serve(look)
 
-    with Explorer(Live.read(RATES), 0) as server:
+    with Explorer(Live.read(config), 0) as server:
         thread = threading.Thread(target=serve)
         thread.start()
         yield server
         ends.set()
         thread.join()
+
+
+@pytest.fixture
+def explorer():
+    with served(RATES) as server:
+        yield server
 
 
 def test_explorer_follows_its_sliders_and_asks_of_quick_moves_the_latest_alone(browser, explorer):
@@ -335,6 +342,28 @@ def test_explorer_follows_its_sliders_and_asks_of_quick_moves_the_latest_alone(b
     assert page.inner_text("#sentence") != before and "fixed.scaling_exponent=" in page.url
     assert messages == []
     page.close()
+
+
+def test_explorer_redraws_the_fan_of_a_distribution_that_is_edited(browser, tmp_path):
+    (tmp_path / "uncertain.toml").write_text(UNCERTAIN)
+    with served(tmp_path / "uncertain.toml") as explorer:
+        page, messages = browser.new_page(), []
+        page.on("console", lambda message: messages.append(message.text))
+        page.goto(explorer.address)
+        page.wait_for_selector(READY, timeout=60_000)
+        fan = "() => JSON.stringify(page.figures[0].drawn.traces.map(trace => trace.y))"
+        before, sentence = page.evaluate(fan), page.inner_text("#sentence")
+        page.get_by_label("high (per year)").fill("8")
+        page.keyboard.press("Tab")
+        page.wait_for_function("before => document.getElementById('sentence').innerText !== before", arg=sentence)
+        assert page.evaluate(fan) != before and "doubling_rate.high = 8 per year" in page.inner_text("#sentence")
+        assert "uncertain.doubling_rate.high=8" in page.url
+        after = page.evaluate(fan)
+        page.get_by_label("interval").fill("2")  # out of its domain: nothing is asked
+        page.keyboard.press("Tab")
+        assert not page.evaluate("page.waits") and page.evaluate(fan) == after
+        assert Axe().run(page).response["violations"] == [] and messages == []
+        page.close()
 
 
 def test_page_gives_one_quantile_alone_no_interval(grid):

@@ -63,7 +63,7 @@ class Part:
         return str(self.dataset.attrs["title"])
 
 
-def filled(parts: Sequence[Part], title: str, text: str = "", live: Sequence[Mapping[str, Any]] = ()) -> str:
+def filled(parts: Sequence[Part], title: str, text: str = "", live: Mapping[str, Any] | None = None) -> str:
     """The HTML of a page.
 
     Parameters
@@ -74,13 +74,13 @@ def filled(parts: Sequence[Part], title: str, text: str = "", live: Sequence[Map
         Heading.
     text : str
         What to say under it.
-    live : sequence of mapping
+    live : mapping, optional
         Of a page that a server computes, what may be changed.
     """
     script, style = "\n".join(map(_file, SCRIPTS)), _file("page.css")
     about = _reference(parts[0]) if len(parts) == 1 else ""
     return _file("page.html").format(
-        policy=_policy(script, is_live=bool(live)),
+        policy=_policy(script, is_live=live is not None),
         generator=html.escape(f"relative-loss-sweep {versions()['relative-loss-sweep']}"),
         title=html.escape(title),
         about="".join(f'<p class="about">{html.escape(line)}</p>' for line in (about, text) if line),
@@ -102,10 +102,10 @@ def _contents(parts: Sequence[Part]) -> str:
     return f'<nav aria-label="Contents"><ol>{"".join(lines)}</ol></nav>'
 
 
-def _part(part: Part, place: int, number: int, live: Sequence[Mapping[str, Any]]) -> str:
+def _part(part: Part, place: int, number: int, live: Mapping[str, Any] | None) -> str:
     """The HTML of one part; identifiers of the first are plain, those of the second begin with "2."."""
     payload = payload_of(part.dataset, part.choices, part.variables) if part.variables else {"choices": []}
-    payload["live"] = list(live)
+    payload["live"] = live or {"fixed": [], "uncertain": []}
     ranges = "\n".join(choice["range"] for choice in payload["choices"])
     heading = ""
     if number > 1:

@@ -24,7 +24,8 @@ class Page {
     this.prefix = data.dataset.prefix;
     this.level = `h${data.dataset.level}`;
     this.payload = payload;
-    for (const one of payload.live) one.written = one.at;
+    for (const one of payload.live.fixed) one.written = one.at;
+    for (const one of payload.live.uncertain) for (const field of one.fields) field.written = field.value;
     this.dims = payload.dims;
     this.at = Object.fromEntries(Object.entries(payload.dims).map(([dim, about]) => [dim, about.at]));
     this.choice = payload.choices[0];
@@ -47,7 +48,8 @@ class Page {
   address() {
     const parts = this.payload.choices.length > 1 ? [["show", this.choice.name]] : [];
     for (const dim of this.choice.dims) parts.push([dim, String(this.dims[dim].values[this.at[dim]])]);
-    for (const one of this.payload.live) parts.push([`fixed.${one.name}`, String(one.values[one.at])]);
+    for (const one of this.payload.live.fixed) parts.push([`fixed.${one.name}`, String(one.values[one.at])]);
+    for (const one of this.payload.live.uncertain) for (const field of one.fields) if (field.value !== field.written) parts.push([`uncertain.${one.name}.${field.key}`, String(field.value)]);
     for (const [key, value] of Object.entries(this.menus)) parts.push([key, value]);
     return parts.map(([key, value]) => [this.prefix + key, value]);
   }
@@ -56,7 +58,13 @@ class Page {
     const all = [...new URLSearchParams(address.replace(/^#/, ""))];
     const parts = new Map(all.filter(([key]) => key.startsWith(this.prefix)).map(([key, text]) => [key.slice(this.prefix.length), text]));
     this.choice = this.payload.choices.find((choice) => choice.name === parts.get("show")) ?? this.choice;
-    for (const one of this.payload.live) {
+    for (const one of this.payload.live.uncertain) {
+      for (const field of one.fields) {
+        const text = parts.get(`uncertain.${one.name}.${field.key}`);
+        if (text && Number.isFinite(Number(text))) field.value = Number(text);
+      }
+    }
+    for (const one of this.payload.live.fixed) {
       const text = parts.get(`fixed.${one.name}`);
       if (text && Number.isFinite(Number(text))) one.at = nearest(one.values, Number(text));
     }
@@ -86,8 +94,9 @@ class Page {
       form.append(element("p", {}, element("label", { htmlFor: `${this.prefix}show`, textContent: "Show" }), menu));
     }
     for (const dim of this.choice.dims) form.append(this.slider(dim));
-    for (const one of this.payload.live) form.append(this.dial(one));
-    if (this.payload.live.length) form.append(element("button", { type: "button", textContent: "Save as a config", onclick: () => this.keep() }));
+    for (const one of this.payload.live.fixed) form.append(this.dial(one));
+    for (const one of this.payload.live.uncertain) form.append(this.distribution(one));
+    if (this.isLive()) form.append(element("button", { type: "button", textContent: "Save as a config", onclick: () => this.keep() }));
     form.hidden = !form.children.length;
     const box = this.part("figures");
     for (const figure of this.figures) if (window.Plotly) Plotly.purge(figure.plot);
@@ -132,15 +141,49 @@ class Page {
     return element("p", { className: "slider" }, caption, output, input);
   }
 
+  // The numbers of a distribution that the server draws from.
+  distribution(one) {
+    const fields = one.fields.map((field) => {
+      const id = `${this.prefix}uncertain-${one.name}-${field.key}`;
+      const input = element("input", { type: "number", id, step: "any", value: field.value, required: true });
+      if (field.least !== null) input.min = field.least;
+      if (field.most !== null) input.max = field.most;
+      input.onchange = () => {
+        if (!input.checkValidity()) {
+          input.reportValidity();
+          return;
+        }
+        field.value = input.valueAsNumber;
+        this.evaluate();
+      };
+      return element("span", {}, element("label", { htmlFor: id, textContent: field.unit ? `${field.key} (${field.unit})` : field.key }), input);
+    });
+    return element("fieldset", {}, element("legend", {}, `${one.label}, ${one.kind} `, element("code", { textContent: one.name })), ...fields);
+  }
+
+  isLive() {
+    return this.payload.live.fixed.length + this.payload.live.uncertain.length > 0;
+  }
+
+  isChanged() {
+    const { fixed, uncertain } = this.payload.live;
+    return fixed.some((one) => one.at !== one.written) || uncertain.some((one) => one.fields.some((field) => field.value !== field.written));
+  }
+
   post(path) {
-    const fixed = Object.fromEntries(this.payload.live.map((one) => [one.name, one.values[one.at]]));
-    return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed }) });
+    const { live } = this.payload;
+    const fixed = Object.fromEntries(live.fixed.map((one) => [one.name, one.values[one.at]]));
+    const uncertain = Object.fromEntries(live.uncertain.map((one) => [one.name, Object.fromEntries(one.fields.map((field) => [field.key, field.value]))]));
+    return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed, uncertain }) });
   }
 
   // A config that sweep run takes, of what is chosen.
   async keep() {
     const answer = await this.post("config");
-    if (answer.ok) save(`${fileName(this.payload.title)}.toml`, "application/toml", (await answer.json()).toml);
+    const content = await answer.json();
+    if (answer.ok) save(`${fileName(this.payload.title)}.toml`, "application/toml", content.toml);
+    else this.trouble = content.error;
+    this.say();
   }
 
   // One question is on its way at a time, and after it the latest: moves in between are never asked.
@@ -252,7 +295,8 @@ class Page {
       return name.endsWith("_standard_error") && choice.said.length > 1 ? null : [`${variable.label}: `, element("strong", { textContent: said(name, variable, this.at, this.dims.quantile) })];
     });
     const where = choice.dims.filter((dim) => dim !== "quantile").map((dim) => `${dim} = ${quantity(this.dims[dim].values[this.at[dim]], this.dims[dim])}`);
-    for (const one of this.payload.live) if (one.at !== one.written) where.push(`${one.name} = ${quantity(one.values[one.at], one)}`);
+    for (const one of this.payload.live.fixed) if (one.at !== one.written) where.push(`${one.name} = ${quantity(one.values[one.at], one)}`);
+    for (const one of this.payload.live.uncertain) for (const field of one.fields) if (field.value !== field.written) where.push(`${one.name}.${field.key} = ${quantity(field.value, field)}`);
     const words = parts.filter(Boolean).flatMap(([text, value], i) => (i ? ["; ", text, value] : [capital(text), value]));
     sentence.replaceChildren(...words, where.length ? `, at ${where.join(", ")}.` : ".");
   }
@@ -311,7 +355,7 @@ async function start() {
     page.ready = true;
     page.show();
     await new Promise(requestAnimationFrame);
-    if (page.payload.live.some((one) => one.at !== one.written)) page.evaluate();
+    if (page.isChanged()) page.evaluate();
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.pages.forEach((page) => page.draw()));
   addEventListener("hashchange", () => {
@@ -320,7 +364,7 @@ async function start() {
       page.read(location.hash);
       page.build();
       page.draw();
-      if (page.payload.live.length) page.evaluate();
+      if (page.isLive()) page.evaluate();
     }
   });
   document.documentElement.dataset.ready = "yes";
