@@ -187,6 +187,40 @@ def test_page_of_several_parts_moves_one_and_keeps_all_in_its_address(several):
     assert several.page.evaluate(sentences) == [first, moved]
 
 
+def test_page_is_printed_black_on_white_without_controls(browser, several):
+    tab = Tab(browser, several.page.url.partition("#")[0], 700, "dark")
+    fill = "getComputedStyle(document.querySelector('.xtick text')).fill"
+    assert tab.page.evaluate(fill) != "rgb(0, 0, 0)"
+    tab.page.emulate_media(media="print")
+    tab.page.wait_for_function(f"() => {fill} === 'rgb(0, 0, 0)'")
+    assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for control in tab.page.locator("input, select, button, summary").all():
+        assert not control.is_visible()
+    assert tab.page.evaluate("getComputedStyle(document.getElementById('part2')).breakBefore") == "page"
+    tab.context.close()
+
+
+def test_figures_keep_their_height_when_the_window_changes(several):
+    height = "() => document.querySelector('.main-svg').getBoundingClientRect().height"
+    width = "() => document.querySelector('.main-svg').getBoundingClientRect().width"
+    before, narrow = several.page.evaluate(height), several.page.evaluate(width)
+    several.page.set_viewport_size({"width": 900, "height": 900})
+    several.page.wait_for_function(f"before => ({width})() > before", arg=narrow + 100)
+    assert several.page.evaluate(height) >= min(before, 400)
+    several.page.set_viewport_size({"width": 360, "height": 900})
+
+
+def test_density_behind_a_frontier_follows_the_axes(several):
+    code = """([x, y]) => {
+        const plane = {x: "a", y: "b", ends: [[0, 2], [1, 3]], shape: [2, 2], values: [10, 0, 0, 100]};
+        const abouts = {a: {log: false}, b: {log: true}};
+        return density(plane, x, y, [abouts[x], abouts[y]]);
+    }"""
+    straight, turned = several.page.evaluate(code, ["a", "b"]), several.page.evaluate(code, ["b", "a"])
+    assert straight["x"] == turned["y"] == [0, 1, 2] and straight["y"] == turned["x"] == [10, 100, 1000]
+    assert straight["z"] == turned["z"] == [[1, None], [None, 2]]
+
+
 @pytest.mark.parametrize("kind", ["robust", "decision"])
 def test_page_of_decisions_fits_a_telephone_and_says_nothing(kind, browser, files):
     tab = Tab(browser, files[kind], 360, "dark")

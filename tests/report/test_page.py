@@ -264,6 +264,28 @@ def test_page_says_the_range_of_its_answer_and_how_certain_it_is(kind, lines, pa
     assert all(line in text for line in lines), text
 
 
+def test_page_of_a_frontier_counts_the_points_behind_it(datasets, pages):
+    panels = payload_of(pages["frontier"])["choices"][0]["panels"]
+    (plane,) = panels[0]["others"]
+    spec = json.loads(datasets["frontier"].attrs["spec"])
+    times, fleets = np.array([1.0, 2.0])[:, None], np.geomspace(1.0, 1e4, 21)
+    with jax.enable_x64(True):
+        losses = np.asarray(kernels.relative_loss(fleets, times, 0.5, scaling_exponent=0.05))
+    costs = sweep.run(sweep.SweepSpec(**{**spec, "outputs": ["total_cost"]})).total_cost.transpose("time", "fleet_size")
+    costs = np.log10(np.broadcast_to(costs.values, losses.shape))
+    expected, *edges = np.histogram2d(costs.ravel(), losses.ravel(), bins=48)
+    assert (plane["x"], plane["y"], plane["number"]) == ("relative_loss", "total_cost", 42)
+    np.testing.assert_allclose(plane["ends"], [[edge[0], edge[-1]] for edge in edges[::-1]], rtol=1e-6)
+    np.testing.assert_array_equal(unpacked(plane), expected)
+    assert len(plane["data"]) < 3000
+
+
+def test_page_of_a_frontier_that_cannot_be_evaluated_again_has_none_behind_it(datasets):
+    dataset = datasets["frontier"].assign_attrs(model="one of my own")
+    panels = payload_of(sweep.page(dataset))["choices"][0]["panels"]
+    assert panels and not any("others" in panel for panel in panels)
+
+
 def test_page_says_where_its_numbers_come_from(datasets):
     text = sweep.page(datasets["statistics"], command="sweep report a.toml").text
     origin = text[text.index('id="origin"') : text.index("</dl>")]

@@ -11,6 +11,7 @@ import xarray as xr
 from sweep.config.distribution import REPLICATE
 from sweep.errors import SpecError
 from sweep.report.layout import in_bytes
+from sweep.report.page.cells import with_others
 from sweep.report.page.nodes import MOST_NODES, fitted
 from sweep.report.page.outline import outlined, variables_of
 from sweep.report.page.template import Part, filled
@@ -196,4 +197,4 @@ def part_of(
     choices = outlined(dataset)
     if not variables_of(choices, dataset):
         raise SpecError("the dataset holds no numbers to show")
-    return Part(dataset, choices, command=command, beside=beside, text=text)
+    return Part(dataset, with_others(choices, dataset), command=command, beside=beside, text=text)

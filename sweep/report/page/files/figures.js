@@ -216,6 +216,16 @@ function columns(panel, model, pick, letters) {
   };
 }
 
+// The points that are not on a frontier, as a density behind it, on the scales of its axes.
+function density(plane, x, y, abouts) {
+  const [ends, turned] = [plane.ends, plane.x !== x], cells = plane.shape[0];
+  const counts = (i, j) => plane.values[turned ? i * cells + j : j * cells + i]; // across, up
+  const all = Array.from({ length: cells }, (_, i) => i);
+  const edges = (k) => Array.from({ length: cells + 1 }, (_, i) => ends[k][0] + (i / cells) * (ends[k][1] - ends[k][0])).map((v) => (abouts[turned ? 1 - k : k].log ? 10 ** v : v));
+  const z = all.map((j) => all.map((i) => (counts(i, j) ? Math.log10(counts(i, j)) : null)));
+  return { type: "heatmap", x: edges(turned ? 1 : 0), y: edges(turned ? 0 : 1), z, showscale: false, hoverinfo: "skip", colorscale: [[0, "rgba(128,128,128,0.14)"], [1, "rgba(128,128,128,0.6)"]] };
+}
+
 function scatter(panel, model, pick, letters) {
   const count = model.dims[panel.over].values.length, all = Array.from({ length: count }, (_, i) => i);
   const values = (name) => all.map((i) => valueAt(model.variables[name], { [panel.over]: i }));
@@ -239,10 +249,12 @@ function scatter(panel, model, pick, letters) {
   panel.group.forEach((name) => seen.set(name, values(name)));
   head.push(...[...seen.keys()].map((name) => label(model.variables[name])));
   const [x, y] = [model.variables[series[0].x], model.variables[series[0].y]];
+  const plane = (panel.others ?? []).find((one) => [one.x, one.y].includes(series[0].x) && [one.x, one.y].includes(series[0].y) && series[0].x !== series[0].y);
+  if (plane) traces.unshift(density(plane, series[0].x, series[0].y, [x, y]));
   return {
     title: `${y.label} against ${x.label}`, traces,
     layout: layout({ showlegend: traces.length > 2, xaxis: axis(x, letters, x.log ? {} : { rangemode: "normal" }), yaxis: axis(y, 38) }),
-    head, rows: all.map((i) => [i, ...[...seen.values()].map((v) => v[i])]), note: ["A click on a point chooses it."],
+    head, rows: all.map((i) => [i, ...[...seen.values()].map((v) => v[i])]), note: ["A click on a point chooses it.", plane ? `Grey: other points, ${plane.number.toLocaleString("en-US")} spread evenly over the sweep, darker where there are more.` : ""],
     moved: (point) => (point.customdata === undefined ? {} : { [panel.over]: point.customdata }),
   };
 }

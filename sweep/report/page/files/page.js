@@ -42,6 +42,9 @@ class Page {
     const names = Object.keys(variables);
     const values = await Promise.all(names.map((name) => unpacked(variables[name])));
     this.variables = Object.fromEntries(names.map((name, i) => [name, values[i]]));
+    for (const panel of this.payload.choices.flatMap((choice) => choice.panels)) {
+      for (const plane of panel.others ?? []) plane.values ??= (await unpacked(plane)).values;
+    }
   }
 
   // What is chosen, as the address writes it: values, so that a link means the same on a page with other nodes.
@@ -308,6 +311,7 @@ class Page {
     figure.heading.textContent = capital(drawn.title);
     figure.note.textContent = drawn.note.filter(Boolean).join(" ");
     drawn.layout.height += underneath(drawn, figure.plot.clientWidth || 600);
+    figure.plot.style.height = `${drawn.layout.height}px`; // which a resized window takes
     Plotly.react(figure.plot, drawn.traces, drawn.layout, { displayModeBar: false, responsive: true });
     if (!figure.listens) {
       figure.plot.on("plotly_click", (event) => figure.drawn.moved && this.move(figure.drawn.moved(event.points[0])));
@@ -357,7 +361,10 @@ async function start() {
     await new Promise(requestAnimationFrame);
     if (page.isChanged()) page.evaluate();
   }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.pages.forEach((page) => page.draw()));
+  const redraw = () => window.pages.forEach((page) => page.draw());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  addEventListener("resize", redraw);
+  matchMedia("print").addEventListener("change", () => window.pages.forEach((page) => page.show())); // before it is laid out
   addEventListener("hashchange", () => {
     if (/^#part\d+$/.test(location.hash)) return; // of the contents
     for (const page of window.pages) {
