@@ -256,8 +256,9 @@ def test_page_ignores_an_address_that_means_nothing(grid, address):
 
 def test_map_of_few_values_has_cells_of_one_size(grid):
     grid.turn("#show=relative_loss&figure2.y=doubling_rate&doubling_rate=2")
-    trace = grid.page.evaluate("({y: page.figures[1].drawn.traces[0].y, at: page.figures[1].drawn.traces[1].y})")
-    assert trace == {"y": [0, 1, 2, 3], "at": [3]}
+    drawn = "page.figures[1].drawn"
+    shown = grid.page.evaluate(f"({{y: {drawn}.traces[0].y, at: {drawn}.layout.shapes[0].yanchor}})")
+    assert shown == {"y": [0, 1, 2, 3], "at": 3}
     assert grid.page.evaluate("page.figures[1].drawn.moved({x: 9.9, y: 1.4}).doubling_rate") == 1
 
 

@@ -3,6 +3,8 @@
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]; // Okabe and Ito, 2008
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const MOST_LINES = 6, MOST_CELLS = 160, FEWEST_CONTOURED = 8, MOST_POWERS = 8, NARROW = 45;
+// Four curves; the ends of a circle of Plotly's would be taken as numbers of an axis that is logarithmic.
+const CIRCLE = "M-6,0C-6,-3.3 -3.3,-6 0,-6C3.3,-6 6,-3.3 6,0C6,3.3 3.3,6 0,6C-3.3,6 -6,3.3 -6,0Z";
 
 function ink(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -63,6 +65,25 @@ function lines(panel, model, pick, letters) {
   const x = pick("x", "Along", axes.filter((d) => typeof model.dims[d].values[0] === "number"), panel.x);
   const others = axes.filter((d) => d !== x);
   const by = panel.series || panel.fan || !others.length ? "" : pick("lines", "One line for each", [...others, ""], panel.lines ?? "");
+  // What moves along the axis is the mark alone: the same arrays are not drawn anew.
+  const key = JSON.stringify([names, x, by, ink("ink"), variable.dims.filter((d) => d !== x).map((d) => model.at[d])]);
+  if (panel.kept?.key !== key || panel.kept.values !== variable.values) panel.kept = { key, values: variable.values, ...curves(panel, model, x, by) };
+  const { traces, columns, rows, gaps, here } = panel.kept;
+  const along = model.dims[x].values, title = panel.label ?? variable.label, value = valueAt(variable, model.at), shapes = [];
+  const xanchor = along[model.at[x]];
+  if (model.choice.dims.includes(x)) shapes.push({ type: "line", x0: xanchor, x1: xanchor, yref: "paper", y0: 0, y1: 1, line: { color: ink("faint"), width: 1, dash: "dot" } });
+  if (here && Number.isFinite(value)) shapes.push({ type: "path", path: CIRCLE, xsizemode: "pixel", ysizemode: "pixel", xanchor, yanchor: value, fillcolor: ink("ink"), line: { color: ink("page"), width: 2 } });
+  return {
+    title: `${title} along ${x}`, traces,
+    layout: layout({ showlegend: traces.length > 1, xaxis: axis(model.dims[x], letters), yaxis: axis({ ...variable, label: title }, 38), shapes }),
+    head: [label(model.dims[x]), ...columns.map(([name]) => name)], rows,
+    note: [by ? `One line for each ${by}${model.dims[by].unit ? `, in ${model.dims[by].unit}` : ""}.` : "", elsewhere(model, variable.dims, [x, by, panel.fan]), gaps],
+    moved: (point) => ({ [x]: nearest(along, point.x) }),
+  };
+}
+
+function curves(panel, model, x, by) {
+  const names = panel.series ?? [panel.variable], variable = model.variables[names[0]];
   const along = model.dims[x].values, traces = [], columns = [];
   const curve = (v, at) => along.map((_, i) => valueAt(v, { ...at, [x]: i }));
   const add = (name, values, style) => {
@@ -100,21 +121,8 @@ function lines(panel, model, pick, letters) {
   }
   const here = !panel.fan && !panel.series && (!by || typeof model.dims[by].values[0] === "number");
   if (here) add(by ? `${short(model.dims[by].values[model.at[by]])}, chosen` : variable.label, curve(variable, model.at), { line: { color: ink("ink"), width: 3 }, showlegend: Boolean(by) });
-  if (here) traces.push({ x: [along[model.at[x]]], y: [gap(valueAt(variable, model.at))], mode: "markers", marker: { size: 11, color: ink("ink"), line: { color: ink("page"), width: 2 } }, showlegend: false, hoverinfo: "skip" });
   const rows = along.map((value, i) => [value, ...columns.map(([, values]) => values[i])]);
-  const title = panel.label ?? variable.label;
-  return {
-    title: `${title} along ${x}`,
-    traces,
-    layout: layout({
-      showlegend: traces.length > (panel.series ? 1 : 2), xaxis: axis(model.dims[x], letters),
-      yaxis: axis({ ...variable, label: title }, 38),
-      shapes: !model.choice.dims.includes(x) ? [] : [{ type: "line", x0: along[model.at[x]], x1: along[model.at[x]], yref: "paper", y0: 0, y1: 1, line: { color: ink("faint"), width: 1, dash: "dot" } }],
-    }),
-    head: [label(model.dims[x]), ...columns.map(([name]) => name)], rows,
-    note: [by ? `One line for each ${by}${model.dims[by].unit ? `, in ${model.dims[by].unit}` : ""}.` : "", elsewhere(model, variable.dims, [x, by, panel.fan]), holes(columns.flatMap(([, values]) => values), variable)],
-    moved: (point) => ({ [x]: nearest(along, point.x) }),
-  };
+  return { traces, columns, rows, gaps: holes(columns.flatMap(([, values]) => values), variable), here };
 }
 
 function map(panel, model, pick, letters) {
@@ -122,6 +130,24 @@ function map(panel, model, pick, letters) {
   const axes = variable.dims.filter((d) => model.dims[d].values.length > 1 && typeof model.dims[d].values[0] === "number");
   const x = pick("x", "Across", axes, panel.x);
   const y = pick("y", "Up", axes.filter((d) => d !== x), panel.y === x ? panel.x : panel.y);
+  // What moves along the axes is the circle alone: the same arrays are not drawn anew.
+  const key = JSON.stringify([panel.variable, x, y, letters, variable.dims.filter((d) => d !== x && d !== y).map((d) => model.at[d])]);
+  if (panel.kept?.key !== key || panel.kept.values !== variable.values) panel.kept = { key, values: variable.values, ...surface(variable, x, y, model, letters) };
+  const { few, trace, named, annotations, rows, gaps } = panel.kept;
+  const here = [x, y].map((dim, k) => (few[k] ? model.at[dim] : model.dims[dim].values[model.at[dim]]));
+  const mark = { type: "path", path: CIRCLE, xsizemode: "pixel", ysizemode: "pixel", xanchor: here[0], yanchor: here[1], fillcolor: "#fff", line: { color: "#000", width: 2.5 } };
+  const back = (dim, k, value) => (few[k] ? Math.round(value) : nearest(model.dims[dim].values, value));
+  return {
+    title: `${variable.label} over ${x} and ${y}`,
+    traces: [trace],
+    layout: layout({ xaxis: axis(model.dims[x], letters, named[0]), yaxis: axis(model.dims[y], 38, named[1]), annotations, shapes: [mark], ...(letters < NARROW ? { height: 470 } : {}) }),
+    head: [label(model.dims[x]), label(model.dims[y]), label(variable)], rows,
+    note: ["The circle is what is chosen; a click moves it.", elsewhere(model, variable.dims, [x, y]), gaps],
+    moved: (point) => ({ [x]: back(x, 0, point.x), [y]: back(y, 1, point.y) }),
+  };
+}
+
+function surface(variable, x, y, model, letters) {
   const [across, up] = [x, y].map((dim) => spread(model.dims[dim].values.length, MOST_CELLS));
   const grid = up.map((j) => across.map((i) => valueAt(variable, { ...model.at, [x]: i, [y]: j })));
   const scaled = (value) => gap(variable.log ? Math.log10(value) : value); // the colour scale of Plotly is linear
@@ -149,17 +175,9 @@ function map(panel, model, pick, letters) {
   const powers = dense && ticks.length > 1 ? ticks.filter((_, i) => i % step === 0) : [];
   const levels = powers.length > 1 ? { start: powers[0], end: powers.at(-1), size: step } : {};
   if (dense) Object.assign(trace, { contours: { coloring: "heatmap", showlabels: !variable.log, labelfont: { size: 11, color: "#fff" }, ...levels }, line: { color: "rgba(255,255,255,0.75)", width: 0.8, smoothing: 0 } });
-  const here = [x, y].map((dim, k) => (few[k] ? model.at[dim] : model.dims[dim].values[model.at[dim]]));
-  const mark = { x: [here[0]], y: [here[1]], mode: "markers", marker: { size: 13, color: "#fff", line: { color: "#000", width: 2.5 }, symbol: "circle" }, hoverinfo: "skip" };
-  const back = (dim, k, value) => (few[k] ? Math.round(value) : nearest(model.dims[dim].values, value));
   return {
-    title: `${variable.label} over ${x} and ${y}`,
-    traces: [trace, mark],
-    layout: layout({ xaxis: axis(model.dims[x], letters, named[0]), yaxis: axis(model.dims[y], 38, named[1]), annotations: named_powers(powers, trace, [model.dims[x], model.dims[y]]), ...(narrow ? { height: 470 } : {}) }),
-    head: [label(model.dims[x]), label(model.dims[y]), label(variable)],
-    rows: up.flatMap((_, j) => across.map((_, i) => [xs[i], ys[j], grid[j][i]])),
-    note: ["The circle is what is chosen; a click moves it.", elsewhere(model, variable.dims, [x, y]), holes(grid.flat(), variable)],
-    moved: (point) => ({ [x]: back(x, 0, point.x), [y]: back(y, 1, point.y) }),
+    few, trace, named, annotations: named_powers(powers, trace, [model.dims[x], model.dims[y]]),
+    rows: up.flatMap((_, j) => across.map((_, i) => [xs[i], ys[j], grid[j][i]])), gaps: holes(grid.flat(), variable),
   };
 }
 
