@@ -262,16 +262,35 @@ def test_map_of_few_values_has_cells_of_one_size(grid):
     assert grid.page.evaluate("page.figures[1].drawn.moved({x: 9.9, y: 1.4}).doubling_rate") == 1
 
 
-def test_map_of_a_logarithm_labels_its_contours_with_the_value(grid, datasets):
-    grid.turn("#show=time_to_target&doubling_rate=0&figure2.x=fleet_size&figure2.y=doubling_rate")
-    labels = "page.figures[1].drawn.layout.annotations.map(one => [one.x, one.y, one.text])"
-    code = """() => {
-        const x = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], z = x.map(row => x.map(() => row / 3)), plain = {log: false};
-        return named_powers([1, 2], {x, y: x, z}, [plain, plain]);
+@pytest.mark.parametrize(
+    ("values", "is_log", "named"),
+    [
+        ([0.11, 1.0], False, ["0.2", "0.4", "0.6", "0.8", "1"]),
+        ([2.5, 5.2], True, ["1,000", "10,000", "100,000"]),
+        ([0.1, 0.7], True, ["1.26", "1.58", "2", "2.51", "3.16", "3.98"]),
+    ],
+)
+def test_contours_are_at_round_numbers_and_labelled_with_the_value(grid, values, is_log, named):
+    code = """([values, isLog]) => {
+        const {all, named, size} = levelsOf(values, isLog);
+        const x = Array.from({length: 101}, (_, i) => i), [low, high] = values, plain = {log: false};
+        const z = x.map((j) => x.map(() => low + (high - low) * (j - 10) / 80));
+        return [all, size, labelled(named, {x, y: x, z}, [plain, plain], isLog).map(one => [one.y, one.text])];
     }"""
-    named = grid.page.evaluate(code)
-    assert [(one["y"], one["text"]) for one in named] == [(3, "10"), (6, "100")]
-    assert grid.page.evaluate(labels) == []
+    levels, size, labels = grid.page.evaluate(code, [values, is_log])
+    assert 5 <= len(levels) <= 13 and values[0] <= levels[0] and levels[-1] <= values[1] + 1e-9
+    np.testing.assert_allclose(np.diff(levels), size)
+    assert [text for _, text in labels] == named
+    for row, text in labels:  # where the surface has that value
+        shown = float(text.replace(",", ""))
+        level = values[0] + (values[1] - values[0]) * (row - 10) / 80
+        assert (10**level if is_log else level) == pytest.approx(shown, rel=0.1, abs=0.02)
+
+
+def test_map_labels_its_contours(grid):
+    grid.turn("#show=relative_loss&figure2.x=time&figure2.y=fleet_size")
+    layout = grid.page.evaluate("page.figures[1].drawn.layout.annotations.map(one => Number(one.text))")
+    assert layout and all(0.4 <= level <= 1.0 for level in layout)
 
 
 def test_click_on_a_map_moves_the_sliders(grid):

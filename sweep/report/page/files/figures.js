@@ -2,7 +2,7 @@
 
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]; // Okabe and Ito, 2008
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
-const MOST_LINES = 6, MOST_CELLS = 160, FEWEST_CONTOURED = 8, MOST_POWERS = 8, NARROW = 45;
+const MOST_LINES = 6, MOST_CELLS = 160, FEWEST_CONTOURED = 8, MOST_POWERS = 8, MOST_NAMED = 6, NARROW = 45;
 // Four curves; the ends of a circle of Plotly's would be taken as numbers of an axis that is logarithmic.
 const CIRCLE = "M-6,0C-6,-3.3 -3.3,-6 0,-6C3.3,-6 6,-3.3 6,0C6,3.3 3.3,6 0,6C-3.3,6 -6,3.3 -6,0Z";
 
@@ -171,24 +171,34 @@ function surface(variable, x, y, model, letters) {
   const hover = (a, b) => `${inert(x)} ${a}<br>${inert(y)} ${b}<br>%{customdata:.4g}<extra></extra>`;
   if (dense) trace.hovertemplate = hover("%{x}", "%{y}");
   else Object.assign(trace, { text: ys.map((up) => xs.map((across) => hover(number(across), number(up)).split("<br>%")[0])), hovertemplate: "%{text}<br>%{customdata:.4g}<extra></extra>" });
-  const step = Math.ceil(ticks.length / MOST_POWERS);
-  const powers = dense && ticks.length > 1 ? ticks.filter((_, i) => i % step === 0) : [];
-  const levels = powers.length > 1 ? { start: powers[0], end: powers.at(-1), size: step } : {};
-  if (dense) Object.assign(trace, { contours: { coloring: "heatmap", showlabels: !variable.log, labelfont: { size: 11, color: "#fff" }, ...levels }, line: { color: "rgba(255,255,255,0.75)", width: 0.8, smoothing: 0 } });
+  const levels = dense && finite.length ? levelsOf(finite.map(scaled), variable.log) : null;
+  if (levels) Object.assign(trace, { contours: { coloring: "fill", showlabels: false, start: levels.all[0], end: levels.all.at(-1), size: levels.size }, line: { color: "rgba(255,255,255,0.6)", width: 0.7, smoothing: 0 } });
   return {
-    few, trace, named, annotations: named_powers(powers, trace, [model.dims[x], model.dims[y]]),
+    few, trace, named, annotations: levels ? labelled(levels.named, trace, [model.dims[x], model.dims[y]], variable.log) : [],
     rows: up.flatMap((_, j) => across.map((_, i) => [xs[i], ys[j], grid[j][i]])), gaps: holes(grid.flat(), variable),
   };
 }
 
-// Labels of contours of a logarithm, which Plotly would label with the logarithm: where columns cross them.
-function named_powers(powers, { x, y, z }, abouts) {
+// Levels of contours, about a dozen at round numbers, and those that get a label: of a logarithm whole powers if there are.
+function levelsOf(values, isLog) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (!(high > low)) return null;
+  const rough = (high - low) / 12, power = 10 ** Math.floor(Math.log10(rough));
+  const size = [1, 2, 2.5, 5, 10].map((round) => round * power).find((round) => round >= rough);
+  const first = Math.ceil(low / size), all = Array.from({ length: Math.floor(high / size) - first + 1 }, (_, i) => (first + i) * size);
+  const whole = isLog ? all.filter((level) => Math.abs(level - Math.round(level)) < 1e-9) : [];
+  const some = whole.length > 1 ? whole : all.filter((_, i) => i % 2 === 0);
+  return { size, all, named: some.filter((_, i) => i % Math.ceil(some.length / MOST_NAMED) === 0) };
+}
+
+// Labels of contours where columns cross them: those of Plotly take most of the time of a figure.
+function labelled(levels, { x, y, z }, abouts, isLog) {
   const [at, up] = abouts.map((about) => (value) => (about.log ? Math.log10(value) : value));
   const columns = [0.5, 0.3, 0.7, 0.15, 0.85].map((part) => Math.round(part * (x.length - 1)));
-  return powers.flatMap((power, k) => {
+  return levels.flatMap((level, k) => {
     for (const i of columns.map((_, c) => columns[(c + k) % columns.length])) {
-      const j = z.findIndex((row, j) => j && row[i] !== null && z[j - 1][i] !== null && (row[i] - power) * (z[j - 1][i] - power) <= 0);
-      if (j > 0.06 * z.length && j < 0.94 * z.length) return [{ x: at(x[i]), y: up(y[j]), text: number(10 ** power), showarrow: false, font: { size: 11, color: "#fff" }, bgcolor: "rgba(0,0,0,0.35)", borderpad: 1 }];
+      const j = z.findIndex((row, j) => j && row[i] !== null && z[j - 1][i] !== null && (row[i] - level) * (z[j - 1][i] - level) <= 0);
+      if (j > 0.06 * z.length && j < 0.94 * z.length) return [{ x: at(x[i]), y: up(y[j]), text: number(isLog ? 10 ** level : level, 3), showarrow: false, font: { size: 11, color: "#fff" }, bgcolor: "rgba(0,0,0,0.35)", borderpad: 1 }];
     }
     return [];
   });
