@@ -286,6 +286,19 @@ def test_page_of_a_frontier_that_cannot_be_evaluated_again_has_none_behind_it(da
     assert panels and not any("others" in panel for panel in panels)
 
 
+def test_page_of_many_splits_counts_all_that_are_certified(datasets):
+    rates = np.linspace(0.5, 6.0, 5000)
+    many = (
+        datasets["split"]
+        .isel(software_rate=np.arange(5000) % 3)
+        .assign_coords(software_rate=("software_rate", rates, datasets["split"].software_rate.attrs))
+    )
+    many["status"][7] = 1
+    payload = payload_of(sweep.page(many, max_size=2_100_000))
+    assert payload["choices"][0]["texts"] is None  # of so many the page's script says what is chosen
+    assert "4,999 of 5,000 certified" in payload["choices"][0]["range"]
+
+
 def test_page_says_where_its_numbers_come_from(datasets):
     text = sweep.page(datasets["statistics"], command="sweep report a.toml").text
     origin = text[text.index('id="origin"') : text.index("</dl>")]

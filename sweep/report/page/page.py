@@ -14,6 +14,7 @@ from sweep.report.layout import in_bytes
 from sweep.report.page.cells import with_others
 from sweep.report.page.nodes import MOST_NODES, fitted
 from sweep.report.page.outline import outlined, variables_of
+from sweep.report.page.sentences import certain
 from sweep.report.page.template import Part, filled
 from sweep.results.metadata import kind_of
 from sweep.results.replicates import pooled
@@ -167,7 +168,7 @@ def report(parts: Sequence[Part], *, title: str | None = None, text: str = "", m
         excess = len(written.encode()) - max_size
         if excess <= 0:
             return Page(written)
-        size -= excess
+        size = max(size - excess, size // 2)  # values of axes are text, and fewer with the nodes
 
 
 def part_of(
@@ -197,4 +198,6 @@ def part_of(
     choices = outlined(dataset)
     if not variables_of(choices, dataset):
         raise SpecError("the dataset holds no numbers to show")
-    return Part(dataset, with_others(choices, dataset), command=command, beside=beside, text=text)
+    return Part(
+        dataset, with_others(choices, dataset), command=command, beside=beside, text=text, certain=certain(dataset)
+    )

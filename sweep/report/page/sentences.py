@@ -40,6 +40,8 @@ def texts_of(dataset: xr.Dataset, choice: Choice) -> list[str] | None:
         return _points(dataset, choice.said)
     if kind in ("grid", "statistics") or np.prod([dataset.sizes[dim] for dim in choice.dims]) > MOST_TEXTS:
         return None
+    if kind in ("split", "decision") and "status" not in dataset:
+        return None  # of a large dataset a page has what it draws alone
     places = itertools.product(*(range(dataset.sizes[dim]) for dim in choice.dims))
     return [_at(dataset.isel(dict(zip(choice.dims, place, strict=True))), kind, choice) for place in places]
 
@@ -86,16 +88,26 @@ def range_of(dataset: xr.Dataset, choice: Choice) -> str:
     names = [name for name in choice.said if not name.endswith(STANDARD_ERROR)]
     if kind in ("split", "decision"):  # which say their numbers in the sentence
         names = [name for name in names[: 1 if kind == "decision" else None] if dataset[name].size > 1]
-    return "\n".join([*(_extent(dataset, name) for name in names), *_certainty(dataset, kind, names)])
+    return "\n".join([*(_extent(dataset, name) for name in names), *_confidence(dataset, kind, names)])
 
 
-def _certainty(dataset: xr.Dataset, kind: str, names: Sequence[str]) -> Iterator[str]:
-    """How certain the numbers are, as far as that is known."""
+def certain(dataset: xr.Dataset) -> list[str]:
+    """How many of all splits or decisions are certified or local optima, a line each; nothing of another kind.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Whole: a page may have a part of its nodes.
+    """
+    kind = kind_of(dataset)
     if kind == "split":
-        yield plans_certified(dataset) if is_robust(dataset) else certified_of(dataset)
-    elif kind == "decision":
-        yield from certainty_of(dataset)
-    elif "distributions" not in dataset.attrs:
+        return [plans_certified(dataset) if is_robust(dataset) else certified_of(dataset)]
+    return list(certainty_of(dataset)) if kind == "decision" else []
+
+
+def _confidence(dataset: xr.Dataset, kind: str, names: Sequence[str]) -> Iterator[str]:
+    """How certain the numbers are, as far as that is known."""
+    if kind in ("grid", "statistics") and "distributions" not in dataset.attrs:
         yield "Confidence: none is stated, since nothing is taken as uncertain here; what is assumed is below."
     for name in names:
         if (error := f"{name}{STANDARD_ERROR}") in dataset:

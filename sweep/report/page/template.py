@@ -47,6 +47,8 @@ class Part:
         Lines of text to show as they are.
     text : str
         What to say above the answer.
+    certain : sequence of str
+        How certain all of the dataset is, which may have more nodes than the page.
     """
 
     dataset: xr.Dataset
@@ -56,6 +58,7 @@ class Part:
     command: str | None = None
     beside: Sequence[str] = ()
     text: str = ""
+    certain: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -105,6 +108,8 @@ def _contents(parts: Sequence[Part]) -> str:
 def _part(part: Part, place: int, number: int, live: Mapping[str, Any] | None) -> str:
     """The HTML of one part; identifiers of the first are plain, those of the second begin with "2."."""
     payload = payload_of(part.dataset, part.choices, part.variables) if part.variables else {"choices": []}
+    for choice in payload["choices"]:
+        choice["range"] = "\n".join(filter(None, [choice["range"], *part.certain]))
     payload["live"] = live or {"fixed": [], "uncertain": []}
     ranges = "\n".join(choice["range"] for choice in payload["choices"])
     heading = ""

@@ -160,7 +160,7 @@ function surface(variable, x, y, model, letters) {
   const bar = { title: { text: inert(capital(label(variable)), 40), side: "right", font: { size: 13 } }, thickness: 12, outlinewidth: 0 };
   const narrow = letters < NARROW, kept = ticks.filter((_, i) => !narrow || i % Math.ceil(ticks.length / 4) === 0);
   if (ticks.length) Object.assign(bar, { tickvals: kept, ticktext: kept.map((power) => number(10 ** power)) });
-  if (narrow) Object.assign(bar, { orientation: "h", x: 0.5, xanchor: "center", y: 1, yanchor: "bottom", len: 1, nticks: 5, title: { ...bar.title, text: inert(capital(label(variable)), letters + 6), side: "top" } });
+  if (narrow) Object.assign(bar, { orientation: "h", x: 0.5, xanchor: "center", y: 1, yanchor: "bottom", len: 1, xpad: 0, ypad: 4, nticks: 5, title: { ...bar.title, text: inert(capital(label(variable)), letters + 6), side: "top" } });
   // Few values get cells of one size, whatever lies between them.
   const few = [x, y].map((dim) => model.dims[dim].values.length < FEWEST_CONTOURED);
   const dense = !few[0] && !few[1];
