@@ -412,6 +412,8 @@ def test_explorer_redraws_the_fan_of_a_distribution_that_is_edited(browser, tmp_
         page.wait_for_function("before => document.getElementById('sentence').innerText !== before", arg=sentence)
         assert page.evaluate(fan) != before and "doubling_rate.high = 8 per year" in page.inner_text("#sentence")
         assert "uncertain.doubling_rate.high=8" in page.url
+        page.wait_for_function("() => !page.waits")
+        assert page.get_attribute("#answer", "aria-busy") is None
         after = page.evaluate(fan)
         page.get_by_label("interval").fill("2")  # out of its domain: nothing is asked
         page.keyboard.press("Tab")

@@ -194,6 +194,7 @@ class Page {
     this.again = true;
     if (this.waits) return;
     this.waits = true;
+    const late = setTimeout(() => this.part("answer").setAttribute("aria-busy", "true"), 500);
     while (this.again) {
       this.again = false;
       try {
@@ -208,6 +209,8 @@ class Page {
       }
       this.show();
     }
+    clearTimeout(late);
+    this.part("answer").removeAttribute("aria-busy");
     this.waits = false;
   }
 
