@@ -286,6 +286,29 @@ def test_page_of_a_frontier_that_cannot_be_evaluated_again_has_none_behind_it(da
     assert panels and not any("others" in panel for panel in panels)
 
 
+def test_page_of_a_sweep_over_draws_has_bands_of_them():
+    rate = sweep.Distribution(distribution="uniform", low=0.5, high=2.0)
+    spec = sweep.SweepSpec(
+        loss="total",
+        dtype="float64",
+        outputs=["relative_loss", "total_cost"],
+        axes={"time": sweep.Axis(values=[1.0, 3.0])},
+        fixed={"fleet_size": 10.0, "reference_fleet": 1.0, "reference_years": 1.0, "scaling_exponent": 0.05},
+        distributions={"doubling_rate": rate},
+        draws=sweep.Draws(number=1024),
+    )
+    payload = payload_of(sweep.page(sweep.run(spec)))
+    variable = payload["variables"]["relative_loss"]
+    assert "draw" not in payload["dims"] and variable["dims"] == ["time", "quantile"]
+    assert variable["label"] == "loss relative to time 0"
+    assert payload["variables"]["total_cost"]["dims"] == ["time"]
+    levels = np.array(payload["dims"]["quantile"]["values"])
+    with jax.enable_x64(True):  # the loss falls with the rate, whose quantiles are known
+        rates, times = 0.5 + 1.5 * (1.0 - levels), np.array([1.0, 3.0])[:, None]
+        expected = np.asarray(kernels.relative_loss(10.0, times, rates, scaling_exponent=0.05))
+    np.testing.assert_allclose(unpacked(variable), expected, rtol=1e-3)
+
+
 def test_page_of_many_splits_counts_all_that_are_certified(datasets):
     rates = np.linspace(0.5, 6.0, 5000)
     many = (

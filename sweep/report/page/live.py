@@ -19,14 +19,13 @@ from sweep.errors import SpecError, unknown
 from sweep.lazy.backend import SweepBackend
 from sweep.models.parameters import Parameter
 from sweep.models.problem import Problem
-from sweep.report.page.nodes import fitted
+from sweep.report.page.nodes import BAND, fitted
 from sweep.report.page.outline import outlined, variables_of
 from sweep.report.page.template import Part, filled, payload_of
 from sweep.report.slices import unit_in_words
 
 NODES, SIZE = 20_000, 10**6  # of all variables, and the bytes that they may take
 POINTS, DRAWS = 2 * 10**6, 1024  # most points that are reduced, and draws that are looked on, in a fraction of a second
-BAND = (0.05, 0.25, 0.5, 0.75, 0.95)  # quantiles of what is uncertain, where a config keeps no statistics
 STEPS = 100  # of a slider to either side of the value in the config
 MOST = 1e300  # of a value
 WIDE = 100.0  # how many times as large a value may be made where its domain does not end

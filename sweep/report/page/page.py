@@ -12,7 +12,7 @@ from sweep.config.distribution import REPLICATE
 from sweep.errors import SpecError
 from sweep.report.layout import in_bytes
 from sweep.report.page.cells import with_others
-from sweep.report.page.nodes import MOST_NODES, fitted
+from sweep.report.page.nodes import MOST_NODES, banded, fitted
 from sweep.report.page.outline import outlined, variables_of
 from sweep.report.page.sentences import certain
 from sweep.report.page.template import Part, filled
@@ -194,7 +194,7 @@ def part_of(
     """
     if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
         dataset = pooled(dataset)
-    dataset = dataset.assign_attrs(title=title or str(dataset.attrs.get("title") or "Untitled"))
+    dataset = banded(dataset).assign_attrs(title=title or str(dataset.attrs.get("title") or "Untitled"))
     choices = outlined(dataset)
     if not variables_of(choices, dataset):
         raise SpecError("the dataset holds no numbers to show")
