@@ -17,7 +17,7 @@ NAMES = (
     "front_loading",
     "sensitivity",
 )
-NAMES += ("optimisers", "run_in_memory", "store", "memory", "startup")
+NAMES += ("optimisers", "run_in_memory", "store", "memory", "startup", "page")
 
 
 def main() -> None:

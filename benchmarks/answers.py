@@ -28,6 +28,7 @@ TRILLION = "configs/trillion.toml, 1e12 points, into a store"
 EDGE = f"moderate, {CUBE}"
 INDICES = "4 parameters of the relative loss, float64, base sample 262144"
 SOBOL = "ours, sweep.sensitivity"
+PAGE, LOOKED_ON = "page of baseline.toml", "explorer of 3,000 points"
 YEARS = "time_to_target, float32, 181 x 181 x 512"
 
 
@@ -120,6 +121,12 @@ ROWS = {
         Figure("{} ms", "sensitivity", INDICES, SOBOL, factor=1e3),
         Figure("{} x SciPy without intervals", "sensitivity", INDICES, f"SciPy, no intervals / {SOBOL}"),
         Figure("{} x SALib with them", "sensitivity", INDICES, f"SALib, 100 resamples / {SOBOL}"),
+    ),
+    "the page of `baseline.toml`, in Chromium": (
+        Figure("{} bytes", "page", PAGE, "size"),
+        Figure("drawn in {} s", "page", PAGE, "from the address to the last figure"),
+        Figure("follows a slider in {} ms", "page", PAGE, "a slider's move, to other curves and map", factor=1e3),
+        Figure("in the explorer, with 3,000 points, in {} ms", "page", LOOKED_ON, "a slider's move", factor=1e3),
     ),
 }
 

@@ -21,6 +21,7 @@ NAMES = [
     "front_loading",
     "optimisers",
     "memory",
+    "page",
     "run_in_memory",
     "sensitivity",
     "startup",

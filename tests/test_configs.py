@@ -14,7 +14,8 @@ from sweep.config.distribution import DRAWN, Correlation, Distribution
 
 FOLDER = Path(__file__).parent.parent / "configs"
 PRIORS = FOLDER / "priors.toml"  # what the others take by name
-CONFIGS = sorted(path for path in FOLDER.glob("*.toml") if path != PRIORS)
+REPORT = FOLDER / "report.toml"  # lists others
+CONFIGS = sorted(path for path in FOLDER.glob("*.toml") if path not in (PRIORS, REPORT))
 NAMES = [path.stem for path in CONFIGS]
 POINTS = {
     "baseline": (10**6, 2 * 10**7),

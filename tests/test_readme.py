@@ -46,6 +46,13 @@ def test_readme_installs_all_that_its_commands_need():
     assert ".venv/bin/pip install -e '.[test]'" in tests
 
 
+def test_readme_opens_with_a_picture_that_it_reaches_by_its_own_path():
+    picture, command = re.search(r"!\[[^\]]+\]\(([^)]+)\)\n\n {4}(.*)", README).groups()
+    content = (ROOT / picture).read_bytes()
+    assert content.startswith(b"\x89PNG\r\n") and len(content) <= 150_000
+    assert README.index(picture) < 1000 and command.startswith(".venv/bin/sweep report configs/baseline.toml")
+
+
 def test_readme_names_every_published_run_that_may_be_the_reference():
     assert set(re.findall(r'`(?:reference = )?"([\w.-]+)"`', README)) >= {*RUNS, "own"}
 

@@ -18,10 +18,11 @@ from sweep.cli.terminal import CONFIG
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @NO_CACHE
 def explore(config: Path, port: int, no_browser: bool) -> None:
-    """Open a page of CONFIG on which its fixed values are sliders too; Ctrl-C ends it.
+    """Open a page of CONFIG on which its fixed values and distributions can be changed; Ctrl-C ends it.
 
-    It is the page of `sweep report`, with fewer values an axis, computed anew whenever a fixed value is changed. Only
-    this machine can open it.
+    It is the page of `sweep report`, with fewer values an axis and 1,024 draws at most, computed anew whenever a fixed
+    value or a number of a distribution is changed. "Save as a config" gives what is chosen, for `sweep run`. Only this
+    machine can open it.
 
     Example: sweep explore configs/doubling_rates.toml
     """

@@ -1,5 +1,6 @@
 """Frozen, validated records of a config, whose errors are one line: the key, the value and what is allowed."""
 
+import html
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NoReturn
 
@@ -120,6 +121,12 @@ def _form(kind: str, message: str, got: Any, context: dict[str, Any]) -> str:
     if kind == "model_type" and context["class_name"] == "Axis":
         expected += " such as {start = 0, stop = 20, num = 201} or {values = [1, 2]}"
     return f"must be {expected}, got {short(got)}"
+
+
+def as_table(rows: Mapping[str, object]) -> str:
+    """Write names and texts as a table for a notebook, which shows them as they are; what is empty is left out."""
+    lines = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items() if v)
+    return f"<table>{''.join(lines)}</table>"
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

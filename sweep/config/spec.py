@@ -20,7 +20,7 @@ from sweep.config.distribution import DRAW, REPLICATE, Distribution, Draws
 from sweep.config.files import read_toml
 from sweep.config.includes import included
 from sweep.config.kinds import QUANTILE
-from sweep.config.record import FieldError, Frozen, ReadOnly, listed, plain
+from sweep.config.record import FieldError, Frozen, ReadOnly, as_table, listed, plain
 from sweep.config.reference import run_of
 from sweep.config.statistic import Statistic
 from sweep.errors import SpecError, unknown
@@ -217,6 +217,20 @@ class SweepSpec(Written):
         return f"<SweepSpec {self.summary}>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what is computed, over what, and with which numbers."""
+        return as_table(self.rows())
+
+    def rows(self) -> dict[str, object]:
+        """Say what is written, by the name of its table, in words."""
+        ends = {n: [axis.coordinates(i, i + 1)[0] for i in (0, len(axis) - 1)] for n, axis in self.axes.items()}
+        axes = "; ".join(f"{n}: {low:g} to {high:g}, {len(self.axes[n]):,}" for n, (low, high) in ends.items())
+        fixed = "; ".join(f"{name} = {one.value:g}" for name, one in self.fixed.items())
+        drawn = "; ".join(f"{name}: {one}" for name, one in self.distributions.items())
+        rows: dict[str, object] = {"title": self.title, "sweep": self.summary, "loss": self.loss}
+        rows |= {"reference": self.reference, "axes": axes, "fixed": fixed, "uncertain": drawn}
+        return rows | {"points": f"{self.points:,}"}
 
     @property
     def summary(self) -> str:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
 
 
@@ -16,7 +17,10 @@ def as_toml(spec: SweepSpec) -> str:
     spec : SweepSpec
         As :func:`sweep.config.spec.read` gives it, or made in Python.
     """
-    return "\n".join(_table(spec.model_dump(mode="json", exclude_none=True, exclude_unset=True), ())) + "\n"
+    content = spec.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    if spec.distributions:  # draws make axes of their own
+        content["axes"] = {name: axis for name, axis in content.get("axes", {}).items() if name not in DRAWN}
+    return "\n".join(_table(content, ())) + "\n"
 
 
 def _table(content: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

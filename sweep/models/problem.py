@@ -1,6 +1,5 @@
 """A sweep and its model, checked against each other once: what every question is asked of."""
 
-import html
 import math
 import os
 import warnings
@@ -11,6 +10,7 @@ from typing import Any, Self, get_args
 
 import numpy as np
 
+from sweep.config.record import as_table
 from sweep.config.spec import DType, SweepSpec, read
 from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model
@@ -43,10 +43,7 @@ class Problem:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: title, model, what is computed over what, and caveats."""
-        rows = {"title": self.spec.title, "sweep": self.spec.summary, "equation": self.source.equation}
-        rows |= {"points": f"{self.spec.points:,}", "caveats": "; ".join(self.caveats)}
-        lines = (f"<tr><th>{key}</th><td>{html.escape(str(text))}</td></tr>" for key, text in rows.items() if text)
-        return f"<table>{''.join(lines)}</table>"
+        return as_table({**self.spec.rows(), "equation": self.source.equation, "caveats": "; ".join(self.caveats)})
 
     @classmethod
     def of(cls, spec: "SweepSpec | Problem", model: Model | None = None, dtype: str | None = None) -> "Problem":

@@ -9,7 +9,7 @@ import numpy as np
 from kernels.sensitivity.indices import STATUS
 from sweep.questions.sensitivity.estimates import PARAMETER
 from sweep.report.layout import count, table, unit_text
-from sweep.report.slices import numbers
+from sweep.report.slices import numbers, quantities
 from sweep.results.metadata import named_reference, refuse_other_kind
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ COLUMNS = {
     "morris": ("mu_star", "mu", "sigma"),
     "elasticity": ("elasticity",),
     "tornado": ("at_high", "at_low"),
+}
+
+# What the number beside a driver is, by method.
+DRIVEN = {
+    "sobol": "shares of its variance, interactions with others included",
+    "shapley": "shares of its variance",
+    "morris": "mean absolute effects",
+    "elasticity": "relative changes by a relative change of the parameter",
+    "tornado": "its values from the low end of the parameter to the high one",
 }
 
 
@@ -97,14 +106,15 @@ def drivers_in_words(cell: "xr.Dataset", output: str, dims: Sequence[str]) -> st
         return f"{_heading(cell, output, dims)}: no numbers, the output is {_status(cell[status])}"
     columns = COLUMNS[method][:1] if method != "tornado" else COLUMNS[method][::-1]
     order, _ = _ranked(cell, output, method)
+    if not order:
+        return f"{_heading(cell, output, dims)}: nothing has an effect"
     values = (" to ".join(_value(cell, f"{output}_{column}", i) for column in columns) for i in order)
     texts = [f"{cell[PARAMETER].values[i]} {text}" for i, text in zip(order, values, strict=True)]
-    what = "from low to high" if method == "tornado" else columns[0].replace("_", " ")
-    return f"{_heading(cell, output, dims)}, {what}: {', then '.join(texts) or 'nothing has an effect'}"
+    return f"{_heading(cell, output, dims)} is driven most by {', then by '.join(texts)}: {DRIVEN[method]}"
 
 
 def _heading(cell: "xr.Dataset", output: str, dims: Sequence[str]) -> str:
-    at = ", ".join(f"{dim} = {float(cell[dim]):.6g} {cell[dim].attrs.get('units', '')}".rstrip() for dim in dims)
+    at = ", ".join(f"{dim} = {quantities([float(cell[dim])], cell[dim])[0]}" for dim in dims)
     return f"{output}{' at ' if at else ''}{at}"
 
 
@@ -186,7 +196,7 @@ def describe_decisions(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[
     """
     refuse_other_kind(dataset, "decision")
     attributes = dataset.attrs
-    objective, sense = _objective(dataset)
+    objective, sense = objective_of(dataset)
     condition = attributes["subject_to"]
     yield f"{sense} {objective} over {attributes['over']}" + ("" if condition == "none" else f", where {condition}")
     yield from named_reference(dataset)
@@ -196,37 +206,38 @@ def describe_decisions(dataset: "xr.Dataset", most_rows: int = 200) -> Iterator[
         yield from table(_scenarios(dataset, most_rows))
         if dataset.status.size > most_rows:
             yield f"  ... and {count(dataset.status.size - most_rows, 'scenario')} more; --netcdf keeps all"
-    yield from _known(dataset)
+    yield from certainty_of(dataset)
 
 
-def _objective(dataset: "xr.Dataset") -> tuple[str, str]:
+def objective_of(dataset: "xr.Dataset") -> tuple[str, str]:
+    """Name of what is optimised, and which of its values is looked for."""
     greatest, least = (dataset.attrs[key] for key in ("maximised", "minimised"))
     return (greatest, "greatest") if greatest != "none" else (least, "least")
 
 
-def _told(dataset: "xr.Dataset") -> list[str]:
+def told_of(dataset: "xr.Dataset") -> list[str]:
     """The objective, the decisions and what else is in conditions."""
-    first = [_objective(dataset)[0], *dataset.attrs["decisions"].split(", ")]
+    first = [objective_of(dataset)[0], *dataset.attrs["decisions"].split(", ")]
     others = [str(name) for name in dataset.data_vars if name not in ("best_of_grid", "starts_alike", "status")]
     return list(dict.fromkeys((*first, *others)))
 
 
 def decision_in_words(cell: "xr.Dataset") -> str:
     """What to decide in one scenario, and what the best point of the grid has."""
-    names, (objective, _) = _told(cell), _objective(cell)
+    names, (objective, sense) = told_of(cell), objective_of(cell)
     if not np.isfinite(float(cell[objective])):
         return "nothing that was tried is allowed"
-    texts = [f"{name} {float(cell[name]):.6g} {unit_text(cell[name].attrs['units'])}".rstrip() for name in names]
+    value, *texts = (quantities([float(cell[name])], cell[name])[0] for name in names)
+    chosen = ", ".join(f"{name} {text}" for name, text in zip(names[1:], texts, strict=True))
     grid = float(cell["best_of_grid"])
-    beside = f"{objective} at the best point of the grid is {grid:.6g}" if np.isfinite(grid) else ""
-    return f"{texts[0]}, with {', '.join(texts[1:])}" + (
-        f"; {beside}" if beside else "; no point of the grid is allowed"
-    )
+    beside = f"the best point of the grid has {quantities([grid], cell[objective])[0]}"
+    beside = beside if np.isfinite(grid) else "no point of the grid is allowed"
+    return f"the {sense} {objective} is {value}, with {chosen}; {beside}"
 
 
 def _scenarios(dataset: "xr.Dataset", most_rows: int) -> Iterator[tuple[str, ...]]:
     dims = [str(dim) for dim in dataset.status.dims]
-    names = [*_told(dataset), "best_of_grid"]
+    names = [*told_of(dataset), "best_of_grid"]
     flags = dataset.status.attrs["flag_meanings"].split()
     places = list(itertools.islice(np.ndindex(*dataset.status.shape), most_rows))
     columns = []
@@ -240,7 +251,7 @@ def _scenarios(dataset: "xr.Dataset", most_rows: int) -> Iterator[tuple[str, ...
     yield from zip(*columns, strict=True)
 
 
-def _known(dataset: "xr.Dataset") -> Iterator[str]:
+def certainty_of(dataset: "xr.Dataset") -> Iterator[str]:
     """How many scenarios have which status, and what that says."""
     flags = dataset.status.attrs["flag_meanings"].split()
     counts = dict(zip(flags, np.bincount(dataset.status.values.ravel(), minlength=len(flags)), strict=True))

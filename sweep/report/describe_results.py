@@ -8,6 +8,7 @@ import numpy as np
 
 from sweep.models.model import Model
 from sweep.report.layout import facts, shape, table, unit_text
+from sweep.report.slices import numbers
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,6 +21,7 @@ TARGET_WORDS = {
     "fleet_for_target": ("by no fleet", "none needed"),
     "rate_for_target": ("at no rate", "at any rate"),
 }
+SINGLE, DOUBLE = 6, 8  # digits: kernels are within 4 ulp, 5e-7 in float32; in float64 more would only be read past
 BELOW_ONE = (
     "a part of one accelerator would do by the equation, in which what runs gains all progress for nothing: buy one"
 )
@@ -31,45 +33,71 @@ def describe_result(dataset: "xr.Dataset") -> Iterator[str]:
     The ends are in their order along the axes, not by size, so that a fleet that falls with the date reads as one.
     """
     rows = []
-    for name in (*dataset.coords, *dataset.data_vars):
+    for name in map(str, (*dataset.coords, *dataset.data_vars)):
         variable = dataset[name]
         sides, unit = shape(map(str, variable.dims), variable.shape), unit_text(variable.attrs["units"])
-        text, places = extent(dataset, str(name))
-        rows.append((str(name), sides, text, unit, places and f"at {places}"))
+        ends, places, note = extremes(dataset, name)
+        digits = digits_of(dataset, name)
+        texts = " to ".join(f"{end:.{digits}g}{_below(dataset, name, end)}" for end in ends)
+        rows.append((name, sides, texts + note, unit, f"at {' to '.join(places)}" if places else ""))
     yield from table(rows)
 
 
-def extent(dataset: "xr.Dataset", name: str) -> tuple[str, str]:
-    """Say what a variable ranges over, and where the two ends are, "" for a coordinate or one number."""
-    variable, is_result = dataset[name], name not in dataset.coords
-    text, ends = _extremes(name, variable, is_result)
-    return text, " to ".join(_place(dataset, variable, end) for end in ends if is_result)
+def digits_of(dataset: "xr.Dataset", name: str) -> int:
+    """Digits of a variable that its error leaves standing: of rounding, and of sampling where that is known."""
+    values = dataset[name].values
+    digits = SINGLE if values.dtype == np.float32 else DOUBLE
+    if f"{name}_standard_error" in dataset:
+        errors = dataset[f"{name}_standard_error"].values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            least = float(np.nanmin(np.where(errors > 0.0, errors / np.abs(values), np.nan), initial=np.inf))
+        if math.isfinite(least) and least > 0.0:
+            digits = min(digits, max(2, math.ceil(-math.log10(least)) + 1))
+    return digits
 
 
-def _extremes(name: str, variable: "xr.DataArray", is_result: bool) -> tuple[str, list[int]]:
-    """Say what a variable ranges over, and give the flat positions of the two ends, in their order."""
-    values, unit = variable.values.ravel(), variable.attrs["units"]
+def extremes(dataset: "xr.Dataset", name: str) -> tuple[list[float], list[str], str]:
+    """What a variable ranges over, in words where it has no number.
+
+    Returns
+    -------
+    ends : list of float
+        The two ends in their order along the axes, not by size, or the one value that there is.
+    places : list of str
+        Where they are; empty for a coordinate and for one value.
+    note : str
+        How many values are out of reach or undefined, in brackets, or "".
+    """
+    variable = dataset[name]
+    values = variable.values.ravel()
     undefined = int(np.isnan(values).sum())
     endless = int(np.isposinf(values).sum()) if name in TARGET_WORDS else 0
     notes = [f"{endless:,} of {values.size:,} {TARGET_WORDS[name][0]}"] if endless else []
     notes += [f"{undefined:,} of {values.size:,} undefined"] if undefined else []
     note = f" ({', '.join(notes)})" if notes else ""
     if undefined + endless == values.size:
-        return ("inf" if endless else "nan") + note, []
+        return [math.inf if endless else math.nan], [], note
     # Without an array of positions, which would take more memory than the values.
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if endless:
         high = np.max(values, where=np.isfinite(values), initial=low)
     ends = sorted({int(np.argmax(values == end)) for end in (low, high)})
-    below = " (less than one accelerator)" if unit == "accelerators" and is_result else ""
-    texts = [f"{values[end]:.8g}" + (below if 0.0 < values[end] < 1.0 else "") for end in ends]
-    return " to ".join(texts) + note, ends if len(ends) == 2 else []
+    is_placed = len(ends) == 2 and name not in dataset.coords
+    places = [_place(dataset, variable, end) for end in ends] if is_placed else []
+    return [float(values[end]) for end in ends], places, note
+
+
+def _below(dataset: "xr.Dataset", name: str, value: float) -> str:
+    """Say that a fleet in a result is less than one accelerator."""
+    is_fleet = dataset[name].attrs["units"] == "accelerators" and name not in dataset.coords
+    return " (less than one accelerator)" if is_fleet and 0.0 < value < 1.0 else ""
 
 
 def _place(dataset: "xr.Dataset", variable: "xr.DataArray", position: int) -> str:
     """Name the coordinates of a flat position of a variable."""
     index = np.unravel_index(position, variable.shape)
-    return ", ".join(f"{dim} {float(dataset[dim][i]):.6g}" for dim, i in zip(variable.dims, index, strict=True))
+    values = ((dim, float(dataset[dim][i])) for dim, i in zip(variable.dims, index, strict=True))
+    return ", ".join(f"{dim} {numbers([value], 6)[0]}" for dim, value in values)
 
 
 def describe_answers(laws: "Sequence[Law]", answers: "Sequence[Answers]", model: Model) -> Iterator[str]:

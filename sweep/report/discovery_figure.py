@@ -68,9 +68,11 @@ def worth_of(one: xr.Dataset) -> Iterator[str]:
 
 
 def box_in_words(one: xr.Dataset) -> str:
-    """The limits of one box and how good it is, a line each."""
-    limits = ", ".join(f"{name} {limits_of(one.sel(parameter=name))}" for name in _limited(one))
-    return "\n".join([limits or "no limits", *worth_of(one)])
+    """What holds inside one box, in a sentence, and how good it is, a line each."""
+    limits = " and ".join(f"{name} {limits_of(one.sel(parameter=name))}" for name in _limited(one))
+    inside = f"where {limits}" if limits else "without any limit"
+    density = _percent(float(one["density"]))
+    return "\n".join([f"{one.attrs['where']} in {density} of the draws {inside}", *worth_of(one)])
 
 
 def _milestones(dataset: xr.Dataset) -> list[xr.Dataset]:

@@ -120,8 +120,13 @@ def numbers(values: Iterable[float], digits: int = 4) -> list[str]:
     """Write numbers as briefly as keeps them apart, with that many digits or more."""
     values = [float(value) for value in values]
     whole = [abs(v) < 1e8 and float(f"{v:.{digits}g}").is_integer() for v in values]
-    texts = [f"{v:,.0f}" if w else f"{v:.{digits}g}" for v, w in zip(values, whole, strict=True)]
+    texts = [f"{v:,.0f}" if w else _brief(f"{v:.{digits}g}") for v, w in zip(values, whole, strict=True)]
     return texts if len(set(texts)) == len(set(values)) or digits == 17 else numbers(values, digits + 1)
+
+
+def _brief(text: str) -> str:
+    """Write 1e+08 as 1e8, as scripts of pages do."""
+    return re.sub(r"e\+0*", "e", text)
 
 
 def _variable(dataset: xr.Dataset, output: str | None) -> xr.DataArray:

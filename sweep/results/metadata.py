@@ -50,6 +50,7 @@ def dataset_attributes(problem: Problem, device: str) -> dict[str, Any]:
         **({"reference": text} if (text := reference_of(problem)) else {}),
         "caveats": "; ".join(problem.caveats) or "none",
         "fixed": "; ".join(_fixed(name, fixed, model.parameter(name).unit) for name, fixed in spec.fixed.items()),
+        "fixed_sources": json.dumps({name: fixed.source for name, fixed in spec.fixed.items() if fixed.source}),
         "fixed_units": json.dumps({name: model.parameter(name).unit for name in spec.fixed}),
         **({} if not spec.distributions else {"distributions": _uncertain(problem), "draws": str(spec.draws)}),
         "spec": json.dumps(spec.canonical()),

@@ -67,9 +67,9 @@ def test_scenarios_are_a_table_and_a_file_and_one_is_a_sentence(config: Path, tm
     assert written.attrs["kind"] == "decision"
     assert (written.total_cost[1:] <= 5e8).all() and (written.relative_loss[1:] <= 0.8).all()
     sentence = list(describe_decisions(written.isel(doubling_rate=[2])))[2]
-    assert sentence.startswith("finish_date ") and " years, with fleet_size " in sentence
+    assert sentence.startswith("the least finish_date is ") and " years, with fleet_size " in sentence
     assert list(describe_decisions(written.isel(doubling_rate=[0])))[2] == "nothing that was tried is allowed"
-    page(written)  # as any map, with the sentence of each scenario
+    page(written)
     again = optimise(config, *QUESTION, "--netcdf", file)
     assert again.exit_code == 2 and again.stderr.startswith(f"error: {file}: ")
 

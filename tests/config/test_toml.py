@@ -9,7 +9,8 @@ import sweep
 from sweep.config.spec import read
 from sweep.config.toml import as_toml
 
-CONFIGS = [path for path in sorted((Path(__file__).parents[2] / "configs").glob("*.toml")) if path.stem != "priors"]
+FOLDER = Path(__file__).parents[2] / "configs"
+CONFIGS = [path for path in sorted(FOLDER.glob("*.toml")) if path.stem not in ("priors", "report")]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -559,7 +559,7 @@ def test_command_line_tells_the_drawn_values_of_a_split(tmp_path):
     )
     found = CliRunner().invoke(main, ["optimise", str(path)])
     assert found.exit_code == 0, found.output
-    assert re.search(r"draw = 1, software_rate = 0\.\d+ 1/year:", found.output)
+    assert re.search(r"draw = 1, software_rate = 0\.\d+ per year:", found.output)
 
 
 @pytest.mark.parametrize("minimum", [-1.0, 0.0])

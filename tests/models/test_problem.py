@@ -64,7 +64,15 @@ def test_problem_is_shown_in_one_line_and_as_a_table():
     problem = Problem.of(CERTAIN.model_copy(update={"title": "<b>"}))
     assert repr(problem) == f"<Problem {CERTAIN.summary}>" and str(CERTAIN) == f"<SweepSpec {CERTAIN.summary}>"
     assert CERTAIN.summary.startswith("relative_loss: relative_loss")
-    assert len(repr(problem)) < 200 and "&lt;b&gt;" in problem._repr_html_()
+    assert len(repr(problem)) < 200
+    for one in (problem, problem.spec):
+        text = one._repr_html_()
+        assert "<tr><th>title</th><td>&lt;b&gt;</td></tr>" in text and "<b>" not in text
+        assert "time: 1 to 2, 2" in text and "fleet_size = 1" in text
+
+
+def test_spec_shows_what_is_uncertain_as_a_table():
+    assert "<td>doubling_rate: uniform, 0.5 to 1.5</td>" in UNCERTAIN._repr_html_()
 
 
 def test_of_lets_a_problem_pass():

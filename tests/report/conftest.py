@@ -1,5 +1,7 @@
 """One small dataset of each kind, computed once, for the tests of pages."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -80,6 +82,53 @@ def _split():
     return xr.Dataset(variables, coordinates, attributes)
 
 
+def _robust():
+    """One plan for all draws, by hand as the splits are."""
+    draws, plans, known = 16, ["mean", "cvar", "wait"], ["software_rate", "research_gain"]
+    one = _split().isel(software_rate=0, drop=True).drop_vars(["strategy_regret", "strategy"])
+    loss = {"long_name": "loss", "units": "1"}
+
+    def along(dim, *values):
+        return (dim, np.array(values), loss)
+
+    regrets = {f"{kind}_regret": along("plan", 0.01, 0.02, 0.3) for kind in ("expected", "conditional", "worst")}
+    variables = {
+        **regrets,
+        "plan_shares": (("plan", "purchase"), np.full((3, 3), 0.25), loss),
+        "value_of_information": ((), 0.01, loss),
+        "price_of_robustness": ((), 0.002, loss),
+        "value_of_knowing": along("known", 0.004, 0.0),
+        "value_of_knowing_error": along("known", 0.001, 0.0),
+        "curve_expected_regret": along("level", 0.01, 0.02),
+        "curve_worst_regret": along("level", 0.5, 0.3),
+        "draw_shares": (("draw", "purchase"), np.full((draws, 3), 0.2), loss),
+    }
+    coordinates = {"plan": plans, "known": known, "level": along("level", 0.0, 0.9)}
+    coordinates |= {"software_rate": ("draw", np.linspace(0.5, 6.0, draws), {"units": "1/year"})}
+    dataset = one.assign(variables).assign_coords(coordinates)
+    spec = json.dumps({"distributions": dict.fromkeys(["software_rate"])})
+    return dataset.assign_attrs(robust="least mean regret", distributions="software_rate: uniform", spec=spec)
+
+
+def _decision():
+    """Decisions at three rates, of which one allows none; by hand, since finding them compiles for long."""
+    rates, along = [0.0, 0.5, 1.5], ("doubling_rate",)
+    dollars = {"long_name": "price", "units": "USD"}
+    fleets = {"long_name": "accelerators that train", "units": "accelerators"}
+    status = {"units": "1", "flag_meanings": "local stalled grid infeasible"}
+    variables = {
+        "fleet_size": (along, [np.nan, 5e5, 4e4], fleets),
+        "total_cost": (along, [np.nan, 1.5e10, 8e8], dollars),
+        "best_of_grid": (along, [np.nan, 1.6e10, np.nan], dollars),
+        "starts_alike": (along, np.array([0, 8, 7], np.int32), {"units": "1"}),
+        "status": (along, np.array([3, 0, 0], np.int32), status),
+    }
+    coordinates = {"doubling_rate": (along, rates, {"long_name": "rate", "units": "1/year", "spacing": "listed"})}
+    attributes = {"kind": "decision", "title": "Cheapest?", "decisions": "fleet_size", "minimised": "total_cost"}
+    attributes |= {"maximised": "none", "subject_to": "none", "over": "fleet_size", "starts": 8, "grid_points": 21}
+    return xr.Dataset(variables, coordinates, attributes)
+
+
 def _frontier():
     spec = sweep.SweepSpec(
         title="What does haste cost?",
@@ -104,6 +153,8 @@ def datasets():
             "grid": _grid(),
             "statistics": _statistics(),
             "split": _split(),
+            "robust": _robust(),
+            "decision": _decision(),
             "frontier": _frontier(),
             "sensitivity": sweep.sensitivity(_uncertain(), number=256),
             "discovery": sweep.discover(_uncertain(), where, at={"time": 3.0}),

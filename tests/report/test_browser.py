@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
+from test_explore import UNCERTAIN
 
 import sweep
 from sweep.report.page.live import Live
+from sweep.report.page.page import part_of, report
 from sweep.report.page.server import Explorer
 
 RATES = Path(__file__).parents[2] / "configs" / "doubling_rates.toml"
@@ -157,6 +159,77 @@ def test_page_looks_up_the_numbers_of_its_dataset_at_five_places(tab, datasets, 
 
 
 @pytest.fixture(scope="module")
+def several(browser, datasets, tmp_path_factory):
+    path = tmp_path_factory.mktemp("several") / "several.html"
+    report([part_of(datasets[kind]) for kind in ("statistics", "frontier")], title="Two").write(path)
+    opened = Tab(browser, path.as_uri(), 360)
+    yield opened
+    opened.context.close()
+
+
+def test_page_of_several_parts_lets_axe_find_nothing(several):
+    assert several.page.locator("article figure .main-svg").count() >= 4 and several.messages == []
+    violations = Axe().run(several.page).response["violations"]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
+    assert several.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_page_of_several_parts_moves_one_and_keeps_all_in_its_address(several):
+    sentences = "[...document.querySelectorAll('.sentence')].map(node => node.innerText)"
+    first, second = several.page.evaluate(sentences)
+    several.page.locator("[id='2.at-point']").press("End")
+    several.page.wait_for_function(f"before => ({sentences})[1] !== before", arg=second)
+    assert several.page.evaluate(sentences)[0] == first
+    moved, address = several.page.evaluate(sentences)[1], several.page.url
+    several.page.locator("nav a").nth(1).click()
+    several.page.wait_for_function("scrollY > 500")
+    several.open(address)
+    assert several.page.evaluate(sentences) == [first, moved]
+
+
+def test_page_is_printed_black_on_white_without_controls(browser, several):
+    tab = Tab(browser, several.page.url.partition("#")[0], 700, "dark")
+    fill = "getComputedStyle(document.querySelector('.xtick text')).fill"
+    assert tab.page.evaluate(fill) != "rgb(0, 0, 0)"
+    tab.page.emulate_media(media="print")
+    tab.page.wait_for_function(f"() => {fill} === 'rgb(0, 0, 0)'")
+    assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for control in tab.page.locator("input, select, button, summary").all():
+        assert not control.is_visible()
+    assert tab.page.evaluate("getComputedStyle(document.getElementById('part2')).breakBefore") == "page"
+    tab.context.close()
+
+
+def test_figures_keep_their_height_when_the_window_changes(several):
+    height = "() => document.querySelector('.main-svg').getBoundingClientRect().height"
+    width = "() => document.querySelector('.main-svg').getBoundingClientRect().width"
+    before, narrow = several.page.evaluate(height), several.page.evaluate(width)
+    several.page.set_viewport_size({"width": 900, "height": 900})
+    several.page.wait_for_function(f"before => ({width})() > before", arg=narrow + 100)
+    assert several.page.evaluate(height) >= min(before, 400)
+    several.page.set_viewport_size({"width": 360, "height": 900})
+
+
+def test_density_behind_a_frontier_follows_the_axes(several):
+    code = """([x, y]) => {
+        const plane = {x: "a", y: "b", ends: [[0, 2], [1, 3]], shape: [2, 2], values: [10, 0, 0, 100]};
+        const abouts = {a: {log: false}, b: {log: true}};
+        return density(plane, x, y, [abouts[x], abouts[y]]);
+    }"""
+    straight, turned = several.page.evaluate(code, ["a", "b"]), several.page.evaluate(code, ["b", "a"])
+    assert straight["x"] == turned["y"] == [0, 1, 2] and straight["y"] == turned["x"] == [10, 100, 1000]
+    assert straight["z"] == turned["z"] == [[1, None], [None, 2]]
+
+
+@pytest.mark.parametrize("kind", ["robust", "decision"])
+def test_page_of_decisions_fits_a_telephone_and_says_nothing(kind, browser, files):
+    tab = Tab(browser, files[kind], 360, "dark")
+    assert tab.page.locator("figure .main-svg").count() >= 2 and tab.messages == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    tab.context.close()
+
+
+@pytest.fixture(scope="module")
 def grid(browser, files):
     opened = Tab(browser, files["grid"])
     yield opened
@@ -181,8 +254,47 @@ def test_page_ignores_an_address_that_means_nothing(grid, address):
     assert grid.messages == [] and "Loss relative to time 0" in grid.sentence()
 
 
+def test_map_of_few_values_has_cells_of_one_size(grid):
+    grid.turn("#show=relative_loss&figure2.y=doubling_rate&doubling_rate=2")
+    drawn = "page.figures[1].drawn"
+    shown = grid.page.evaluate(f"({{y: {drawn}.traces[0].y, at: {drawn}.layout.shapes[0].yanchor}})")
+    assert shown == {"y": [0, 1, 2, 3], "at": 3}
+    assert grid.page.evaluate("page.figures[1].drawn.moved({x: 9.9, y: 1.4}).doubling_rate") == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "is_log", "named"),
+    [
+        ([0.11, 1.0], False, ["0.2", "0.4", "0.6", "0.8", "1"]),
+        ([2.5, 5.2], True, ["1,000", "10,000", "100,000"]),
+        ([0.1, 0.7], True, ["1.26", "1.58", "2", "2.51", "3.16", "3.98"]),
+    ],
+)
+def test_contours_are_at_round_numbers_and_labelled_with_the_value(grid, values, is_log, named):
+    code = """([values, isLog]) => {
+        const {all, named, size} = levelsOf(values, isLog);
+        const x = Array.from({length: 101}, (_, i) => i), [low, high] = values, plain = {log: false};
+        const z = x.map((j) => x.map(() => low + (high - low) * (j - 10) / 80));
+        return [all, size, labelled(named, {x, y: x, z}, [plain, plain], isLog).map(one => [one.y, one.text])];
+    }"""
+    levels, size, labels = grid.page.evaluate(code, [values, is_log])
+    assert 5 <= len(levels) <= 13 and values[0] <= levels[0] and levels[-1] <= values[1] + 1e-9
+    np.testing.assert_allclose(np.diff(levels), size)
+    assert [text for _, text in labels] == named
+    for row, text in labels:  # where the surface has that value
+        shown = float(text.replace(",", ""))
+        level = values[0] + (values[1] - values[0]) * (row - 10) / 80
+        assert (10**level if is_log else level) == pytest.approx(shown, rel=0.1, abs=0.02)
+
+
+def test_map_labels_its_contours(grid):
+    grid.turn("#show=relative_loss&figure2.x=time&figure2.y=fleet_size")
+    layout = grid.page.evaluate("page.figures[1].drawn.layout.annotations.map(one => Number(one.text))")
+    assert layout and all(0.4 <= level <= 1.0 for level in layout)
+
+
 def test_click_on_a_map_moves_the_sliders(grid):
-    grid.turn("#show=relative_loss&time=10&fleet_size=1")
+    grid.turn("#show=relative_loss&time=10&fleet_size=1&figure2.x=time&figure2.y=fleet_size")
     values = "[...document.querySelectorAll('#controls input')].map(node => node.value).join()"
     before = grid.page.evaluate(values)
     box = grid.page.locator("figure").nth(1).locator(".nsewdrag").bounding_box()
@@ -237,8 +349,8 @@ def test_page_shows_in_the_frame_of_a_notebook(browser, datasets, tmp_path):
     context.close()
 
 
-@pytest.fixture
-def explorer():
+@contextlib.contextmanager
+def served(config):
     ends = threading.Event()
 
     def look():
@@ -249,12 +361,18 @@ def explorer():
         with contextlib.suppress(KeyboardInterrupt):
             server.serve(look)
 
-    with Explorer(Live.read(RATES), 0) as server:
+    with Explorer(Live.read(config), 0) as server:
         thread = threading.Thread(target=serve)
         thread.start()
         yield server
         ends.set()
         thread.join()
+
+
+@pytest.fixture
+def explorer():
+    with served(RATES) as server:
+        yield server
 
 
 def test_explorer_follows_its_sliders_and_asks_of_quick_moves_the_latest_alone(browser, explorer):
@@ -278,6 +396,30 @@ def test_explorer_follows_its_sliders_and_asks_of_quick_moves_the_latest_alone(b
     assert page.inner_text("#sentence") != before and "fixed.scaling_exponent=" in page.url
     assert messages == []
     page.close()
+
+
+def test_explorer_redraws_the_fan_of_a_distribution_that_is_edited(browser, tmp_path):
+    (tmp_path / "uncertain.toml").write_text(UNCERTAIN)
+    with served(tmp_path / "uncertain.toml") as explorer:
+        page, messages = browser.new_page(), []
+        page.on("console", lambda message: messages.append(message.text))
+        page.goto(explorer.address)
+        page.wait_for_selector(READY, timeout=60_000)
+        fan = "() => JSON.stringify(page.figures[0].drawn.traces.map(trace => trace.y))"
+        before, sentence = page.evaluate(fan), page.inner_text("#sentence")
+        page.get_by_label("high (per year)").fill("8")
+        page.keyboard.press("Tab")
+        page.wait_for_function("before => document.getElementById('sentence').innerText !== before", arg=sentence)
+        assert page.evaluate(fan) != before and "doubling_rate.high = 8 per year" in page.inner_text("#sentence")
+        assert "uncertain.doubling_rate.high=8" in page.url
+        page.wait_for_function("() => !page.waits")
+        assert page.get_attribute("#answer", "aria-busy") is None
+        after = page.evaluate(fan)
+        page.get_by_label("interval").fill("2")  # out of its domain: nothing is asked
+        page.keyboard.press("Tab")
+        assert not page.evaluate("page.waits") and page.evaluate(fan) == after
+        assert Axe().run(page).response["violations"] == [] and messages == []
+        page.close()
 
 
 def test_page_gives_one_quantile_alone_no_interval(grid):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from statistics import NormalDist
 
 import jax
 import pytest
@@ -87,7 +89,7 @@ def test_explorer_answers_with_the_numbers_of_the_kernel(explorer, exponent, fle
 
 
 def test_live_offers_what_the_outputs_need_and_the_reference_run_leaves_free(explorer):
-    parameters = {one["name"]: one for one in explorer.live.parameters}
+    parameters = {one["name"]: one for one in explorer.live.parameters["fixed"]}
     assert set(parameters) == {"fleet_size", "scaling_exponent", "irreducible_share"}
     share, fleet = parameters["irreducible_share"]["values"], parameters["fleet_size"]
     assert share[0] == 0.0 and 0.9 < share[-1] < 1.0
@@ -125,6 +127,7 @@ def test_explorer_refuses_a_value_in_one_line(explorer, fixed, message):
         ("POST", "/evaluate", "[]", JSON, 400),
         ("POST", "/evaluate", "[" * 60_000, JSON, 400),
         ("POST", "/evaluate", '{"fixed": {}, "model": "x"}', JSON, 400),
+        ("POST", "/evaluate", '{"uncertain": []}', JSON, 400),
         ("POST", "/evaluate", "x", {**JSON, "Content-Length": "-1"}, 411),
         ("POST", "/evaluate", "x", {**JSON, "Content-Length": str(MOST_BYTES + 1)}, 413),
         ("GET", "/", None, {"Host": "evil.example"}, 403),
@@ -149,6 +152,91 @@ def test_explorer_gives_a_config_that_has_what_was_chosen(explorer, tmp_path):
     assert chosen.fingerprint() == written.model_copy(update={"fixed": fixed}).fingerprint()
 
 
+UNCERTAIN = """
+loss = "total"
+reference = "own"
+outputs = ["relative_loss"]
+dtype = "float64"
+axes.time = {values = [1, 4, 10]}
+fixed = {fleet_size = 10, reference_fleet = 1, reference_years = 1, scaling_exponent = 0.05}
+distributions.doubling_rate = {distribution = "lognormal", low = 0.6, high = 4, source = "a paper"}
+"""
+
+
+@pytest.fixture(scope="module")
+def uncertain(tmp_path_factory):
+    path = tmp_path_factory.mktemp("uncertain") / "uncertain.toml"
+    path.write_text(UNCERTAIN)
+    return Live.read(path)
+
+
+@pytest.mark.parametrize(("low", "high", "interval"), [(0.6, 4.0, 0.9), (1.0, 2.0, 0.5)])
+def test_live_draws_the_bands_of_a_distribution_that_was_edited(uncertain, low, high, interval):
+    numbers = {"low": low, "high": high, "interval": interval}
+    content = uncertain.numbers({"uncertain": {"doubling_rate": numbers}, "fixed": {"fleet_size": 20.0}})
+    variable, levels = content["variables"]["relative_loss_band"], content["dims"]["quantile"]["values"]
+    assert variable["dims"] == ["time", "quantile"]
+    # The loss falls with the rate: its quantiles are the losses at the other quantiles of the rate, in closed form.
+    middle, half = math.log(low * high) / 2, math.log(high / low) / 2
+    sigma = half / NormalDist().inv_cdf(0.5 + interval / 2)
+    with jax.enable_x64(True):
+        for i, time in enumerate(content["dims"]["time"]["values"]):
+            for j, level in enumerate(levels):
+                rate = math.exp(NormalDist(middle, sigma).inv_cdf(1.0 - level))
+                loss = float(kernels.relative_loss(20.0, time, rate, scaling_exponent=0.05))
+                assert unpacked(variable)[i, j] == pytest.approx(loss, abs=2e-3)
+
+
+def test_live_offers_the_numbers_of_distributions_with_the_ends_of_their_domain(uncertain):
+    (one,) = uncertain.parameters["uncertain"]
+    assert (one["name"], one["kind"]) == ("doubling_rate", "lognormal")
+    fields = {field["key"]: (field["value"], field["least"], field["most"]) for field in one["fields"]}
+    assert fields == {"low": (0.6, None, None), "high": (4.0, None, None), "interval": (0.9, 1e-6, 0.999999)}
+
+
+def test_config_of_an_edited_distribution_runs_as_it_was_looked_on(uncertain, tmp_path):
+    changes = {"uncertain": {"doubling_rate": {"low": 1.0, "high": 2.0}}, "fixed": {"fleet_size": 20.0}}
+    text = uncertain.config(changes)["toml"]
+    (tmp_path / "chosen.toml").write_text(text)
+    chosen = sweep.load(tmp_path / "chosen.toml").spec
+    given = {**uncertain.spec.distributions["doubling_rate"].canonical(), "low": 1.0, "high": 2.0}
+    assert chosen.distributions["doubling_rate"].canonical() == given
+    assert chosen.distributions["doubling_rate"].source == "chosen while exploring"
+    assert chosen.fixed["fleet_size"].value == 20.0 and "axes.draw" not in text
+    assert chosen.draws == uncertain.spec.draws and chosen.outputs == uncertain.spec.outputs
+    (tmp_path / "same.toml").write_text(uncertain.config({})["toml"])
+    assert sweep.load(tmp_path / "same.toml").fingerprint == uncertain.problem.fingerprint
+    done = CliRunner().invoke(main, ["run", str(tmp_path / "chosen.toml"), "--netcdf", str(tmp_path / "a.nc")])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"doubling_rate": {"low": 5.0}}, "distributions.doubling_rate.low: must be below high, got low=5.0, high=4.0"),
+        ({"doubling_rate": {"low": -1.0}}, "distributions.doubling_rate.low: must be > 0"),
+        ({"doubling_rate": {"low": "x"}}, "distributions.doubling_rate.low: must be a finite number"),
+        ({"doubling_rate": {"low": True}}, "distributions.doubling_rate.low: must be a finite number"),
+        (
+            {"doubling_rate": {"interval": 2.0}},
+            "distributions.doubling_rate.interval: must be less than or equal to 0.9",
+        ),
+        ({"doubling_rate": {"mode": 2.0}}, 'unknown number of doubling_rate "mode"; allowed: low, high, interval'),
+        ({"doubling_rate": 3.0}, "distributions.doubling_rate: must be {key: number, ...}"),
+        ({"fleet_size": {"low": 1.0}}, 'unknown distribution "fleet_size"; allowed: doubling_rate'),
+    ],
+)
+def test_live_refuses_a_number_of_a_distribution_in_one_line(uncertain, changes, message):
+    with pytest.raises(sweep.SpecError) as raised:
+        uncertain.numbers({"uncertain": changes})
+    assert str(raised.value).startswith(message)
+
+
+def test_live_looks_on_fewer_draws_and_says_so(uncertain):
+    assert uncertain.spec.draws.number == 4096
+    assert "The page has 1,024 of 4,096 draws" in uncertain.page("")
+
+
 def test_explorer_refuses_a_port_that_is_taken(explorer):
     with pytest.raises(sweep.SpecError, match=r"^--port: \d+ cannot be listened at: .*; give another, or 0$"):
         Explorer(explorer.live, explorer.server_address[1])
@@ -158,7 +246,7 @@ def test_explorer_refuses_a_port_that_is_taken(explorer):
     ("config", "message"),
     [
         ("front_loading.toml", "is solved, not evaluated"),
-        ("uncertainty.toml", "keeps statistics"),
+        ("loss_bands.toml", "reduces 1,003,622,400 points, at most 2,000,000"),
         ("no.toml", "cannot be read"),
     ],
 )

@@ -23,11 +23,12 @@ from sweep.report.page.cube import FEW, packed
 from sweep.report.page.nodes import fitted
 from sweep.report.page.origin import linked
 from sweep.report.page.plotly_script import plotly_script
+from sweep.report.page.sections import read_report, sources_of
 from sweep.results import netcdf
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "configs" / "smoke.toml"
-KINDS = ("grid", "statistics", "split", "frontier", "sensitivity", "discovery")
+KINDS = ("grid", "statistics", "split", "robust", "decision", "frontier", "sensitivity", "discovery")
 SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -228,6 +229,99 @@ def test_linked_makes_links_of_papers_and_addresses_alone(text, expected):
     assert linked(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "place", "sentence"),
+    [
+        ("frontier", 0, "No choice beats relative_loss 0.6"),
+        ("sensitivity", 1, "relative_loss at time = 3 years is driven most by doubling_rate 0."),
+        ("discovery", -1, "relative_loss < 0.7 in "),
+        ("split", 1, "At software_rate = 1.5 per year, for the least objective, spend 60 % on accelerators now"),
+        ("robust", 0, "Spend 50 % on accelerators now, 20 % later (20 % at 1 years), 30 % on efficiency research: the"),
+        ("decision", 0, "At doubling_rate = 0 per year, nothing that was tried is allowed"),
+        (
+            "decision",
+            1,
+            "At doubling_rate = 0.5 per year, the least total_cost is 1.5e10 USD, with fleet_size 500,000 "
+            "accelerators; the best point of the grid has 1.6e10 USD",
+        ),
+    ],
+)
+def test_page_answers_in_a_sentence_with_units(kind, place, sentence, pages):
+    assert payload_of(pages[kind])["choices"][0]["texts"][place].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("grid", ("(at doubling_rate -1, fleet_size 0.01, time 0) to 0.4", "Confidence: none is stated")),
+        ("statistics", ("band over all axes: 0.87", "(at time 1, quantile 0.95) to 0.2")),
+        ("robust", ("1 of 1 plan certified",)),
+        ("decision", ("total_cost over all axes: 1.5e10 USD (at doubling_rate 0.5) to 8e8 USD", "1 scenario: ")),
+    ],
+)
+def test_page_says_the_range_of_its_answer_and_how_certain_it_is(kind, lines, pages):
+    text = payload_of(pages[kind])["choices"][0]["range"]
+    assert all(line in text for line in lines), text
+
+
+def test_page_of_a_frontier_counts_the_points_behind_it(datasets, pages):
+    panels = payload_of(pages["frontier"])["choices"][0]["panels"]
+    (plane,) = panels[0]["others"]
+    spec = json.loads(datasets["frontier"].attrs["spec"])
+    times, fleets = np.array([1.0, 2.0])[:, None], np.geomspace(1.0, 1e4, 21)
+    with jax.enable_x64(True):
+        losses = np.asarray(kernels.relative_loss(fleets, times, 0.5, scaling_exponent=0.05))
+    costs = sweep.run(sweep.SweepSpec(**{**spec, "outputs": ["total_cost"]})).total_cost.transpose("time", "fleet_size")
+    costs = np.log10(np.broadcast_to(costs.values, losses.shape))
+    expected, *edges = np.histogram2d(costs.ravel(), losses.ravel(), bins=48)
+    assert (plane["x"], plane["y"], plane["number"]) == ("relative_loss", "total_cost", 42)
+    np.testing.assert_allclose(plane["ends"], [[edge[0], edge[-1]] for edge in edges[::-1]], rtol=1e-6)
+    np.testing.assert_array_equal(unpacked(plane), expected)
+    assert len(plane["data"]) < 3000
+
+
+def test_page_of_a_frontier_that_cannot_be_evaluated_again_has_none_behind_it(datasets):
+    dataset = datasets["frontier"].assign_attrs(model="one of my own")
+    panels = payload_of(sweep.page(dataset))["choices"][0]["panels"]
+    assert panels and not any("others" in panel for panel in panels)
+
+
+def test_page_of_a_sweep_over_draws_has_bands_of_them():
+    rate = sweep.Distribution(distribution="uniform", low=0.5, high=2.0)
+    spec = sweep.SweepSpec(
+        loss="total",
+        dtype="float64",
+        outputs=["relative_loss", "total_cost"],
+        axes={"time": sweep.Axis(values=[1.0, 3.0])},
+        fixed={"fleet_size": 10.0, "reference_fleet": 1.0, "reference_years": 1.0, "scaling_exponent": 0.05},
+        distributions={"doubling_rate": rate},
+        draws=sweep.Draws(number=1024),
+    )
+    payload = payload_of(sweep.page(sweep.run(spec)))
+    variable = payload["variables"]["relative_loss"]
+    assert "draw" not in payload["dims"] and variable["dims"] == ["time", "quantile"]
+    assert variable["label"] == "loss relative to time 0"
+    assert payload["variables"]["total_cost"]["dims"] == ["time"]
+    levels = np.array(payload["dims"]["quantile"]["values"])
+    with jax.enable_x64(True):  # the loss falls with the rate, whose quantiles are known
+        rates, times = 0.5 + 1.5 * (1.0 - levels), np.array([1.0, 3.0])[:, None]
+        expected = np.asarray(kernels.relative_loss(10.0, times, rates, scaling_exponent=0.05))
+    np.testing.assert_allclose(unpacked(variable), expected, rtol=1e-3)
+
+
+def test_page_of_many_splits_counts_all_that_are_certified(datasets):
+    rates = np.linspace(0.5, 6.0, 5000)
+    many = (
+        datasets["split"]
+        .isel(software_rate=np.arange(5000) % 3)
+        .assign_coords(software_rate=("software_rate", rates, datasets["split"].software_rate.attrs))
+    )
+    many["status"][7] = 1
+    payload = payload_of(sweep.page(many, max_size=2_100_000))
+    assert payload["choices"][0]["texts"] is None  # of so many the page's script says what is chosen
+    assert "4,999 of 5,000 certified" in payload["choices"][0]["range"]
+
+
 def test_page_says_where_its_numbers_come_from(datasets):
     text = sweep.page(datasets["statistics"], command="sweep report a.toml").text
     origin = text[text.index('id="origin"') : text.index("</dl>")]
@@ -323,3 +417,62 @@ def test_report_reads_a_store(tmp_path):
 def test_report_refuses_in_one_line(arguments, message):
     done = run("report", *arguments)
     assert (done.exit_code, done.output) == (2, message)
+
+
+def test_report_of_several_sections_is_one_page_with_contents(tmp_path, datasets):
+    sweep.run(sweep.load(SMOKE), store=tmp_path / "a.zarr")
+    netcdf.write(datasets["frontier"], tmp_path / "front.nc")
+    (tmp_path / "smoke.toml").write_text(SMOKE.read_text())
+    more = 'title = "T <i>"\ntext = "All & more"\n'
+    sections = '[[sections]]\nsource = "{}"\n'
+    text = more + sections.format("a.zarr") + sections.format("front.nc") + 'title = "Haste"\ntext = "Why <b>"\n'
+    (tmp_path / "report.toml").write_text(text + sections.format("smoke.toml"))
+    done = run("report", tmp_path / "report.toml", "-o", tmp_path / "a.html", "--max-size", "2.3MB")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "a.html").read_text()
+    tags = Elements(text).tags
+    assert len(text.encode()) <= 2_300_000 and [tag for tag, _ in tags].count("article") == 3
+    identifiers = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    links = [attributes["href"] for tag, attributes in tags if tag == "a" and attributes["href"].startswith("#")]
+    assert len(identifiers) == len(set(identifiers)) and links == ["#part1", "#part2", "#part3"]
+    assert "T &lt;i&gt;" in text and "All &amp; more" in text and "Why &lt;b&gt;" in text
+    payloads = [json.loads(found) for found in re.findall(r'class="data" id="[^"]*">(.*?)</script>', text)]
+    assert [payload["kind"] for payload in payloads] == ["grid", "frontier", "grid"]
+    assert payloads[1]["title"] == "Haste" and text.count("plotly.js") == 0  # once, deflated
+    for payload in payloads[::2]:
+        assert_within_error(payload["variables"]["relative_loss"], sweep.run(sweep.load(SMOKE)).relative_loss.values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sections = []", "sections: must be 1 to 20 tables such as [[sections]], got 0 of them"),
+        ("sections = 3", "sections: must be 1 to 20 tables such as [[sections]], got 3"),
+        ("sections = [1]", "sections.1: must be a table, got 1"),
+        ("[[sections]]", "sections.1.source: is required"),
+        ("[[sections]]\nsource = 1", "sections.1.source: must be a string, got 1"),
+        (
+            '[[sections]]\nsource = "good.toml"\n[[sections]]\nsorce = "a"',
+            'sections.2: unknown key "sorce"; did you mean source? allowed: source, title, text',
+        ),
+        ('tittle = ""\n[[sections]]\nsource = "good.toml"', 'unknown key "tittle"; did you mean title? allowed: '),
+        ('[[sections]]\nsource = "good.toml"\ntext = 1', "sections.1.text: must be a string, got 1"),
+        ('[[sections]]\nsource = "no.toml"', "sections.1.source: must be a config (.toml), a store (a folder) or a "),
+        ('[[sections]]\nsource = "a.csv"', "sections.1.source: must be a config (.toml), a store (a folder) or a "),
+        ('[[sections]]\nsource = "report.toml"', "report.toml is a report itself"),
+        ('[[sections]]\nsource = "bad.toml"', "sections.1.source: "),
+    ],
+)
+def test_report_names_what_is_wrong_with_its_sections_before_any_work(text, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("sweep.cli.report.dataset_of", pytest.fail)
+    (tmp_path / "good.toml").write_text(SMOKE.read_text())
+    (tmp_path / "bad.toml").write_text("axes = 3")
+    (tmp_path / "report.toml").write_text(text)
+    done = run("report", tmp_path / "report.toml", "-o", tmp_path / "a.html")
+    assert done.exit_code == 2 and done.output.startswith(f"error: {tmp_path / 'report.toml'}: ")
+    assert message in done.output and done.output.count("\n") == 1
+
+
+def test_shipped_report_lists_configs_that_can_be_run():
+    report = read_report(ROOT / "configs" / "report.toml")
+    assert len(list(sources_of(report, ROOT / "configs" / "report.toml"))) == len(report.sections) == 4

@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.config.distribution import DRAWN
+from sweep.config.kinds import QUANTILE
 from sweep.errors import SpecError
 from sweep.report.page.cube import FEW, packed
 from sweep.report.slices import readable
+from sweep.results.metadata import kind_of
 
+BAND = (0.05, 0.25, 0.5, 0.75, 0.95)  # quantiles of what is uncertain, where a config keeps no statistics
+MOST_DRAWN = 2 * 10**7  # values that are sorted for them, in seconds
 MOST_NODES = 10**6  # of all variables together, so that a page opens in a second
 
 
@@ -62,6 +67,30 @@ def fitted(
             return loaded, variables, notes
         # What a node took tells how many will fit, a little more than that to lose none.
         most = min(_nodes(part, names, kept) - 1, int(1.25 * _nodes(part, names, kept) * size / taken))
+
+
+def banded(dataset: xr.Dataset) -> xr.Dataset:
+    """Give a grid over draws with bands in the place of its values, since no one draw is an answer.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Lazy or loaded; it stays as it is where no variable is over draws, or one has more than 2e7 values.
+    """
+    over = [dim for dim in DRAWN if dim in dataset.dims]
+    names = [str(n) for n, v in dataset.data_vars.items() if set(over) & set(v.dims) and v.dtype.kind == "f"]
+    if kind_of(dataset) != "grid" or not names or any(dataset[name].size > MOST_DRAWN for name in names):
+        return dataset
+    bands = {}
+    for name in names:
+        with readable(name):
+            values = dataset[name].load()
+        band = values.quantile(BAND, [dim for dim in over if dim in values.dims], keep_attrs=True)
+        attributes = {**band.attrs, "long_name": f"quantile of {values.attrs.get('long_name', name)}"}
+        bands[name] = band.assign_attrs(attributes).transpose(..., QUANTILE).astype(values.dtype)
+        words = {"long_name": "probability of not exceeding the quantile", "units": "1", "spacing": "listed"}
+        bands[name][QUANTILE].attrs |= words
+    return dataset.drop_dims(over).assign(bands)
 
 
 def _nodes(part: xr.Dataset, names: Sequence[str], kept: dict[str, int]) -> int:

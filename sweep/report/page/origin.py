@@ -1,13 +1,14 @@
 """Where the numbers of a page come from, as HTML: everything that is needed to judge them and to make them again."""
 
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
-from sweep.report.slices import ORIGIN, quantities
+from sweep.report.slices import ORIGIN, quantities, unit_in_words
 
 LINK = re.compile(r"arXiv (\d{4}\.\d{4,5})|(https?://[^\s<>\"'&;,]*[^\s<>\"'&;,.)])")
 VERSION = "version_"
@@ -34,7 +35,7 @@ def origin_of(
     rows += [
         (word, str(attributes[key])) for key, word in ORIGIN.items() if attributes.get(key) not in (None, "none", "")
     ]
-    rows.insert(-1, ("Fixed", str(attributes.get("fixed", ""))))
+    rows.insert(-1, ("Fixed", "\n".join(_fixed(attributes))))
     rows.insert(-1, ("Axes", "\n".join(_axes(dataset))))
     if attributes.get("complete") is False:
         rows.append(("State", "the run is not complete: what is undefined may not be computed yet"))
@@ -56,6 +57,19 @@ def linked(text: str) -> str:
         return f'<a href="{address}" rel="noopener noreferrer">{match[0]}</a>'
 
     return LINK.sub(link, html.escape(text))
+
+
+def _fixed(attributes: Mapping[str, Any]) -> list[str]:
+    """Name, value and source of each fixed parameter; files that were written before there were sources have a text."""
+    if "fixed_sources" not in attributes:
+        return [str(attributes.get("fixed", ""))]
+    units, sources = (json.loads(attributes[f"fixed_{key}"]) for key in ("units", "sources"))
+    values = json.loads(attributes["spec"])["fixed"]
+    lines = []
+    for name, value in values.items():
+        text = f"{name} = {float(value):.6g} {unit_in_words(units[name])}".rstrip()
+        lines.append(f"{text} ({sources[name]})" if name in sources else text)
+    return lines
 
 
 def _axes(dataset: xr.Dataset) -> list[str]:

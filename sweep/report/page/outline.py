@@ -21,6 +21,7 @@ import xarray as xr
 
 from sweep.config.kinds import QUANTILE
 from sweep.questions.sensitivity.estimates import PARAMETER
+from sweep.report.describe_questions import objective_of, told_of
 from sweep.report.frontier_figure import objectives_of
 from sweep.report.sensitivity_figure import DRAWN
 from sweep.results.metadata import kind_of
@@ -57,6 +58,7 @@ def outlined(dataset: xr.Dataset) -> list[Choice]:
         "frontier": _frontier,
         "sensitivity": _sensitivity,
         "discovery": _discovery,
+        "decision": _decision,
     }
     return list(kinds.get(kind_of(dataset), _grid)(dataset))
 
@@ -105,8 +107,13 @@ def _by_length(variable: xr.DataArray, dims: list[str]) -> list[str]:
     return sorted(dims, key=lambda dim: (dim != "time", -variable.sizes[dim]))
 
 
+def is_robust(dataset: xr.Dataset) -> bool:
+    """Whether a split is one plan for all draws of what is uncertain."""
+    return "plan" in dataset.dims
+
+
 def _split(dataset: xr.Dataset) -> Iterator[Choice]:
-    """The schedule of purchases, how it changes along the axes, and what other strategies lose."""
+    """The schedule of purchases, how it changes along the axes, and what other strategies, or plans, lose."""
     shares = ["front_load_share", "later_share", "research_share"]
     dims = _sliding(dataset["objective"])
     axes = _by_length(dataset["objective"], dims)
@@ -114,10 +121,43 @@ def _split(dataset: xr.Dataset) -> Iterator[Choice]:
     panels: list[dict[str, Any]] = [schedule | {"beside": ["research_share"]}]
     if axes:
         panels.append({"type": "lines", "series": shares, "x": axes[0], "label": "share of the budget"})
-    regret = {"series": [{"variable": "strategy_regret"}], "title": "What named strategies lose by"}
-    panels.append({"type": "bars", "over": "strategy", **regret})
+    if is_robust(dataset):
+        panels += _plans(dataset)
+    else:
+        regret = {"series": [{"variable": "strategy_regret"}], "title": "What named strategies lose by"}
+        panels.append({"type": "bars", "over": "strategy", **regret})
     panels += [{"type": "map", "variable": n, "x": axes[0], "y": axes[1]} for n in shares[::2] if len(axes) > 1]
     yield Choice("split", [*shares, "objective"], dims, panels)
+
+
+def _plans(dataset: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """What plans lose by, what guarding against the worst costs, and what knowing would gain."""
+    names = ("expected_regret", "conditional_regret", "worst_regret")
+    series = [{"variable": name, "label": str(dataset[name].attrs["long_name"])} for name in names]
+    yield {"type": "bars", "over": "plan", "series": series, "label": "regret", "title": "What plans lose by"}
+    if "level" in dataset.dims:
+        curves = ["curve_expected_regret", "curve_worst_regret"]
+        yield {"type": "lines", "series": curves, "x": "level", "label": "regret of the best plan for a level"}
+    if "value_of_knowing" in dataset:
+        gain = {"variable": "value_of_knowing", "error": "value_of_knowing_error"}
+        title = "What knowing one parameter beforehand gains"
+        yield {"type": "bars", "over": "known", "series": [gain], "label": "loss less in the mean", "title": title}
+
+
+def _decision(dataset: xr.Dataset) -> Iterator[Choice]:
+    """What is decided in each scenario, beside the best point of the grid, and how that changes along the axes."""
+    objective, _ = objective_of(dataset)
+    dims = _sliding(dataset["status"])
+    axes = _by_length(dataset["status"], dims)
+    panels: list[dict[str, Any]] = []
+    if axes:
+        label = str(dataset[objective].attrs["long_name"])
+        panels.append({"type": "lines", "series": [objective, "best_of_grid"], "x": axes[0], "label": label})
+        for name in dataset.attrs["decisions"].split(", "):
+            panels.append({"type": "lines", "variable": name, "x": axes[0], "lines": [*axes[1:], None][0]})
+    if len(axes) > 1:
+        panels.append({"type": "map", "variable": objective, "x": axes[0], "y": axes[1]})
+    yield Choice("decision", told_of(dataset), dims, panels)
 
 
 def _frontier(dataset: xr.Dataset) -> Iterator[Choice]:

@@ -3,7 +3,7 @@
 import html
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import xarray as xr
@@ -11,14 +11,18 @@ import xarray as xr
 from sweep.config.distribution import REPLICATE
 from sweep.errors import SpecError
 from sweep.report.layout import in_bytes
-from sweep.report.page.nodes import fitted
+from sweep.report.page.cells import with_others
+from sweep.report.page.nodes import MOST_NODES, banded, fitted
 from sweep.report.page.outline import outlined, variables_of
-from sweep.report.page.template import filled
+from sweep.report.page.sentences import certain
+from sweep.report.page.template import Part, filled
 from sweep.results.metadata import kind_of
 from sweep.results.replicates import pooled
 
 MAX_SIZE = 2_500_000  # bytes
-WHOLE = ("parameter", "strategy", "purchase", "quantile", "limit", "end", "rate", "point", "box")  # dimensions
+# Dimensions of which nothing is left out.
+SPLIT = ("strategy", "purchase", "rate", "plan", "known", "level")
+WHOLE = ("parameter", "quantile", "limit", "end", "point", "box", *SPLIT)
 
 
 @dataclass(frozen=True)
@@ -123,22 +127,77 @@ def page(
     >>> import sweep
     >>> sweep.page(sweep.run("configs/smoke.toml")).write("smoke.html")  # doctest: +SKIP
     """
-    if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
-        dataset = pooled(dataset)
-    choices = outlined(dataset)
-    names = variables_of(choices, dataset)
-    if not names:
-        raise SpecError("the dataset holds no numbers to show")
-    dataset = dataset.assign_attrs(title=title or str(dataset.attrs.get("title") or "Untitled"))
-    size = max_size - len(filled(dataset, choices, {}, [], command, beside=beside).encode())
+    return report([part_of(dataset, title, command, beside)], max_size=max_size)
+
+
+def report(parts: Sequence[Part], *, title: str | None = None, text: str = "", max_size: int = MAX_SIZE) -> Page:
+    """Make a page of parts that have no numbers yet, each as large as all of them leave room for.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        From :func:`part_of`, one or more.
+    title : str, optional
+        Heading; that of the only part if not said.
+    text : str
+        What to say under it.
+    max_size : int
+        Most bytes that the file may take.
+
+    Raises
+    ------
+    SpecError, ImportError
+        As :func:`page`.
+    """
+    title = title or parts[0].title
+    size = max_size - len(filled(parts, title, text).encode())
     if size <= 0:
         raise SpecError(
             f"--max-size: a page without numbers takes {max_size - size:,} bytes, got {max_size:,}; give more"
         )
     while True:
-        loaded, variables, left_out = fitted(dataset, names, size, WHOLE)
-        text = filled(loaded, choices, variables, left_out, command, beside=beside)
-        excess = len(text.encode()) - max_size
+        left, full = size, []
+        for i, part in enumerate(parts):
+            names, share = variables_of(list(part.choices), part.dataset), len(parts) - i
+            dataset, variables, left_out = fitted(
+                part.dataset, names, left // share, WHOLE, most=MOST_NODES // len(parts)
+            )
+            full.append(replace(part, dataset=dataset, variables=variables, left_out=left_out))
+            left -= sum(len(variable["data"]) for variable in variables.values())
+        written = filled(full, title, text)
+        excess = len(written.encode()) - max_size
         if excess <= 0:
-            return Page(text)
-        size -= excess
+            return Page(written)
+        size = max(size - excess, size // 2)  # values of axes are text, and fewer with the nodes
+
+
+def part_of(
+    dataset: xr.Dataset,
+    title: str | None = None,
+    command: str | None = None,
+    beside: Sequence[str] = (),
+    text: str = "",
+) -> Part:
+    """Outline a dataset, whose numbers are to be added.
+
+    Parameters
+    ----------
+    dataset, title, command, beside
+        As :func:`page` takes them.
+    text : str
+        What to say above the answer.
+
+    Raises
+    ------
+    SpecError
+        Where there is nothing to show.
+    """
+    if REPLICATE in dataset.dims and kind_of(dataset) == "statistics":
+        dataset = pooled(dataset)
+    dataset = banded(dataset).assign_attrs(title=title or str(dataset.attrs.get("title") or "Untitled"))
+    choices = outlined(dataset)
+    if not variables_of(choices, dataset):
+        raise SpecError("the dataset holds no numbers to show")
+    return Part(
+        dataset, with_others(choices, dataset), command=command, beside=beside, text=text, certain=certain(dataset)
+    )

@@ -17,6 +17,7 @@ from sweep.report.page.live import Live
 HOST = "127.0.0.1"
 MOST_BYTES = 64_000  # of what is asked
 WAIT = 0.2  # seconds after which a signal is seen
+FORM = 'must be {"fixed": {name: value, ...}, "uncertain": {name: {key: value, ...}, ...}}'
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -103,11 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _evaluate(self, body: bytes) -> None:
         try:
             question = json.loads(body)
-            if not isinstance(question, dict) or not isinstance(question.get("fixed"), dict) or len(question) > 1:
-                raise SpecError('must be {"fixed": {name: value, ...}}')
+            if not isinstance(question, dict) or not question.keys() <= {"fixed", "uncertain"}:
+                raise SpecError(FORM)
+            if not all(isinstance(one, dict) for one in question.values()):
+                raise SpecError(FORM)
             with self.server.lock:
                 live = self.server.live
-                answer = (live.numbers if self.path == "/evaluate" else live.config)(question["fixed"])
+                answer = (live.numbers if self.path == "/evaluate" else live.config)(question)
         except (ValueError, RecursionError) as error:  # what is no JSON, and what is wrong with what it says
             text = str(error) if isinstance(error, SpecError) else "must be JSON"
             self._say(HTTPStatus.BAD_REQUEST, text)

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.config.kinds import QUANTILE
 from sweep.report.describe_results import TARGET_WORDS
 from sweep.report.discovery_figure import limits_of
 from sweep.report.page.cube import deflated
@@ -25,52 +27,105 @@ from sweep.results.metadata import kind_of, versions
 SCRIPTS = ("unpack.js", "words.js", "figures.js", "page.js")
 
 
-def filled(
-    dataset: xr.Dataset,
-    choices: Sequence[Choice],
-    variables: Mapping[str, Mapping[str, Any]],
-    left_out: Sequence[str],
-    command: str | None,
-    live: Sequence[Mapping[str, Any]] = (),
-    beside: Sequence[str] = (),
-) -> str:
-    """The HTML of a page.
+@dataclass(frozen=True)
+class Part:
+    """One answer of a page, with all that it needs.
 
-    Parameters
+    Attributes
     ----------
     dataset : xarray.Dataset
-        Loaded where there are variables; its title is that of the page.
+        Loaded where there are variables; its title is that of the part.
     choices : sequence of Choice
         Its outline.
     variables : mapping
-        Packed; without any the page has no data, which tells how long the rest is.
+        Packed; without any the part has no data, which tells how long the rest is.
     left_out : sequence of str
         What nodes are not on the page.
     command : str or None
         What makes the page again.
-    live : sequence of mapping
-        Of a page that a server computes, what may be changed.
     beside : sequence of str
         Lines of text to show as they are.
+    text : str
+        What to say above the answer.
+    certain : sequence of str
+        How certain all of the dataset is, which may have more nodes than the page.
+    """
+
+    dataset: xr.Dataset
+    choices: Sequence[Choice]
+    variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
+    command: str | None = None
+    beside: Sequence[str] = ()
+    text: str = ""
+    certain: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """What the part answers."""
+        return str(self.dataset.attrs["title"])
+
+
+def filled(parts: Sequence[Part], title: str, text: str = "", live: Mapping[str, Any] | None = None) -> str:
+    """The HTML of a page.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        One, whose title is that of the page, or several with headings of their own and a table of contents.
+    title : str
+        Heading.
+    text : str
+        What to say under it.
+    live : mapping, optional
+        Of a page that a server computes, what may be changed.
     """
     script, style = "\n".join(map(_file, SCRIPTS)), _file("page.css")
-    payload = payload_of(dataset, choices, variables) if variables else {"choices": []}
-    payload["live"] = list(live)
-    ranges = [choice["range"] for choice in payload["choices"]]
-    reference = dataset.attrs.get("reference")
+    about = _reference(parts[0]) if len(parts) == 1 else ""
     return _file("page.html").format(
-        policy=_policy(script, is_live=bool(live)),
+        policy=_policy(script, is_live=live is not None),
         generator=html.escape(f"relative-loss-sweep {versions()['relative-loss-sweep']}"),
-        title=html.escape(str(dataset.attrs["title"])),
-        about=html.escape(f"Reference: {reference}" if reference else ""),
-        answer="",
-        range=html.escape("\n".join(ranges)),
-        beside=_beside(beside),
-        origin=origin_of(dataset, variables, left_out, command),
+        title=html.escape(title),
+        about="".join(f'<p class="about">{html.escape(line)}</p>' for line in (about, text) if line),
+        contents=_contents(parts) if len(parts) > 1 else "",
+        parts="".join(_part(part, place, len(parts), live) for place, part in enumerate(parts, 1)),
         style=style,
-        data=_inert(payload),
         plotly=_plotly(),
         script=script,
+    )
+
+
+def _reference(part: Part) -> str:
+    reference = part.dataset.attrs.get("reference")
+    return f"Reference: {reference}" if reference else ""
+
+
+def _contents(parts: Sequence[Part]) -> str:
+    lines = (f'<li><a href="#part{place}">{html.escape(part.title)}</a></li>' for place, part in enumerate(parts, 1))
+    return f'<nav aria-label="Contents"><ol>{"".join(lines)}</ol></nav>'
+
+
+def _part(part: Part, place: int, number: int, live: Mapping[str, Any] | None) -> str:
+    """The HTML of one part; identifiers of the first are plain, those of the second begin with "2."."""
+    payload = payload_of(part.dataset, part.choices, part.variables) if part.variables else {"choices": []}
+    for choice in payload["choices"]:
+        choice["range"] = "\n".join(filter(None, [choice["range"], *part.certain]))
+    payload["live"] = live or {"fixed": [], "uncertain": []}
+    ranges = "\n".join(choice["range"] for choice in payload["choices"])
+    heading = ""
+    if number > 1:
+        lines = "".join(f'<p class="about">{html.escape(line)}</p>' for line in (part.text, _reference(part)) if line)
+        heading = f'<header class="head"><h2>{html.escape(part.title)}</h2>{lines}</header>'
+    return _file("part.html").format(
+        number=place,
+        prefix="" if place == 1 else f"{place}.",
+        of=html.escape(f" of {place}. {part.title}" if number > 1 else "", quote=True),
+        level=2 if number == 1 else 3,
+        heading=heading,
+        range=html.escape(ranges),
+        beside=_beside(part.beside, number),
+        origin=origin_of(part.dataset, part.variables, part.left_out, part.command),
+        data=_inert(payload),
     )
 
 
@@ -98,13 +153,14 @@ def payload_of(
     }
 
 
-def _beside(lines: Sequence[str]) -> str:
-    """A section of text as a terminal shows it, "" without any."""
+def _beside(lines: Sequence[str], number: int) -> str:
+    """A section of text as a terminal shows it, "" without any; smaller headings where there are more parts."""
     if not lines:
         return ""
     text = html.escape("\n".join(lines).strip("\n"))
     name = "Under the published laws"
-    return f'<section id="beside" aria-label="{name}"><h2>{name}</h2><pre tabindex="0">{text}</pre></section>'
+    level = 2 if number == 1 else 3
+    return f'<section class="beside"><h{level}>{name}</h{level}><pre tabindex="0">{text}</pre></section>'
 
 
 def _choice(dataset: xr.Dataset, choice: Choice) -> dict[str, Any]:
@@ -149,11 +205,14 @@ def _dim(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
 def _about(variable: xr.DataArray) -> dict[str, Any]:
     """Words, dimensions and scale of a variable."""
     some = np.isfinite(variable.values).any()
+    label = str(variable.attrs.get("long_name", variable.name))
+    numbers = variable.values[np.isfinite(variable.values) & (variable.values > 0)] if some else np.ones(1)
     about = {
-        "label": str(variable.attrs.get("long_name", variable.name)),
+        "label": label.removeprefix("quantile of ") if QUANTILE in variable.dims else label,
         "unit": unit_in_words(variable.attrs.get("units")),
         "dims": [str(dim) for dim in variable.dims],
         "log": bool(some and variable.dtype.kind in "fiu" and is_log(variable)),
+        "decades": round(float(np.log10(numbers.max() / numbers.min())), 2) if numbers.size else 0.0,
     }
     return about | ({"words": TARGET_WORDS[str(variable.name)]} if variable.name in TARGET_WORDS else {})
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.report.layout import count, facts, table, unit_text
+from sweep.report.layout import count, facts, table
+from sweep.report.slices import quantities
 from sweep.report.splits.schedule import money
 from sweep.results.metadata import named_reference
 
@@ -31,23 +32,33 @@ def describe_plans(dataset: "xr.Dataset") -> Iterator[str]:
     else:
         names = ["front_load_share", "later_share", "research_share", "value_of_information", "price_of_robustness"]
         yield from table([(name, _range(dataset[name].values)) for name in names])
+    yield plans_certified(dataset)
+    yield from named_reference(dataset)
+
+
+def plans_certified(dataset: "xr.Dataset") -> str:
+    """How many plans are certified, and of what."""
     certified = int((dataset["status"] == 0).sum())
-    yield (
+    return (
         f"{certified:,} of {count(dataset['objective'].size, 'plan')} certified: at most 1e-7 of the loss from the "
         "best, proven over the purchases, estimated over the research share"
     )
-    yield from named_reference(dataset)
 
 
 def _plan(cell: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
     """One scenario."""
-    if dims:
-        places = (f"{dim} = {float(cell[dim]):.4g} {unit_text(cell[dim].attrs['units'])}".rstrip() for dim in dims)
-        yield f"{', '.join(places)}:"
-    yield from facts(_lines(cell))
+    where, lines = plan_in_words(cell, dims)
+    if where:
+        yield f"{where}:"
+    yield from facts(lines)
     yield from table(_regrets(cell))
     if "value_of_knowing" in cell:
         yield from table(_worth(cell))
+
+
+def plan_in_words(cell: "xr.Dataset", dims: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Where one plan is, and what it is: names and texts, the plan itself first."""
+    return ", ".join(f"{dim} = {quantities([float(cell[dim])], cell[dim])[0]}" for dim in dims), list(_lines(cell))
 
 
 def _lines(cell: "xr.Dataset") -> Iterator[tuple[str, str]]:
@@ -59,12 +70,10 @@ def _lines(cell: "xr.Dataset") -> Iterator[tuple[str, str]]:
         f"spend {now:.3g} % on accelerators now, {later:.3g} % later{f' ({when})' if when else ''}, {research:.3g} % "
         f"on efficiency research: the plan of {cell.attrs['robust']} over {count(cell.sizes['draw'], 'draw')}",
     )
-    own = cell["draw_shares"].values[:, 0]
-    yield (
-        "if known",
-        f"each draw alone would spend {100 * own.min():.3g} to {100 * own.max():.3g} % now, median "
-        f"{100 * float(np.median(own)):.3g} %",
-    )
+    if "draw_shares" in cell:  # a page has it of few draws alone
+        own = 100.0 * cell["draw_shares"].values[:, 0]
+        text = f"each draw alone would spend {own.min():.3g} to {own.max():.3g} % now, median {np.median(own):.3g} %"
+        yield "if known", text
     value, price = float(cell["value_of_information"]), float(cell["price_of_robustness"])
     of = 100 / abs(float(cell["objective"]))
     yield "knowing", f"all of it before the first purchase would be worth {value:.3g} of loss, {value * of:.2g} % of it"

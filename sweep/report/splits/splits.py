@@ -10,7 +10,8 @@ import numpy as np
 
 from sweep.config.allocation import ASKS
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
-from sweep.report.layout import facts, table, unit_text
+from sweep.report.layout import facts, table
+from sweep.report.slices import quantities
 from sweep.report.splits.schedule import schedule
 from sweep.results.metadata import named_reference
 
@@ -51,8 +52,7 @@ def _split(split: "xr.Dataset", dims: Sequence[str]) -> Iterator[str]:
 def split_in_words(split: "xr.Dataset", dims: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     """Where one optimal split is, and what it is: names and texts, the split itself first."""
     names = (*dims, *json.loads(split.attrs["spec"]).get("distributions", {}))
-    places = (f"{name} = {float(split[name]):.4g} {unit_text(split[name].attrs['units'])}" for name in names)
-    where = ", ".join(place.rstrip() for place in places)
+    where = ", ".join(f"{name} = {quantities([float(split[name])], split[name])[0]}" for name in names)
     shares, dates = split["shares"].values, split["purchase_date"].values
     text = f"for {split.attrs.get('asks', 'the least objective')}, spend "
     text += f"{_spent(shares, dates, float(split['research_share']))}; "

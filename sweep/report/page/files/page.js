@@ -17,10 +17,15 @@ function fileName(text) {
   return text.normalize("NFKD").replace(/[^\w]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 60) || "figure";
 }
 
+// One answer of the page; identifiers and keys of the address of all but the first begin with its number.
 class Page {
-  constructor(payload) {
+  constructor(data) {
+    const payload = JSON.parse(data.textContent);
+    this.prefix = data.dataset.prefix;
+    this.level = `h${data.dataset.level}`;
     this.payload = payload;
-    for (const one of payload.live) one.written = one.at;
+    for (const one of payload.live.fixed) one.written = one.at;
+    for (const one of payload.live.uncertain) for (const field of one.fields) field.written = field.value;
     this.dims = payload.dims;
     this.at = Object.fromEntries(Object.entries(payload.dims).map(([dim, about]) => [dim, about.at]));
     this.choice = payload.choices[0];
@@ -29,25 +34,40 @@ class Page {
     this.ready = false;
   }
 
+  part(name) {
+    return document.getElementById(this.prefix + name);
+  }
+
   async unpack(variables) {
     const names = Object.keys(variables);
     const values = await Promise.all(names.map((name) => unpacked(variables[name])));
     this.variables = Object.fromEntries(names.map((name, i) => [name, values[i]]));
+    for (const panel of this.payload.choices.flatMap((choice) => choice.panels)) {
+      for (const plane of panel.others ?? []) plane.values ??= (await unpacked(plane)).values;
+    }
   }
 
   // What is chosen, as the address writes it: values, so that a link means the same on a page with other nodes.
   address() {
     const parts = this.payload.choices.length > 1 ? [["show", this.choice.name]] : [];
     for (const dim of this.choice.dims) parts.push([dim, String(this.dims[dim].values[this.at[dim]])]);
-    for (const one of this.payload.live) parts.push([`fixed.${one.name}`, String(one.values[one.at])]);
+    for (const one of this.payload.live.fixed) parts.push([`fixed.${one.name}`, String(one.values[one.at])]);
+    for (const one of this.payload.live.uncertain) for (const field of one.fields) if (field.value !== field.written) parts.push([`uncertain.${one.name}.${field.key}`, String(field.value)]);
     for (const [key, value] of Object.entries(this.menus)) parts.push([key, value]);
-    return `#${new URLSearchParams(parts)}`;
+    return parts.map(([key, value]) => [this.prefix + key, value]);
   }
 
   read(address) {
-    const parts = new URLSearchParams(address.replace(/^#/, ""));
+    const all = [...new URLSearchParams(address.replace(/^#/, ""))];
+    const parts = new Map(all.filter(([key]) => key.startsWith(this.prefix)).map(([key, text]) => [key.slice(this.prefix.length), text]));
     this.choice = this.payload.choices.find((choice) => choice.name === parts.get("show")) ?? this.choice;
-    for (const one of this.payload.live) {
+    for (const one of this.payload.live.uncertain) {
+      for (const field of one.fields) {
+        const text = parts.get(`uncertain.${one.name}.${field.key}`);
+        if (text && Number.isFinite(Number(text))) field.value = Number(text);
+      }
+    }
+    for (const one of this.payload.live.fixed) {
       const text = parts.get(`fixed.${one.name}`);
       if (text && Number.isFinite(Number(text))) one.at = nearest(one.values, Number(text));
     }
@@ -60,34 +80,35 @@ class Page {
   }
 
   build() {
-    const form = document.getElementById("controls");
+    const form = this.part("controls");
     form.replaceChildren();
     form.onsubmit = (event) => event.preventDefault();
     if (this.payload.choices.length > 1) {
       const options = this.payload.choices.map((choice) => element("option", { value: choice.name, textContent: choice.label }));
-      const menu = element("select", { id: "show" }, ...options);
+      const menu = element("select", { id: `${this.prefix}show` }, ...options);
       menu.value = this.choice.name;
       menu.onchange = () => {
         this.choice = this.payload.choices.find((choice) => choice.name === menu.value);
         this.menus = {};
         this.build();
         this.draw();
-        document.getElementById("show").focus();
+        this.part("show").focus();
       };
-      form.append(element("p", {}, element("label", { htmlFor: "show", textContent: "Show" }), menu));
+      form.append(element("p", {}, element("label", { htmlFor: `${this.prefix}show`, textContent: "Show" }), menu));
     }
     for (const dim of this.choice.dims) form.append(this.slider(dim));
-    for (const one of this.payload.live) form.append(this.dial(one));
-    if (this.payload.live.length) form.append(element("button", { type: "button", textContent: "Save as a config", onclick: () => this.keep() }));
+    for (const one of this.payload.live.fixed) form.append(this.dial(one));
+    for (const one of this.payload.live.uncertain) form.append(this.distribution(one));
+    if (this.isLive()) form.append(element("button", { type: "button", textContent: "Save as a config", onclick: () => this.keep() }));
     form.hidden = !form.children.length;
-    const box = document.getElementById("figures");
+    const box = this.part("figures");
     for (const figure of this.figures) if (window.Plotly) Plotly.purge(figure.plot);
     this.figures = this.choice.panels.map((panel, i) => this.figure(panel, i));
     box.replaceChildren(...this.figures.map((figure) => figure.node));
   }
 
   slider(dim) {
-    const about = this.dims[dim], id = `at-${dim}`;
+    const about = this.dims[dim], id = `${this.prefix}at-${dim}`;
     const output = element("output", { data: { for: id } });
     const input = element("input", { type: "range", id, min: 0, max: about.values.length - 1, step: 1, value: this.at[dim] });
     const caption = element("label", { htmlFor: id }, about.label, " ", element("code", { textContent: dim }));
@@ -105,7 +126,7 @@ class Page {
 
   // A slider of a value that the server computes with.
   dial(one) {
-    const id = `fixed-${one.name}`, output = element("output", { data: { for: id } });
+    const id = `${this.prefix}fixed-${one.name}`, output = element("output", { data: { for: id } });
     const input = element("input", { type: "range", id, min: 0, max: one.values.length - 1, step: 1, value: one.at });
     const caption = element("label", { htmlFor: id }, one.label, " ", element("code", { textContent: one.name }));
     one.show = () => {
@@ -123,15 +144,49 @@ class Page {
     return element("p", { className: "slider" }, caption, output, input);
   }
 
+  // The numbers of a distribution that the server draws from.
+  distribution(one) {
+    const fields = one.fields.map((field) => {
+      const id = `${this.prefix}uncertain-${one.name}-${field.key}`;
+      const input = element("input", { type: "number", id, step: "any", value: field.value, required: true });
+      if (field.least !== null) input.min = field.least;
+      if (field.most !== null) input.max = field.most;
+      input.onchange = () => {
+        if (!input.checkValidity()) {
+          input.reportValidity();
+          return;
+        }
+        field.value = input.valueAsNumber;
+        this.evaluate();
+      };
+      return element("span", {}, element("label", { htmlFor: id, textContent: field.unit ? `${field.key} (${field.unit})` : field.key }), input);
+    });
+    return element("fieldset", {}, element("legend", {}, `${one.label}, ${one.kind} `, element("code", { textContent: one.name })), ...fields);
+  }
+
+  isLive() {
+    return this.payload.live.fixed.length + this.payload.live.uncertain.length > 0;
+  }
+
+  isChanged() {
+    const { fixed, uncertain } = this.payload.live;
+    return fixed.some((one) => one.at !== one.written) || uncertain.some((one) => one.fields.some((field) => field.value !== field.written));
+  }
+
   post(path) {
-    const fixed = Object.fromEntries(this.payload.live.map((one) => [one.name, one.values[one.at]]));
-    return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed }) });
+    const { live } = this.payload;
+    const fixed = Object.fromEntries(live.fixed.map((one) => [one.name, one.values[one.at]]));
+    const uncertain = Object.fromEntries(live.uncertain.map((one) => [one.name, Object.fromEntries(one.fields.map((field) => [field.key, field.value]))]));
+    return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fixed, uncertain }) });
   }
 
   // A config that sweep run takes, of what is chosen.
   async keep() {
     const answer = await this.post("config");
-    if (answer.ok) save(`${fileName(this.payload.title)}.toml`, "application/toml", (await answer.json()).toml);
+    const content = await answer.json();
+    if (answer.ok) save(`${fileName(this.payload.title)}.toml`, "application/toml", content.toml);
+    else this.trouble = content.error;
+    this.say();
   }
 
   // One question is on its way at a time, and after it the latest: moves in between are never asked.
@@ -139,6 +194,7 @@ class Page {
     this.again = true;
     if (this.waits) return;
     this.waits = true;
+    const late = setTimeout(() => this.part("answer").setAttribute("aria-busy", "true"), 500);
     while (this.again) {
       this.again = false;
       try {
@@ -153,14 +209,16 @@ class Page {
       }
       this.show();
     }
+    clearTimeout(late);
+    this.part("answer").removeAttribute("aria-busy");
     this.waits = false;
   }
 
   figure(panel, i) {
-    const id = `figure${i + 1}`;
+    const name = `figure${i + 1}`, id = this.prefix + name;
     const figure = {
-      panel, id, drawn: null, menus: {},
-      heading: element("h2", { id: `${id}-title` }), controls: element("div", { className: "menus" }),
+      panel, id, name, drawn: null, menus: {},
+      heading: element(this.level, { id: `${id}-title` }), controls: element("div", { className: "menus" }),
       plot: element("div", { className: "plot", data: { role: "img", "aria-labelledby": `${id}-title` } }),
       note: element("p", { className: "note" }), table: element("div", { className: "table" }),
     };
@@ -170,8 +228,8 @@ class Page {
     const button = (text, act) => element("button", { type: "button", textContent: text, onclick: act });
     const csv = button("CSV", () => save(`${fileName(figure.drawn.title)}.csv`, "text/csv", this.csv(figure)));
     const json = button("JSON", () => save(`${fileName(figure.drawn.title)}.json`, "application/json", this.json(figure)));
-    csv.setAttribute("aria-label", `Numbers of figure ${i + 1} as CSV`);
-    json.setAttribute("aria-label", `Numbers of figure ${i + 1} as JSON`);
+    csv.setAttribute("aria-label", `Numbers of figure ${this.prefix}${i + 1} as CSV`);
+    json.setAttribute("aria-label", `Numbers of figure ${this.prefix}${i + 1} as JSON`);
     const files = element("div", { className: "files" }, details, csv, json);
     figure.node = element("figure", { data: { "aria-labelledby": `${id}-title` } }, figure.heading, figure.controls, figure.plot, element("figcaption", {}, figure.note), files);
     return figure;
@@ -179,18 +237,18 @@ class Page {
 
   // A menu of a figure: its value, chosen earlier or by default.
   pick(figure, role, text, options, otherwise) {
-    const key = `${figure.id}.${role}`;
+    const key = `${figure.name}.${role}`;
     const chosen = options.includes(this.menus[key]) ? this.menus[key] : options.includes(otherwise) ? otherwise : options[0];
     if (options.length < 2) return chosen;
     let menu = figure.menus[role];
     const about = (name) => (name === "" ? "nothing else" : name);
     if (!menu) {
-      menu = figure.menus[role] = element("select", { id: key });
+      menu = figure.menus[role] = element("select", { id: this.prefix + key });
       menu.onchange = () => {
         this.menus[key] = menu.value;
         this.draw();
       };
-      figure.controls.append(element("span", {}, element("label", { htmlFor: key, textContent: text }), " ", menu));
+      figure.controls.append(element("span", {}, element("label", { htmlFor: this.prefix + key, textContent: text }), " ", menu));
     }
     if (menu.dataset.options !== options.join("\n")) {
       menu.replaceChildren(...options.map((name) => element("option", { value: name, textContent: about(name) })));
@@ -221,17 +279,17 @@ class Page {
     this.say();
     if (this.ready) for (const figure of this.figures) this.plot(figure);
     try {
-      history.replaceState(null, "", this.address());
+      history.replaceState(null, "", `#${new URLSearchParams(window.pages.flatMap((page) => page.address()))}`);
     } catch {} // a frame of a notebook has no address
   }
 
   say() {
-    const sentence = document.getElementById("sentence"), { choice } = this;
+    const sentence = this.part("sentence"), { choice } = this;
     if (this.trouble) {
       sentence.textContent = this.trouble;
       return;
     }
-    document.getElementById("range").textContent = choice.range;
+    this.part("range").textContent = choice.range;
     if (choice.texts) {
       const place = choice.dims.reduce((sum, dim) => sum * this.dims[dim].values.length + this.at[dim], 0);
       const [first, ...rest] = choice.texts[place].split("\n");
@@ -243,7 +301,8 @@ class Page {
       return name.endsWith("_standard_error") && choice.said.length > 1 ? null : [`${variable.label}: `, element("strong", { textContent: said(name, variable, this.at, this.dims.quantile) })];
     });
     const where = choice.dims.filter((dim) => dim !== "quantile").map((dim) => `${dim} = ${quantity(this.dims[dim].values[this.at[dim]], this.dims[dim])}`);
-    for (const one of this.payload.live) if (one.at !== one.written) where.push(`${one.name} = ${quantity(one.values[one.at], one)}`);
+    for (const one of this.payload.live.fixed) if (one.at !== one.written) where.push(`${one.name} = ${quantity(one.values[one.at], one)}`);
+    for (const one of this.payload.live.uncertain) for (const field of one.fields) if (field.value !== field.written) where.push(`${one.name}.${field.key} = ${quantity(field.value, field)}`);
     const words = parts.filter(Boolean).flatMap(([text, value], i) => (i ? ["; ", text, value] : [capital(text), value]));
     sentence.replaceChildren(...words, where.length ? `, at ${where.join(", ")}.` : ".");
   }
@@ -254,6 +313,8 @@ class Page {
     figure.drawn = drawn;
     figure.heading.textContent = capital(drawn.title);
     figure.note.textContent = drawn.note.filter(Boolean).join(" ");
+    drawn.layout.height += underneath(drawn, figure.plot.clientWidth || 600);
+    figure.plot.style.height = `${drawn.layout.height}px`; // which a resized window takes
     Plotly.react(figure.plot, drawn.traces, drawn.layout, { displayModeBar: false, responsive: true });
     if (!figure.listens) {
       figure.plot.on("plotly_click", (event) => figure.drawn.moved && this.move(figure.drawn.moved(event.points[0])));
@@ -287,24 +348,35 @@ class Page {
 }
 
 async function start() {
-  const page = new Page(JSON.parse(document.getElementById("data").textContent));
-  await page.unpack(page.payload.variables);
-  page.read(location.hash);
-  page.build();
-  page.say();
-  const script = new TextDecoder().decode(await inflated(document.getElementById("plotly").textContent));
-  document.head.append(element("script", { textContent: script }));
-  page.ready = true;
-  page.show();
-  if (page.payload.live.some((one) => one.at !== one.written)) page.evaluate();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.draw());
-  addEventListener("hashchange", () => {
+  window.pages = [...document.querySelectorAll("script.data")].map((data) => new Page(data));
+  window.page = window.pages[0]; // for the browser's console
+  for (const page of window.pages) {
+    await page.unpack(page.payload.variables);
     page.read(location.hash);
     page.build();
-    page.draw();
-    if (page.payload.live.length) page.evaluate();
+    page.say();
+  }
+  const script = new TextDecoder().decode(await inflated(document.getElementById("plotly").textContent));
+  document.head.append(element("script", { textContent: script }));
+  for (const page of window.pages) {
+    page.ready = true;
+    page.show();
+    await new Promise(requestAnimationFrame);
+    if (page.isChanged()) page.evaluate();
+  }
+  const redraw = () => window.pages.forEach((page) => page.draw());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  addEventListener("resize", redraw);
+  matchMedia("print").addEventListener("change", () => window.pages.forEach((page) => page.show())); // before it is laid out
+  addEventListener("hashchange", () => {
+    if (/^#part\d+$/.test(location.hash)) return; // of the contents
+    for (const page of window.pages) {
+      page.read(location.hash);
+      page.build();
+      page.draw();
+      if (page.isLive()) page.evaluate();
+    }
   });
-  window.page = page; // for the browser's console
   document.documentElement.dataset.ready = "yes";
 }
 
