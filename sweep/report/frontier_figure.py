@@ -1,7 +1,7 @@
 """Frontier to figure: what one objective costs in another, the points behind it as a density, the knees marked."""
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -107,10 +107,16 @@ def _draw(axes: "Axes", drawn: xr.Dataset, groups: list[tuple[str, np.ndarray]],
     for (text, members), colour in zip(groups, colours, strict=True):
         points = drawn.isel(point=members)
         few = len(members) <= FEW
-        style = {"marker": "o", "markersize": 3 if few else 1.5, "linestyle": "-" if line else "none"}
-        if line and not few:
-            style["marker"] = "none"
-        axes.plot(points[x].values, points[y].values, color=colour, label=text, clip_on=False, **style)
+        axes.plot(
+            points[x].values,
+            points[y].values,
+            color=colour,
+            label=text,
+            clip_on=False,
+            marker="none" if line and not few else "o",
+            markersize=3 if few else 1.5,
+            linestyle="-" if line else "none",
+        )
         knees.append(np.stack([points[n].values[points.is_knee.values].astype(float) for n in (x, y)]))
     across, up = np.concatenate(knees, axis=1)
     if len(across):
@@ -125,14 +131,15 @@ def _draw_density(axes: "Axes", drawn: xr.Dataset, cloud: xr.Dataset | None, x: 
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     everything = [drawn] if cloud is None else [drawn, cloud]
+    sides: list[Literal["x", "y"]] = ["x", "y"]
     edges = []
-    for which, name, inches, cells in zip("xy", (x, y), ALONE if line else SHARED, CELLS[not line], strict=True):
+    for which, name, inches, cells in zip(sides, (x, y), ALONE if line else SHARED, CELLS[not line], strict=True):
         values = np.concatenate([part[name].values.astype(np.float64) for part in everything])
         set_axis(axes, which, xr.DataArray(values, dims="point", name=name, attrs=drawn[name].attrs), inches)
         _write_numbers(axes, which, values)
         scale = axes.xaxis.get_transform() if which == "x" else axes.yaxis.get_transform()
-        ends = scale.transform(np.array([values.min(), values.max()]))
-        edges.append(scale.inverted().transform(np.linspace(*ends, cells + 1)))
+        low, high = scale.transform(np.array([values.min(), values.max()]))
+        edges.append(scale.inverted().transform(np.linspace(low, high, cells + 1)))
         edges[-1][[0, -1]] = values.min(), values.max()  # of which the transform may lose the last digit
     axes.use_sticky_edges = False
     if cloud is None or not cloud.sizes["point"] or any((np.diff(edge) <= 0).any() for edge in edges):
