@@ -1,6 +1,5 @@
 """The optimal split of a budget for a whole map of scenarios, certified, with named strategies to compare it with."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -147,10 +146,12 @@ def _solved(
         # The first compiles and allocates; the others would too if they did not wait.
         done = solve(0)
         report(done, number, time.perf_counter() - began)
-        with contextlib.closing(pool.map(solve, range(shard, number, shard))) as rest:
-            for more in rest:
+        try:
+            for more in pool.map(solve, range(shard, number, shard)):
                 done += more
-                report(done, number, time.perf_counter() - began)  # an interrupt ends the other threads too
+                report(done, number, time.perf_counter() - began)
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt ends the other threads too
     return found
 
 

@@ -57,7 +57,7 @@ def objective_of(
 ) -> jax.Array:
     """What is made least, (N,), of shares (N, K) and a research share (N,)."""
     if chosen.objective == "mean":
-        return solver.mean_losses(scenario, shares.T, research, software=chosen.software)
+        return solver.mean_losses(scenario, jnp.asarray(shares.T), jnp.asarray(research), software=chosen.software)
     given = {name: value for name, value in scenario.items() if name != "discount_rate"}
     return allocation.log_terminal_loss(jnp.asarray(shares), jnp.asarray(research), **given, software=chosen.software)
 
@@ -95,7 +95,7 @@ def take_better(
         # By one quadrature, and the finest: what is compared are differences of 1e-9.
         here = {name: value[better] for name, value in scenario.items()}
         old, own = (
-            solver.certified(here, w.T, r, software=chosen.software)
+            solver.certified(here, jnp.asarray(w.T), jnp.asarray(r), software=chosen.software)
             for w, r in ((solution["shares"][better], solution["research_share"][better]), (shares, research))
         )
         before = {name: np.asarray(getattr(old, name)) for name in before}
