@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from sweep.config.axis import Axis
 from sweep.config.kinds import KINDS, NEEDS, Kind
 from sweep.config.record import FieldError, Frozen, listed
-from sweep.errors import short
+from sweep.errors import SpecError, short
 
 MOST_EDGES = 10_001
 MOST_CONDITIONS = 100  # each is compiled into every point
@@ -52,6 +52,22 @@ def _condition(part: str) -> Condition:
     if match is None:
         raise ValueError(f"{part} is no comparison")
     return Condition(match[1], match[2], float(match[3]))
+
+
+def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) -> None:
+    """Refuse a bound that a device takes for 0.
+
+    Raises
+    ------
+    SpecError
+        One line.
+    """
+    least = float(np.finfo(dtype).tiny)
+    for condition in conditions:
+        if 0.0 < abs(condition.bound) < least:
+            raise SpecError(
+                f"{where}: {condition.bound:g} is nearer to 0 than {dtype} numbers are ({least:.2g}); compare with 0"
+            )
 
 
 class Statistic(Frozen):

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 from sweep.config.axis import Axis
 from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
-from sweep.config.statistic import Condition, conditions_of
+from sweep.config.statistic import Condition, conditions_of, refuse_subnormal
 from sweep.engine.evaluate import take
 from sweep.errors import SpecError, short, unknown
 from sweep.models.model import Model
-from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem, parts_of
 from sweep.questions.decision.descent import Goal
 
@@ -204,7 +203,7 @@ def _problem(
             f"objective: {objective} is a decision, so nothing trades against it; add a condition on an output "
             f"({', '.join(output.name for output in model.outputs)})"
         )
-    needs = {name for output in outputs for name in model.output(output).parameters}
+    needs = model.needed(outputs)
     for name in decisions:
         if name not in needs:
             raise SpecError(f"over: neither the objective nor a condition depends on {name}; drop it")

@@ -18,12 +18,11 @@ import xarray as xr
 from kernels.statistics import compare
 from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.spec import Fixed, SweepSpec
-from sweep.config.statistic import Condition, conditions_of
+from sweep.config.statistic import Condition, conditions_of, refuse_subnormal
 from sweep.engine.loop import run
 from sweep.engine.progress import Progress
 from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model
-from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem, parts_of
 from sweep.models.sampling import drawn
 from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
@@ -141,7 +140,7 @@ def _question(
     drawn(model, spec)  # which refuses what cannot be drawn
     conditions = _conditions(where, model, spec.dtype)
     outputs = tuple(dict.fromkeys(condition.output for condition in conditions))
-    needs = {name for output in outputs for name in model.output(output).parameters}
+    needs = model.needed(outputs)
     distributions = {name: found for name, found in spec.distributions.items() if name in needs}
     named = " and ".join(outputs)
     if not distributions:
@@ -191,7 +190,7 @@ def _conditions(where: str, model: Model, dtype: str) -> tuple[Condition, ...]:
     return conditions
 
 
-def _held(spec: SweepSpec, at: Mapping[str, float], needs: set[str], named: str) -> dict[str, Fixed]:
+def _held(spec: SweepSpec, at: Mapping[str, float], needs: frozenset[str], named: str) -> dict[str, Fixed]:
     """Give the value at which each axis is held that the outcome depends on."""
     axes = {name: axis for name, axis in spec.axes.items() if name not in DRAWN}
     for name in at:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from sweep.config.statistic import Condition, conditions_of
+from sweep.config.statistic import Condition, conditions_of, refuse_subnormal
 from sweep.engine.evaluate import device_count
 from sweep.engine.progress import Progress
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
-from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances
