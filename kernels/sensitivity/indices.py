@@ -145,11 +145,11 @@ def sobol_indices(
 
 def _symmetric(pairs: np.ndarray) -> np.ndarray:
     """What the pairs i < j give, in both places; NaN on the diagonal."""
-    found = np.full_like(pairs, np.nan)
+    matrix = np.full_like(pairs, np.nan)
     for i in range(len(pairs)):
         for j in range(i + 1, len(pairs)):
-            found[i, j] = found[j, i] = pairs[i, j]
-    return found
+            matrix[i, j] = matrix[j, i] = pairs[i, j]
+    return matrix
 
 
 def share_of(part: np.ndarray, spread: np.ndarray, variance: np.ndarray) -> Estimate:

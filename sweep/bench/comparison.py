@@ -107,7 +107,7 @@ def read(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], Line]:
     SpecError
         For a file that is not of results, naming the line.
     """
-    found = {}
+    timed = {}
     try:
         texts = read_bytes(Path(path), MOST_LINES).decode().splitlines()
     except OSError as error:
@@ -120,12 +120,12 @@ def read(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], Line]:
             key = line["benchmark"], line["case"], line["result"]
             if line.get("seconds"):
                 _check(key, line)
-                found[key] = line
+                timed[key] = line
         except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise SpecError(f"{path}: line {number} is not a result of sweep bench or of a benchmark") from None
-    if not found:
+    if not timed:
         raise SpecError(f"{path}: holds no result that is timed")
-    return found
+    return timed
 
 
 def _check(key: tuple[Any, ...], line: Line) -> None:

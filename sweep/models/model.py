@@ -94,8 +94,8 @@ class Model:
         object.__setattr__(self, "quantities", quantities)
         if not self.parameters:
             object.__setattr__(self, "parameters", undeclared((q.function for q in quantities), graph.needs))
-        names, made = [p.name for p in self.parameters], [q.name for q in quantities]
-        for kind, those in (("parameters", names), ("quantities", made)):
+        names, computed = [p.name for p in self.parameters], [q.name for q in quantities]
+        for kind, those in (("parameters", names), ("quantities", computed)):
             for name in those:
                 if those.count(name) > 1:
                     raise SpecError(f'model "{self.name}": two {kind} are named "{name}"')
@@ -103,8 +103,8 @@ class Model:
             if quantity.name in names:
                 raise SpecError(f'model "{self.name}": "{quantity.name}" names a parameter and a quantity')
             for name in quantity.needs:
-                if name not in names and name not in made:
-                    line = unknown("parameter or quantity", name, (*names, *made))
+                if name not in names and name not in computed:
+                    line = unknown("parameter or quantity", name, (*names, *computed))
                     raise SpecError(f'model "{self.name}": quantity "{quantity.name}": {line}')
         for name in self.shares:
             if name not in names:
@@ -207,7 +207,7 @@ class Model:
         spec : SweepSpec
             Resolved against this model.
         """
-        found = []
+        doubted = []
         for name, parameter in ((p.name, p) for p in self.parameters):
             is_one = name not in spec.axes and name not in spec.distributions
             if is_one and name not in spec.fixed:
@@ -215,8 +215,8 @@ class Model:
             least, value = stated_of(spec, name)
             if doubt := parameter.hint(value, None if is_one else least):
                 unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-                found.append(f"{name} {'of' if is_one else 'up to'} {value:g}{unit}: {doubt}")
-        return list(dict.fromkeys((*found, *self.caveats(spec))))
+                doubted.append(f"{name} {'of' if is_one else 'up to'} {value:g}{unit}: {doubt}")
+        return list(dict.fromkeys((*doubted, *self.caveats(spec))))
 
     def refuse_to_evaluate(self) -> None:
         """Refuse, of a model that is solved, what is asked of values, and a process in which they would never come.
@@ -246,8 +246,8 @@ class Model:
         right = other.get(name) or (plain if plain in known else other.get(plain))
         if right is None:
             raise SpecError(f"{table}: {unknown('parameter', name, known)}")
-        given = right in spec.axes or right in spec.fixed or right in spec.distributions
-        both = " (which is given too)" if given else ""
+        is_there = right in spec.axes or right in spec.fixed or right in spec.distributions
+        both = " (which is given too)" if is_there else ""
         raise SpecError(f'{table}: "{name}" is another spelling of {right}{both}; write {right}')
 
     def _check_names(self, spec: SweepSpec) -> None:

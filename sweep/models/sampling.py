@@ -203,25 +203,25 @@ def quantiles(u: "Array", distributions: tuple[Distribution, ...], factor: "Arra
     return tuple(_quantile(row, distribution) for row, distribution in zip(u, distributions, strict=True))
 
 
-def _quantile(u: "Array", given: Distribution) -> "Array":
+def _quantile(u: "Array", distribution: Distribution) -> "Array":
     from kernels.draws import distributions as kernel
 
-    kind, least, most = given.distribution, given.minimum, given.maximum
-    if given.values is not None:
-        return kernel.empirical(u, np.sort(given.values).astype(u.dtype), lower=least, upper=most)
-    low, high = given.ends()
+    kind, least, most = distribution.distribution, distribution.minimum, distribution.maximum
+    if distribution.values is not None:
+        return kernel.empirical(u, np.sort(distribution.values).astype(u.dtype), lower=least, upper=most)
+    low, high = distribution.ends()
     if kind == "normal":
-        mean, sigma = kernel.normal_from_interval(low, high, given.mass)
+        mean, sigma = kernel.normal_from_interval(low, high, distribution.mass)
         return kernel.normal(u, mean, sigma, lower=least, upper=most)
     if kind == "lognormal":
         if least is not None and least <= 0.0:
             least = None  # it cuts nothing off, and has no logarithm
-        mean, sigma = kernel.lognormal_from_interval(low, high, given.mass)
+        mean, sigma = kernel.lognormal_from_interval(low, high, distribution.mass)
         return kernel.lognormal(u, mean, sigma, lower=least, upper=most)
-    if given.mode is not None:
-        return kernel.triangular(u, low, given.mode, high, lower=least, upper=most)
-    if given.alpha is not None and given.beta is not None:
-        return kernel.beta(u, given.alpha, given.beta, low, high, lower=least, upper=most)
+    if distribution.mode is not None:
+        return kernel.triangular(u, low, distribution.mode, high, lower=least, upper=most)
+    if distribution.alpha is not None and distribution.beta is not None:
+        return kernel.beta(u, distribution.alpha, distribution.beta, low, high, lower=least, upper=most)
     return (kernel.loguniform if kind == "loguniform" else kernel.uniform)(u, low, high, lower=least, upper=most)
 
 

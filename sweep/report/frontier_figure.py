@@ -162,27 +162,27 @@ def _write_numbers(axes: "Axes", which: str, values: np.ndarray) -> None:
 
 def _notes(dataset: xr.Dataset, cloud: xr.Dataset | None, infinite: int, left_out: int) -> list[str]:
     """Say what the frontier is of, and where the numbers come from."""
-    found = dataset.attrs
-    goals = [f"{word} {found[key]}" for key, word in (("minimised", "least"), ("maximised", "largest"))]
-    goals = [goal for goal, key in zip(goals, ("minimised", "maximised"), strict=True) if found[key] != "none"]
+    attributes = dataset.attrs
+    goals = [f"{word} {attributes[key]}" for key, word in (("minimised", "least"), ("maximised", "largest"))]
+    goals = [goal for goal, key in zip(goals, ("minimised", "maximised"), strict=True) if attributes[key] != "none"]
     text = f"Frontier: {' and '.join(goals)}"
-    text += f", where {found['where']}" if found["where"] != "none" else ""
-    text += f", for each {found['by']}" if found["by"] != "none" else ""
-    text += f"; {found['points_nondominated']:,} of {found['points_considered']:,} points"
+    text += f", where {attributes['where']}" if attributes["where"] != "none" else ""
+    text += f", for each {attributes['by']}" if attributes["by"] != "none" else ""
+    text += f"; {attributes['points_nondominated']:,} of {attributes['points_considered']:,} points"
     notes = [text]
-    if "epsilon" in found:
+    if "epsilon" in attributes:
         notes.append(
-            f"Thinned: at most {found['most']:,} points each; none left out is better by more than "
-            f"{found['epsilon']:.2g} of an objective's range"
+            f"Thinned: at most {attributes['most']:,} points each; none left out is better by more than "
+            f"{attributes['epsilon']:.2g} of an objective's range"
         )
     if cloud is not None and cloud.sizes["point"]:
         notes.append(
             f"Grey: {cloud.sizes['point']:,} points of the sweep, spread evenly over it, the darker the denser"
-            + (", of all values of " + found["by"]) * (found["by"] != "none")
+            + (", of all values of " + attributes["by"]) * (attributes["by"] != "none")
         )
     if infinite or left_out:
         parts = [f"{infinite:,} points with an infinite objective"] * bool(infinite)
         notes.append(f"Left out: {', '.join(parts + [f'{left_out:,} frontiers'] * bool(left_out))}")
-    notes.append(f"Knee: {found['knee']}")
+    notes.append(f"Knee: {attributes['knee']}")
     notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": ", ".join(map(str, dataset.data_vars))}))
     return notes + origin(dataset)

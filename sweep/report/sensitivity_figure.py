@@ -81,9 +81,9 @@ def _take(dataset: xr.Dataset, output: str, method: str) -> tuple[xr.Dataset, st
     """Hold the axes of an output that are not drawn, and say where."""
     dims = [str(dim) for dim in dataset[f"{output}_{DRAWN[method][0][0][0]}"].dims if dim != PARAMETER]
     along = [max(dims, key=lambda dim: dataset.sizes[dim])] if dims and method != "tornado" else []
-    held = {dim: dataset.sizes[dim] // 2 for dim in dims if dim not in along}
-    parts = [f"{dim} = {quantities([float(dataset[dim][place])], dataset[dim])[0]}" for dim, place in held.items()]
-    return dataset.isel(held), f"Held: {', '.join(parts)}" if parts else ""
+    middle = {dim: dataset.sizes[dim] // 2 for dim in dims if dim not in along}
+    parts = [f"{dim} = {quantities([float(dataset[dim][place])], dataset[dim])[0]}" for dim, place in middle.items()]
+    return dataset.isel(middle), f"Held: {', '.join(parts)}" if parts else ""
 
 
 def _draw(axes: "Axes", cell: xr.Dataset, output: str, method: str, *, legend: bool) -> None:
@@ -177,9 +177,9 @@ def _draw_tornado(
 
 def _origin(dataset: xr.Dataset) -> list[str]:
     """Say what was computed, and from what."""
-    found = dataset.attrs
-    notes = [f"Method: {found['method']}"]
-    if "confidence" in found:
-        notes[0] += f"; {100 * found['confidence']:g} % intervals"
-    notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": found["outputs"]}))
+    attributes = dataset.attrs
+    notes = [f"Method: {attributes['method']}"]
+    if "confidence" in attributes:
+        notes[0] += f"; {100 * attributes['confidence']:g} % intervals"
+    notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": attributes["outputs"]}))
     return notes + origin(dataset)

@@ -141,7 +141,7 @@ def _question(
     conditions = _conditions(where, model, spec.dtype)
     outputs = tuple(dict.fromkeys(condition.output for condition in conditions))
     needs = model.needed(outputs)
-    distributions = {name: found for name, found in spec.distributions.items() if name in needs}
+    distributions = {name: distribution for name, distribution in spec.distributions.items() if name in needs}
     named = " and ".join(outputs)
     if not distributions:
         raise SpecError(f"where: {named} depends on nothing that is uncertain ({', '.join(spec.distributions)})")
@@ -154,7 +154,7 @@ def _question(
         loss=spec.loss,
         reference=spec.reference,
         outputs=outputs,
-        fixed={**spec.fixed, **_held(spec, at, needs, named)},
+        fixed={**spec.fixed, **_fixed_at(spec, at, needs, named)},
         distributions=distributions,
         draws=spec.draws.model_copy(update=update),
         dtype=spec.dtype,
@@ -190,7 +190,7 @@ def _conditions(where: str, model: Model, dtype: str) -> tuple[Condition, ...]:
     return conditions
 
 
-def _held(spec: SweepSpec, at: Mapping[str, float], needs: frozenset[str], named: str) -> dict[str, Fixed]:
+def _fixed_at(spec: SweepSpec, at: Mapping[str, float], needs: frozenset[str], named: str) -> dict[str, Fixed]:
     """Give the value at which each axis is held that the outcome depends on."""
     axes = {name: axis for name, axis in spec.axes.items() if name not in DRAWN}
     for name in at:
@@ -198,7 +198,7 @@ def _held(spec: SweepSpec, at: Mapping[str, float], needs: frozenset[str], named
             raise SpecError(f"at: {unknown('axis', name, axes)}" if axes else f"at: {name} is no axis, there are none")
         if name not in needs:
             raise SpecError(f"at: {named} does not depend on {name}; drop it")
-    found = {}
+    fixed = {}
     for name, axis in axes.items():
         if name not in needs:
             continue
@@ -208,8 +208,8 @@ def _held(spec: SweepSpec, at: Mapping[str, float], needs: frozenset[str], named
                 f"at: {named} depends on the axis {name}, which is decided, not drawn; "
                 f"hold it at one value, such as {name}={high:.6g}"
             )
-        found[name] = Fixed(value=at.get(name, low), source="held")
-    return found
+        fixed[name] = Fixed(value=at.get(name, low), source="held")
+    return fixed
 
 
 @dataclass(frozen=True)
@@ -222,8 +222,8 @@ class Draws:
 
 def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> Draws:
     columns = np.stack([values[name].values.reshape(-1) for name in asked.distributions])
-    found = (compare(values[c.output].values.reshape(-1), c.sign, c.bound) for c in conditions)
-    return Draws(columns, reduce(and_, found))
+    compared = (compare(values[c.output].values.reshape(-1), c.sign, c.bound) for c in conditions)
+    return Draws(columns, reduce(and_, compared))
 
 
 def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions: tuple[Condition, ...]) -> None:
@@ -242,12 +242,12 @@ def _fitted(draws: Draws, coverage: float, density: float) -> tuple[np.ndarray, 
     """Peel; choose a box and move its limits."""
     columns, hits = draws.columns, draws.hits
     orders = prim.ordered(columns)
-    peeled, inside, found = prim.peeled(columns, hits, orders)
+    peeled, inside, interesting = prim.peeled(columns, hits, orders)
     score, cost = prim.evidence(hits, coverage, density), prim.COST * math.log(len(hits))
-    scores = score(inside, found)
+    scores = score(inside, interesting)
     number = int(np.argmax(scores))
     if scores[number] == -np.inf:
-        densest = (found / inside)[found >= coverage * hits.sum()].max()
+        densest = (interesting / inside)[interesting >= coverage * hits.sum()].max()
         raise SpecError(
             f"density: no box has a density of {density:g} and a coverage of {coverage:g}; with that coverage the "
             f"densest has {densest:.4g}"

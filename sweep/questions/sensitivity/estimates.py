@@ -54,17 +54,17 @@ class Quantity:
 def sampled_quantities(method: str, sums: Sums, response: Response, width: float, second_order: bool) -> list[Quantity]:
     """Quantities of a method that evaluates points, with intervals of `width` standard errors, and its sums."""
     estimates, status = _estimates(method, sums, response, second_order)
-    found = []
+    estimated = []
     for name, text, estimate, leading, unit in estimates:
         low, high = (estimate.value + sign * width * estimate.error for sign in (-1.0, 1.0))
-        found += [
+        estimated += [
             Quantity(name, f"{text} of", estimate.value, leading, unit),
             Quantity(f"{name}_low", f"lower end of the interval of the {text} of", low, leading, unit),
             Quantity(f"{name}_high", f"upper end of the interval of the {text} of", high, leading, unit),
         ]
     kept = "sums over points that were evaluated of"
     return [
-        *found,
+        *estimated,
         Quantity("status", "why there are no numbers of", status),
         Quantity("sums", kept, sums.values, ("term", "replicate")),
         Quantity("centre", "what was taken off before summing of", sums.centre, (), "output"),
@@ -115,22 +115,22 @@ def local_quantities(method: str, response: Response, grid: Grid) -> list[Quanti
 
 
 def dataset_of(
-    found: Iterable[tuple[Response, Grid, list[Quantity]]], problem: Problem, held: Mapping[str, Any]
+    estimated: Iterable[tuple[Response, Grid, list[Quantity]]], problem: Problem, facts: Mapping[str, Any]
 ) -> xr.Dataset:
     """Put quantities into a dataset.
 
     Parameters
     ----------
-    found : iterable of (Response, Grid, list of Quantity)
+    estimated : iterable of (Response, Grid, list of Quantity)
         Of each group of outputs.
     problem : Problem
         The sweep.
-    held : mapping
+    facts : mapping
         Attributes: ``sensitivity``, the method, and those of the design where there is one.
     """
     spec = problem.spec
     variables = {}
-    for response, grid, quantities in found:
+    for response, grid, quantities in estimated:
         for quantity in quantities:
             for k, name in enumerate(response.outputs):
                 shape = (*quantity.values.shape[: len(quantity.leading)], *grid.shape)
@@ -150,11 +150,11 @@ def dataset_of(
     attributes = dataset_attributes(problem, device_kind())
     attributes["kind"] = "sensitivity"
     attributes["title"] = spec.title or f"What drives {' and '.join(outputs_of(spec))}?"
-    attributes |= {**held, "method": METHODS[held["sensitivity"]], "outputs": ", ".join(outputs_of(spec))}
+    attributes |= {**facts, "method": METHODS[facts["sensitivity"]], "outputs": ", ".join(outputs_of(spec))}
     del attributes["draws"]
-    if "replicates" in held:
-        each = held["number"] // held["replicates"]
-        text = f"{held['replicates']} replicates of {each:,} scrambled Sobol' points, seed {spec.draws.seed}"
+    if "replicates" in facts:
+        points = facts["number"] // facts["replicates"]
+        text = f"{facts['replicates']} replicates of {points:,} scrambled Sobol' points, seed {spec.draws.seed}"
         attributes["draws"] = text
     return xr.Dataset(variables, coordinates, attributes)
 
