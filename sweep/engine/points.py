@@ -17,7 +17,7 @@ MOST = 2**20  # points of a block of a larger request
 TOGETHER = 512  # points of a block that lie together in memory, if they can
 
 
-def at(
+def values_at(
     problem: Problem,
     variable: str,
     shape: tuple[int, ...],

@@ -77,4 +77,4 @@ def _evaluated(problem: Problem, name: str, at: dict[str, np.ndarray]) -> np.nda
     needs = problem.axes_of(name)
     here = {dim: values for dim, values in at.items() if dim in needs}
     length = len(next(iter(at.values())))
-    return points.at(problem, name, (length,), lambda box: {dim: values[box] for dim, values in here.items()})
+    return points.values_at(problem, name, (length,), lambda box: {dim: values[box] for dim, values in here.items()})

@@ -213,17 +213,17 @@ def _fixed_at(spec: SweepSpec, at: Mapping[str, float], needs: frozenset[str], n
 
 
 @dataclass(frozen=True)
-class Draws:
+class Sample:
     """Values of the uncertain parameters, (parameters, draws), and which draws are interesting, (draws,)."""
 
     columns: np.ndarray
     hits: np.ndarray
 
 
-def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> Draws:
+def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> Sample:
     columns = np.stack([values[name].values.reshape(-1) for name in asked.distributions])
     compared = (compare(values[c.output].values.reshape(-1), c.sign, c.bound) for c in conditions)
-    return Draws(columns, reduce(and_, compared))
+    return Sample(columns, reduce(and_, compared))
 
 
 def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions: tuple[Condition, ...]) -> None:
@@ -238,7 +238,7 @@ def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions
     raise SpecError(f"where: {which} of the {len(hits):,} draws have {where.strip()}, where {' and '.join(ranges)}")
 
 
-def _fitted(draws: Draws, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
+def _fitted(draws: Sample, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
     """Peel; choose a box and move its limits."""
     columns, hits = draws.columns, draws.hits
     orders = prim.ordered(columns)

@@ -16,8 +16,8 @@ from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, default_memory
 from sweep.questions.frontier.chances import draws_of, with_chances
 from sweep.questions.frontier.labels import dataset_of
+from sweep.questions.frontier.over_draws import reduced
 from sweep.questions.frontier.pieces import Content, Key, Piece, Values
-from sweep.questions.frontier.robust import reduced
 from sweep.questions.frontier.running_front import Front, room_of
 from sweep.questions.frontier.scan import Objective, Scan
 from sweep.questions.frontier.sources import Source, content_of, opened

@@ -17,8 +17,8 @@ from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
 from sweep.plan.blocks import Block, Plan, boxes, default_memory
-from sweep.questions.frontier.evaluated import ProblemContent
 from sweep.questions.frontier.pieces import Content, Pieces, blocks_of, loaded
+from sweep.questions.frontier.problem_content import ProblemContent
 from sweep.questions.frontier.scan import Scan
 from sweep.results import manifest
 from sweep.results import zarr_store as stores

@@ -12,13 +12,13 @@ from kernels.sensitivity.indices import Estimate
 from sweep.engine.evaluate import device_kind
 from sweep.models.model import Model
 from sweep.models.problem import Problem
-from sweep.questions.sensitivity import local
-from sweep.questions.sensitivity.response import Grid, Response, axes_of, outputs_of
+from sweep.questions.sensitivity import medians
+from sweep.questions.sensitivity.response import Cells, Response, axes_of, outputs_of
 from sweep.questions.sensitivity.sums import Sums
 from sweep.results.metadata import dataset_attributes, variable_attributes
 
 PARAMETER, OTHER = "parameter", "parameter_2"
-LOW, HIGH = f"{100 * local.TAIL:g} %", f"{100 - 100 * local.TAIL:g} %"
+LOW, HIGH = f"{100 * medians.TAIL:g} %", f"{100 - 100 * medians.TAIL:g} %"
 METHODS = {
     "sobol": "Sobol' indices: shares of the variance",
     "shapley": "Shapley effects: shares of the variance, of correlated parameters too",
@@ -29,7 +29,7 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Variable:
     """What is told of every output of a group.
 
     Attributes
@@ -51,23 +51,23 @@ class Quantity:
     unit: str = "1"
 
 
-def sampled_quantities(method: str, sums: Sums, response: Response, width: float, second_order: bool) -> list[Quantity]:
+def sampled_quantities(method: str, sums: Sums, response: Response, width: float, second_order: bool) -> list[Variable]:
     """Quantities of a method that evaluates points, with intervals of `width` standard errors, and its sums."""
     estimates, status = _estimates(method, sums, response, second_order)
     estimated = []
     for name, text, estimate, leading, unit in estimates:
         low, high = (estimate.value + sign * width * estimate.error for sign in (-1.0, 1.0))
         estimated += [
-            Quantity(name, f"{text} of", estimate.value, leading, unit),
-            Quantity(f"{name}_low", f"lower end of the interval of the {text} of", low, leading, unit),
-            Quantity(f"{name}_high", f"upper end of the interval of the {text} of", high, leading, unit),
+            Variable(name, f"{text} of", estimate.value, leading, unit),
+            Variable(f"{name}_low", f"lower end of the interval of the {text} of", low, leading, unit),
+            Variable(f"{name}_high", f"upper end of the interval of the {text} of", high, leading, unit),
         ]
     kept = "sums over points that were evaluated of"
     return [
         *estimated,
-        Quantity("status", "why there are no numbers of", status),
-        Quantity("sums", kept, sums.values, ("term", "replicate")),
-        Quantity("centre", "what was taken off before summing of", sums.centre, (), "output"),
+        Variable("status", "why there are no numbers of", status),
+        Variable("sums", kept, sums.values, ("term", "replicate")),
+        Variable("centre", "what was taken off before summing of", sums.centre, (), "output"),
     ]
 
 
@@ -100,28 +100,28 @@ def _estimates(
     return [*shares, *moments], found.status
 
 
-def local_quantities(method: str, response: Response, grid: Grid) -> list[Quantity]:
+def local_quantities(method: str, response: Response, grid: Cells) -> list[Variable]:
     """Quantities of a method that looks at the medians."""
     if method == "elasticity":
-        values = local.elasticities(response, grid)
-        return [Quantity(method, "relative change, by relative change of a parameter, of", values, (PARAMETER,))]
-    middle, (low, high) = local.tornado(response, grid)
+        values = medians.elasticities(response, grid)
+        return [Variable(method, "relative change, by relative change of a parameter, of", values, (PARAMETER,))]
+    middle, (low, high) = medians.tornado(response, grid)
     text = "with a parameter at its {} quantile, the others at their medians,"
     return [
-        Quantity("at_low", text.format(LOW), low, (PARAMETER,), "output"),
-        Quantity("at_high", text.format(HIGH), high, (PARAMETER,), "output"),
-        Quantity("at_median", "with all parameters at their medians,", middle, (), "output"),
+        Variable("at_low", text.format(LOW), low, (PARAMETER,), "output"),
+        Variable("at_high", text.format(HIGH), high, (PARAMETER,), "output"),
+        Variable("at_median", "with all parameters at their medians,", middle, (), "output"),
     ]
 
 
 def dataset_of(
-    estimated: Iterable[tuple[Response, Grid, list[Quantity]]], problem: Problem, facts: Mapping[str, Any]
+    estimated: Iterable[tuple[Response, Cells, list[Variable]]], problem: Problem, facts: Mapping[str, Any]
 ) -> xr.Dataset:
     """Put quantities into a dataset.
 
     Parameters
     ----------
-    estimated : iterable of (Response, Grid, list of Quantity)
+    estimated : iterable of (Response, Cells, list of Variable)
         Of each group of outputs.
     problem : Problem
         The sweep.
@@ -159,7 +159,7 @@ def dataset_of(
     return xr.Dataset(variables, coordinates, attributes)
 
 
-def _attributes(model: Model, name: str, quantity: Quantity) -> dict[str, Any]:
+def _attributes(model: Model, name: str, quantity: Variable) -> dict[str, Any]:
     output = model.output(name)
     squared = output.unit if output.unit == "1" else f"({output.unit})2"
     units = {"output": output.unit, "variance": squared}.get(quantity.unit, quantity.unit)

@@ -86,7 +86,7 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Cells:
     """The cells of a response: values of its axes, flat with the last axis fastest, and of what is held.
 
     Attributes
@@ -109,7 +109,7 @@ class Grid:
         return math.prod(self.shape)
 
 
-def responses(problem: Problem) -> list[tuple[Response, Grid]]:
+def responses(problem: Problem) -> list[tuple[Response, Cells]]:
     """Group the outputs of a spec by the axes they depend on.
 
     Parameters
@@ -148,7 +148,7 @@ def responses(problem: Problem) -> list[tuple[Response, Grid]]:
         # An axis that none of these depends on may stand anywhere.
         still = {name: np.asarray(axis.bounds()[0]) for name, axis in spec.axes.items() if name not in (*dims, *DRAWN)}
         shape = tuple(len(spec.axes[dim]) for dim in dims)
-        groups.append((response, Grid(shape, cells, fixed | still)))
+        groups.append((response, Cells(shape, cells, fixed | still)))
     return groups
 
 
@@ -162,13 +162,13 @@ def axes_of(spec: SweepSpec) -> tuple[str, ...]:
     return tuple(name for name in spec.axes if name not in DRAWN)
 
 
-def evaluate(response: Response, grid: Grid, u: np.ndarray) -> np.ndarray:
+def evaluate(response: Response, grid: Cells, u: np.ndarray) -> np.ndarray:
     """Outputs at points of the unit cube.
 
     Parameters
     ----------
     response : Response
-    grid : Grid
+    grid : Cells
     u : numpy.ndarray
         (parameters, points).
 

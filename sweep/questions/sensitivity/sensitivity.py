@@ -22,7 +22,7 @@ from sweep.models.problem import Problem
 from sweep.plan.blocks import default_memory
 from sweep.questions.sensitivity.designs import Effects, PickFreeze, Subsets
 from sweep.questions.sensitivity.estimates import METHODS, dataset_of, local_quantities, sampled_quantities
-from sweep.questions.sensitivity.response import Grid, Response, outputs_of, responses
+from sweep.questions.sensitivity.response import Cells, Response, outputs_of, responses
 from sweep.questions.sensitivity.sums import Design, Scheme, Sums, add, block_of, nothing
 from sweep.results.metadata import kind_of
 
@@ -175,7 +175,7 @@ def _scheme(spec: SweepSpec, method: str, second_order: bool) -> Scheme:
     return Subsets(tuple(map(tuple, (factor @ factor.T).tolist())))
 
 
-def _check_memory(scheme: Scheme, design: Design, groups: Sequence[tuple[Response, Grid]], memory: int | None) -> None:
+def _check_memory(scheme: Scheme, design: Design, groups: Sequence[tuple[Response, Cells]], memory: int | None) -> None:
     dimensions = len(groups[0][0].names)
     numbers = sum(grid.size * len(response.outputs) for response, grid in groups)
     # Old and new sums, and both again on the device.
@@ -233,7 +233,7 @@ def _lasting(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "axes": axes, "draws": draws}
 
 
-def _sums_of(extend: xr.Dataset, response: Response, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def _sums_of(extend: xr.Dataset, response: Response, grid: Cells) -> tuple[np.ndarray, np.ndarray]:
     """Sums and centres of an earlier result."""
     sums = [extend[f"{name}_sums"].values for name in response.outputs]
     centre = [extend[f"{name}_centre"].values for name in response.outputs]

@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from kernels.draws.sobol import scrambling, sobol_block
 from sweep.models.sampling import seed_of
-from sweep.questions.sensitivity.response import Grid, Response, evaluate
+from sweep.questions.sensitivity.response import Cells, Response, evaluate
 from sweep.surroundings import compiler_options
 
 BLOCK, DEVICE_BLOCK = 2**12, 2**16  # points that are taken together, on a CPU and on anything else
@@ -100,7 +100,7 @@ def block_of(points: int) -> int:
     return min(points, BLOCK if jax.default_backend() == "cpu" else DEVICE_BLOCK)
 
 
-def nothing(response: Response, grid: Grid, scheme: Scheme, replicates: int) -> Sums:
+def nothing(response: Response, grid: Cells, scheme: Scheme, replicates: int) -> Sums:
     """Sums of no points, to be centred at the outputs at the medians of the parameters, or 0 where not finite."""
     centre = evaluate(response, grid, np.full((len(response.names), 1), 0.5))[:, :, 0]
     shape = (scheme.terms(len(response.names)), replicates, len(response.outputs), grid.size)
@@ -108,7 +108,7 @@ def nothing(response: Response, grid: Grid, scheme: Scheme, replicates: int) -> 
 
 
 def add(
-    response: Response, grid: Grid, scheme: Scheme, design: Design, before: Sums, report: Callable[[int], None]
+    response: Response, grid: Cells, scheme: Scheme, design: Design, before: Sums, report: Callable[[int], None]
 ) -> Sums:
     """Add the points that sums do not have yet, block by block in the order of the sequence.
 

@@ -22,7 +22,7 @@ from sweep.questions.frontier.scan import Objective
 Finish = Callable[..., Mapping[str, jax.Array]]
 
 
-def bests(
+def minima_of_tiles(
     buffers: tuple[()],
     operands: Mapping[str, Any],
     *,
@@ -166,7 +166,7 @@ def boxes_at(array: Any, corners: Sequence[Any], sides: Sequence[int]) -> Any:
     return array[tuple(index)]
 
 
-def points(
+def outputs_of_tiles(
     buffers: tuple[()],
     operands: Mapping[str, Any],
     *,
