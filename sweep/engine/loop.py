@@ -14,7 +14,7 @@ from sweep.config.spec import SweepSpec
 from sweep.engine.blocks import Grid
 from sweep.engine.evaluate import device_count, device_kind
 from sweep.engine.executors import Executor, Local
-from sweep.engine.progress import Progress, Tally
+from sweep.engine.progress import Progress, Tally, unreported
 from sweep.engine.reduce import Reduction
 from sweep.engine.trial import try_model
 from sweep.errors import Caution, SpecError
@@ -89,17 +89,17 @@ def run(
     if problem is not spec:  # of what was checked before the caveats were told
         problem.warn(2)
     executor = Local()
-    problem = with_regrets(problem, lambda least: _run_in_memory(least, executor, memory, _report_nothing))
-    report = progress or _report_nothing
+
+    def evaluate(least: Problem) -> xr.Dataset:
+        return _run_in_memory(least, executor, memory, unreported)
+
+    problem = with_regrets(problem, evaluate)
+    report = progress or unreported
     if store is None:
         return _run_in_memory(problem, executor, memory, report)
     # The store itself, not a link to it, is what is locked and replaced; other paths stay as they were given.
     path = Path(os.path.realpath(store) if os.path.islink(store) else store)
     return _run_into_store(problem, executor, path, memory, overwrite, report)
-
-
-def _report_nothing(progress: Progress) -> None:
-    """Stand in for a progress that nobody wants to know."""
 
 
 def _run_in_memory(

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.spec import SweepSpec
+from sweep.engine.progress import unreported
 from sweep.errors import Caution, SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
@@ -48,7 +49,7 @@ def decide(
     _refuse_more_than_memory(question, memory)
     points = points_of(tuple(question.decisions.values()))
     number = math.prod(len(axis) for axis in question.scenarios.values())
-    report, began = progress or (lambda done, total, seconds: None), time.perf_counter()
+    report, began = progress or unreported, time.perf_counter()
     report(0, number, 0.0)
     parts = []
     for index in _shards(number, max(1, min(TOGETHER // len(points), LANES // starts))):

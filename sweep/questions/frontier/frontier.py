@@ -9,7 +9,7 @@ import xarray as xr
 
 from sweep.config.statistic import Condition, conditions_of, refuse_subnormal
 from sweep.engine.evaluate import device_count
-from sweep.engine.progress import Progress
+from sweep.engine.progress import Progress, unreported
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
 from sweep.models.problem import Problem
@@ -138,7 +138,7 @@ def frontier(
     blocks = min(budget, FIXED_BYTES + max(0, budget - FIXED_BYTES) // 2, BLOCK_BYTES * device_count())
     values = content.values(question.outputs, question.axes, question.by, blocks)
     left = LEAST_LEFT + budget - blocks
-    fronts, dtypes = _fronts(values, question, keep_weakly, budget, left, progress or (lambda _: None))
+    fronts, dtypes = _fronts(values, question, keep_weakly, budget, left, progress or unreported)
     dataset = dataset_of(values, question, fronts, dtypes, most, hypervolume)
     if draw is None or not chance:
         return dataset
