@@ -193,12 +193,15 @@ def plot_scaling(lines: Sequence[dict[str, Any]]) -> "Figure":
 
 def _panels(figure: "Figure", count: int) -> "list[Axes]":
     """Put that many panels, two in a row, in the place of the one of a page, which grows with them."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     rows = -(-count // 2)
     before = figure.get_figheight()
     after = before * (1.0 + 0.6 * (rows - 1))
     figure.set_figheight(after)
     # The caption keeps its height.
     engine, caption = figure.get_layout_engine(), figure.texts[0]
+    assert isinstance(engine, ConstrainedLayoutEngine), "a page has it"
     below = engine.get()["rect"][1] * before / after
     engine.set(rect=(0, below, 1, 1 - below))
     caption.set_y(caption.get_position()[1] * before / after)

@@ -7,7 +7,7 @@ import click
 
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.plot import dataset_of
-from sweep.cli.terminal import SIZE, load
+from sweep.cli.terminal import load, size
 
 
 @click.command()
@@ -16,7 +16,7 @@ from sweep.cli.terminal import SIZE, load
 @click.option("--title", metavar="TEXT", help="Heading of the page, instead of that of the sweep.")
 @click.option(
     "--max-size",
-    type=SIZE,
+    type=size,
     default="2.5MB",
     show_default=True,
     help="Most that the page may take; of long axes it then has every second, third, ... value, and says so.",

@@ -58,12 +58,18 @@ def sensitivity(
 
     problem = load(config, dtype)
     check_outputs(path, file, memory, overwrite)
-    options = {"number": number, "replicates": replicates}
-    options = {key: value for key, value in options.items() if value is not None}
     extend = None if earlier is None else read_netcdf(earlier)
-    options |= {"method": method, "second_order": second_order, "extend": extend, "memory": memory}
     with stop().looked_at() as look:
-        dataset = sweep.sensitivity(problem, **options, progress=look)
+        dataset = sweep.sensitivity(
+            problem,
+            method=method,
+            number=number,
+            replicates=replicates,
+            second_order=second_order,
+            extend=extend,
+            memory=memory,
+            progress=look,
+        )
     if file is not None:
         from sweep.results import netcdf
 

@@ -118,7 +118,7 @@ class Written(Frozen):
 
     def _drawn(self) -> tuple[Draws, dict[str, Axis]]:
         """Give the draws, and the axes with those of the draws after the others."""
-        draws = Draws() if self.draws is None else self.draws
+        draws = self.draws or Draws()
         try:
             draws.factor(self.distributions)
         except FieldError as error:
@@ -229,6 +229,11 @@ class SweepSpec(Written):
     def path(self) -> str:
         """The file this was read from, "" when made in Python."""
         return self._path
+
+    @property
+    def sampling(self) -> Draws:
+        """How what is uncertain is drawn; the default where nothing is."""
+        return self.draws or Draws()
 
     @property
     def shape(self) -> dict[str, int]:

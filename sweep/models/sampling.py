@@ -158,7 +158,7 @@ def sampler_of(model: Model, spec: SweepSpec) -> Sampler:
         distributions=tuple(spec.distributions.values()),
         columns=tuple(order.index(name) for name in spec.distributions),
         dimensions=len(order),
-        draws=spec.draws or Draws(),
+        draws=spec.sampling,
     )
 
 

@@ -145,10 +145,10 @@ def _question(
     named = " and ".join(outputs)
     if not distributions:
         raise SpecError(f"where: {named} depends on nothing that is uncertain ({', '.join(spec.distributions)})")
-    if spec.draws.number > MOST_DRAWS:
-        raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {spec.draws.number:,}")
-    pairs = tuple(pair for pair in spec.draws.correlations if set(pair.between) <= set(distributions))
-    update = {"correlations": pairs, "replicates": max(2, spec.draws.replicates)}
+    if spec.sampling.number > MOST_DRAWS:
+        raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {spec.sampling.number:,}")
+    pairs = tuple(pair for pair in spec.sampling.correlations if set(pair.between) <= set(distributions))
+    update = {"correlations": pairs, "replicates": max(2, spec.sampling.replicates)}
     asked = SweepSpec(
         model=spec.model,
         loss=spec.loss,
@@ -156,7 +156,7 @@ def _question(
         outputs=outputs,
         fixed={**spec.fixed, **_fixed_at(spec, at, needs, named)},
         distributions=distributions,
-        draws=spec.draws.model_copy(update=update),
+        draws=spec.sampling.model_copy(update=update),
         dtype=spec.dtype,
         title=spec.title,
     )
@@ -165,7 +165,7 @@ def _question(
 
 def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:
     """Refuse draws that do not fit the budget, with their outputs, and again side by side to be peeled."""
-    number, replicates, parameters = asked.draws.number, asked.draws.replicates, len(asked.distributions)
+    number, replicates, parameters = asked.sampling.number, asked.sampling.replicates, len(asked.distributions)
     values = replicates * (2 * parameters + len(asked.outputs)) * np.dtype(asked.dtype).itemsize
     needed = FIXED_BYTES + number * (values + DRAW_BYTES + PARAMETER_BYTES * parameters)
     budget = default_memory() if memory is None else memory

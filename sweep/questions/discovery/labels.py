@@ -1,7 +1,7 @@
 """What the boxes of a scenario discovery are worth, and what the variables that say so are called."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,7 @@ def dataset_of(
 ) -> xr.Dataset:
     """Describe all boxes, the chosen one last; `units` are those of the parameters."""
     limits = np.concatenate([peeled, chosen[np.newaxis]])
-    words = {"low": "left", "high": "right"}
+    words: dict[str, Literal["left", "right"]] = {"low": "left", "high": "right"}
     quantile = np.empty(limits.shape)
     for j, column in enumerate(first.columns):
         ranked = np.sort(column)
@@ -55,7 +55,9 @@ def dataset_of(
     )
 
 
-def _shares(limits: np.ndarray, draws: "Sample", prefix: str, noun: str) -> dict[str, tuple[str, np.ndarray, dict]]:
+def _shares(
+    limits: np.ndarray, draws: "Sample", prefix: str, noun: str
+) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
     """Coverage, density and support of nested boxes and of one more."""
     counts = [prim.counted(draws.columns, draws.hits, part) for part in (limits[:-1], limits[-1:])]
     inside, interesting = (np.concatenate(part).astype(float) for part in zip(*counts, strict=True))

@@ -28,6 +28,10 @@ METHODS = {
 }
 
 
+# Name, text, values, leading dimensions and unit, as of a variable.
+Estimated = tuple[str, str, Estimate, tuple[str, ...], str]
+
+
 @dataclass(frozen=True)
 class Variable:
     """What is told of every output of a group.
@@ -51,9 +55,9 @@ class Variable:
     unit: str = "1"
 
 
-def sampled_quantities(method: str, sums: Sums, response: Response, width: float, second_order: bool) -> list[Variable]:
+def sampled_quantities(method: str, sums: Sums, response: Response, width: float) -> list[Variable]:
     """Quantities of a method that evaluates points, with intervals of `width` standard errors, and its sums."""
-    estimates, status = _estimates(method, sums, response, second_order)
+    estimates, status = _estimates(method, sums, response)
     estimated = []
     for name, text, estimate, leading, unit in estimates:
         low, high = (estimate.value + sign * width * estimate.error for sign in (-1.0, 1.0))
@@ -71,33 +75,33 @@ def sampled_quantities(method: str, sums: Sums, response: Response, width: float
     ]
 
 
-def _estimates(
-    method: str, sums: Sums, response: Response, second_order: bool
-) -> tuple[list[tuple[str, str, Estimate, tuple[str, ...], str]], np.ndarray]:
-    each, values = (PARAMETER,), sums.values
+def _estimates(method: str, sums: Sums, response: Response) -> tuple[list[Estimated], np.ndarray]:
+    per, count = (PARAMETER,), len(response.names)
     if method == "morris":
-        effects = screening.elementary_effects(values, sums.points)
+        effects = screening.elementary_effects(sums.values, sums.points)
         return [
-            ("mu", "mean elementary effect of a parameter", effects.mean, each, "output"),
-            ("mu_star", "mean absolute elementary effect of a parameter", effects.mean_absolute, each, "output"),
-            ("sigma", "standard deviation of the elementary effects of a parameter", effects.deviation, each, "output"),
+            ("mu", "mean elementary effect of a parameter", effects.mean, per, "output"),
+            ("mu_star", "mean absolute elementary effect of a parameter", effects.mean_absolute, per, "output"),
+            ("sigma", "standard deviation of the elementary effects of a parameter", effects.deviation, per, "output"),
         ], effects.status  # fmt: skip
-    given = {"centre": sums.centre, "resolution": 8.0 * float(np.finfo(response.dtype).eps)}
-    found: Any
+    resolution = 8.0 * float(np.finfo(response.dtype).eps)
     if method == "shapley":
-        found = shapley.shapley_effects(values, sums.points, len(response.names), **given)
-        shares = [("shapley", "Shapley effect, share of the variance due to a parameter,", found.effect, each, "1")]
-    else:
-        found = indices.sobol_indices(values, sums.points, len(response.names), **given)
-        shares = [
-            ("first_order", "share of the variance due to a parameter alone,", found.first_order, each, "1"),
-            ("total", "share of the variance that a parameter takes part in,", found.total, each, "1"),
-        ]
-        if second_order:
-            text = "share of the variance due to two parameters together, beyond those due to each,"
-            shares.append(("second_order", text, found.second_order, (PARAMETER, OTHER), "1"))
-    moments = [("mean", "mean", found.mean, (), "output"), ("variance", "variance", found.variance, (), "variance")]
-    return [*shares, *moments], found.status
+        owed = shapley.shapley_effects(sums.values, sums.points, count, centre=sums.centre, resolution=resolution)
+        text = "Shapley effect, share of the variance due to a parameter,"
+        return [("shapley", text, owed.effect, per, "1"), *_moments(owed.mean, owed.variance)], owed.status
+    sobol = indices.sobol_indices(sums.values, sums.points, count, centre=sums.centre, resolution=resolution)
+    shares: list[Estimated] = [
+        ("first_order", "share of the variance due to a parameter alone,", sobol.first_order, per, "1"),
+        ("total", "share of the variance that a parameter takes part in,", sobol.total, per, "1"),
+    ]
+    if sobol.second_order is not None:
+        text = "share of the variance due to two parameters together, beyond those due to each,"
+        shares.append(("second_order", text, sobol.second_order, (PARAMETER, OTHER), "1"))
+    return [*shares, *_moments(sobol.mean, sobol.variance)], sobol.status
+
+
+def _moments(mean: Estimate, variance: Estimate) -> list[Estimated]:
+    return [("mean", "mean", mean, (), "output"), ("variance", "variance", variance, (), "variance")]
 
 
 def local_quantities(method: str, response: Response, grid: Cells) -> list[Variable]:
@@ -154,7 +158,7 @@ def dataset_of(
     del attributes["draws"]
     if "replicates" in facts:
         points = facts["number"] // facts["replicates"]
-        text = f"{facts['replicates']} replicates of {points:,} scrambled Sobol' points, seed {spec.draws.seed}"
+        text = f"{facts['replicates']} replicates of {points:,} scrambled Sobol' points, seed {spec.sampling.seed}"
         attributes["draws"] = text
     return xr.Dataset(variables, coordinates, attributes)
 

@@ -120,7 +120,7 @@ def sensitivity(
     done = 0 if extend is None else _finished(extend, spec, facts, number) // replicates
     points = number // replicates
     block = block_of(points) if extend is None else int(extend.attrs["block"])
-    design = Design(spec.draws.seed, replicates, points, block)
+    design = Design(spec.sampling.seed, replicates, points, block)
     _check_memory(scheme, design, groups, memory)
     counted = _Count(progress, sum(grid.size for _, grid in groups) * replicates * (points - done))
     width = student_t(confidence, replicates - 1)
@@ -130,7 +130,7 @@ def sensitivity(
         if extend is not None:
             sums = Sums(*_sums_of(extend, response, grid), done)
         sums = add(response, grid, scheme, design, sums, counted.of(grid.size))
-        estimated.append((response, grid, sampled_quantities(method, sums, response, width, second_order)))
+        estimated.append((response, grid, sampled_quantities(method, sums, response, width)))
     evaluations = scheme.evaluations(len(spec.distributions)) * number
     facts |= {"number": number, "block": block, "confidence": confidence, "evaluations": evaluations}
     return dataset_of(estimated, problem, facts)
@@ -142,7 +142,7 @@ def _check(spec: SweepSpec, method: str, number: int, replicates: int, second_or
         raise SpecError("distributions: is required: sensitivity is to uncertain parameters; give some")
     if method not in METHODS:
         raise SpecError(unknown("method", method, METHODS))
-    if method in ("sobol", "morris") and spec.draws.correlations:
+    if method in ("sobol", "morris") and spec.sampling.correlations:
         raise SpecError(
             f'method: "{method}" takes parameters to be independent, and draws.correlations joins some; '
             'use method="shapley"'
@@ -170,7 +170,7 @@ def _scheme(spec: SweepSpec, method: str, second_order: bool) -> Scheme:
         return PickFreeze(second_order)
     if method == "morris":
         return Effects()
-    factor = spec.draws.factor(spec.distributions)
+    factor = spec.sampling.factor(spec.distributions)
     factor = np.eye(len(spec.distributions)) if factor is None else factor
     return Subsets(tuple(map(tuple, (factor @ factor.T).tolist())))
 
