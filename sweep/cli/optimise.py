@@ -10,7 +10,7 @@ import click
 import sweep
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
-from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, check_outputs, echo, load
+from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, check_outputs, deliver, load
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,13 +113,7 @@ def optimise(
             memory=memory,
             progress=look,
         )
-    if file is not None:
-        from sweep.results import netcdf
-
-        netcdf.write(dataset, file)
-    echo(_described(dataset))
-    if file is not None:
-        click.echo(f"written to {file}")
+    deliver(dataset, _described(dataset), None, file)
 
 
 def _described(dataset: "xr.Dataset") -> Iterator[str]:

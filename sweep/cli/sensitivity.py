@@ -7,7 +7,18 @@ import click
 import sweep
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
-from sweep.cli.terminal import CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE, check_outputs, echo, load, read_netcdf
+from sweep.cli.terminal import (
+    CONFIG,
+    DTYPE,
+    FIGURE,
+    MEMORY,
+    NETCDF,
+    OVERWRITE,
+    check_outputs,
+    deliver,
+    load,
+    read_netcdf,
+)
 
 
 @click.command()
@@ -70,15 +81,4 @@ def sensitivity(
             memory=memory,
             progress=look,
         )
-    if file is not None:
-        from sweep.results import netcdf
-
-        netcdf.write(dataset, file)
-    echo(describe_sensitivity(dataset))
-    if path is not None:
-        from sweep.report import figures
-        from sweep.report.sensitivity_figure import plot_sensitivity
-
-        figures.save(plot_sensitivity(dataset), path)
-    for written in filter(None, (file, path)):
-        click.echo(f"written to {written}")
+    deliver(dataset, describe_sensitivity(dataset), path, file)

@@ -192,6 +192,22 @@ def check_outputs(figure: Path | None, file: Path | None, memory: int | None, ov
         netcdf.check(file, result, memory=memory, overwrite=overwrite)
 
 
+def deliver(dataset: "xr.Dataset", lines: Iterable[str], figure: Path | None, file: Path | None) -> None:
+    """Print what an answer says, once it is in the NetCDF file if there is to be one, and draw its figure."""
+    if file is not None:
+        from sweep.results import netcdf
+
+        netcdf.write(dataset, file)
+    echo(lines)
+    if figure is not None:
+        from sweep.report import figures
+        from sweep.results.metadata import kind_of
+
+        figures.save(figures.plotter_of(kind_of(dataset))(dataset), figure)
+    for written in filter(None, (file, figure)):
+        click.echo(f"written to {written}")
+
+
 def read_netcdf(path: Path) -> "xr.Dataset":
     """Load a file that --netcdf wrote, which is whole."""
     from sweep.results import netcdf
