@@ -16,7 +16,9 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels.loss import special
-from kernels.loss.equation import along, as_arrays, effective_years, elementwise, growth, growth_slope
+from kernels.loss.arguments import as_arrays, elementwise
+from kernels.loss.derivatives import along, growth, growth_slope
+from kernels.loss.equation import effective_years
 from kernels.loss.special import LN2
 
 _NEWTON_STEPS = 6  # enough for float64 from the starting values below, on the whole domain

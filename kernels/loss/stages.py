@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels.loss import equation, special
-from kernels.loss.equation import DIRECT
+from kernels.loss import derivatives, special
+from kernels.loss.derivatives import DIRECT
 from kernels.loss.special import LN2
 
 TERMS = {"float32": 8, "float64": 19}  # of a power with one exponent
@@ -198,7 +198,7 @@ def log2_parts(e: Array, r: Array) -> tuple[Array, Array]:
 
 def power(e: Array, log2_r: Array, scaling_exponent: Array, *, bounded: bool = False) -> Array:
     """Stage 2: X = c^(−κ) from the parts of log2 c."""
-    return equation.power_of_log(e, log2_r, scaling_exponent, bounded=bounded)
+    return derivatives.power_of_log(e, log2_r, scaling_exponent, bounded=bounded)
 
 
 def power_of_terms(
