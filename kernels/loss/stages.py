@@ -87,7 +87,7 @@ def need_table(
 
 
 def _log2_excess(target: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log2 X* = log2((R* − e) / (1 − e)), its whole part and the rest apart, as in :mod:`kernels.loss.inverse`."""
+    """log2 X* = log2((R* − e) / (1 − e)), whole part and rest apart, as in :mod:`kernels.loss.inverse_derivatives`."""
     room, rest = target - share, 1.0 - share
     back = room - target
     lost = (target - (room - back)) + (-share - back)
