@@ -29,8 +29,8 @@ class Condition(NamedTuple):
     bound: float
 
 
-def conditions_of(where: str) -> tuple[Condition, ...]:
-    """Read comparisons of names with numbers, joined by ``and``.
+def conditions_of(where: str, key: str = "where") -> tuple[Condition, ...]:
+    """Read comparisons of names with numbers, joined by ``and``, that are given under a key.
 
     Raises
     ------
@@ -39,12 +39,12 @@ def conditions_of(where: str) -> tuple[Condition, ...]:
     """
     parts = re.split(r"\band\b", where)
     if len(parts) > MOST_CONDITIONS:
-        raise FieldError("where", f"must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
+        raise FieldError(key, f"must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
     try:
         return tuple(map(_condition, parts))
     except ValueError:
         text = f"must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
-        raise FieldError("where", text) from None
+        raise FieldError(key, text) from None
 
 
 def _condition(part: str) -> Condition:

@@ -21,7 +21,7 @@ from sweep.errors import Caution, SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
 from sweep.models.regret import with_regrets
-from sweep.plan.blocks import Plan, default_memory
+from sweep.plan.blocks import Plan, budget_of
 from sweep.plan.jobs import Job, make_jobs
 from sweep.plan.variables import result_axes, result_dtype, result_names
 from sweep.results import manifest
@@ -105,7 +105,7 @@ def run(
 def _run_in_memory(
     problem: Problem, executor: Executor, memory: int | None, report: Callable[[Progress], None]
 ) -> xr.Dataset:
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     result = sum(job.plan.result_bytes for job in make_jobs(problem, None))
     if result > budget // 2:
         raise SpecError(
@@ -173,7 +173,7 @@ def _drive(steps: Generator[Progress], report: Callable[[Progress], None]) -> No
 
 
 def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     if needed > budget:
         message = (
             f"{path}: blocks of this store need about {needed / 1e6:,.0f} MB, more than the memory of "

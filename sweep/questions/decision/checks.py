@@ -113,7 +113,8 @@ def question_of(
     known = [*(output.name for output in model.outputs), *decisions]
     if objective not in known:
         raise SpecError(f"objective: {unknown('output or decision', objective, known)}")
-    conditions = _conditions(subject_to)
+    texts = _names(subject_to)
+    conditions = conditions_of(" and ".join(texts), "subject_to") if texts else ()
     for condition in conditions:
         if condition.output not in known:
             raise SpecError(f"subject_to: {unknown('output or decision', condition.output, known)}")
@@ -178,14 +179,6 @@ def _check_number(decisions: Mapping[str, Axis], over: tuple[str, ...], spec: Sw
     if len(decisions) < len(over):
         twice = next(name for name in over if over.count(name) > 1)
         raise SpecError(f"over: {twice} is given twice; give it once")
-
-
-def _conditions(subject_to: str | Sequence[str]) -> tuple[Condition, ...]:
-    texts = _names(subject_to)
-    try:
-        return conditions_of(" and ".join(texts)) if texts else ()
-    except ValueError as error:
-        raise SpecError(str(error).replace("where", "subject_to", 1)) from None
 
 
 def _problem(

@@ -17,7 +17,7 @@ from sweep.engine.progress import unreported
 from sweep.errors import Caution, SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
-from sweep.plan.blocks import default_memory, in_words
+from sweep.plan.blocks import budget_of, in_words
 from sweep.questions.decision.checks import Question, question_of
 from sweep.questions.decision.descent import Goal, Lane, compiled_descents, compiled_values
 from sweep.questions.decision.labels import GRID, INFEASIBLE, LOCAL, STALLED, dataset_of
@@ -70,7 +70,7 @@ def _shards(number: int, most: int) -> Iterator[np.ndarray]:
 def _refuse_more_than_memory(question: Question, memory: int | None) -> None:
     number = math.prod(len(axis) for axis in question.scenarios.values())
     kept = len(question.problem.spec.fixed) + 2 * len(question.names) + 2 * len(question.decisions)
-    needed, budget = FIXED_BYTES + number * NUMBER_BYTES * kept, default_memory() if memory is None else memory
+    needed, budget = FIXED_BYTES + number * NUMBER_BYTES * kept, budget_of(memory)
     if needed > budget:
         raise SpecError(
             f"memory: {number:,} scenarios take about {-(-needed // 10**6):,} MB, more than the budget of "

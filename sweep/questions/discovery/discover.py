@@ -25,7 +25,7 @@ from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model
 from sweep.models.problem import Problem, parts_of
 from sweep.models.sampling import drawn
-from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
+from sweep.plan.blocks import FIXED_BYTES, budget_of, in_words
 from sweep.questions.discovery import prim
 from sweep.questions.discovery.labels import dataset_of
 
@@ -168,7 +168,7 @@ def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:
     number, replicates, parameters = asked.sampling.number, asked.sampling.replicates, len(asked.distributions)
     values = replicates * (2 * parameters + len(asked.outputs)) * np.dtype(asked.dtype).itemsize
     needed = FIXED_BYTES + number * (values + DRAW_BYTES + PARAMETER_BYTES * parameters)
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     if needed > budget:
         raise SpecError(
             f"memory: {number:,} draws of {parameters} parameters, {replicates} times, take about "
@@ -178,10 +178,7 @@ def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:
 
 def _conditions(where: str, model: Model, dtype: str) -> tuple[Condition, ...]:
     """Read an outcome, of outputs of a model."""
-    try:
-        conditions = conditions_of(where)
-    except ValueError as error:
-        raise SpecError(str(error)) from None
+    conditions = conditions_of(where)
     known = [output.name for output in model.outputs]
     for condition in conditions:
         if condition.output not in known:

@@ -19,7 +19,7 @@ from sweep.engine.trial import try_model
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
 from sweep.models.problem import Problem
-from sweep.plan.blocks import default_memory
+from sweep.plan.blocks import budget_of
 from sweep.questions.sensitivity.designs import Effects, PickFreeze, Subsets
 from sweep.questions.sensitivity.estimates import METHODS, dataset_of, local_quantities, sampled_quantities
 from sweep.questions.sensitivity.response import Cells, Response, outputs_of, responses
@@ -180,7 +180,7 @@ def _check_memory(scheme: Scheme, design: Design, groups: Sequence[tuple[Respons
     numbers = sum(grid.size * len(response.outputs) for response, grid in groups)
     # Old and new sums, and both again on the device.
     needed = COMPILER_BYTES + 4 * 8 * scheme.terms(dimensions) * design.replicates * numbers
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     if needed > budget:
         raise SpecError(
             f"memory: the sums of {numbers:,} values of outputs take {needed:,} bytes, compiling included, more than "
