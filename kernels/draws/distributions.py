@@ -254,8 +254,8 @@ def beta(
     fourth = -15.0 * rise + 7.0 * turn - change
     fifth = 6.0 * rise - 3.0 * turn + 0.5 * change
     y = y0 + t * (slope0 + t * (0.5 * bend0 + t * (third + t * (fourth + t * fifth))))
-    found = low + (high - low) / (1.0 + special.exp2(-y * LOG2_E))
-    return jnp.where(jnp.isnan(p), np.nan, jnp.clip(found, lower, upper))
+    quantile = low + (high - low) / (1.0 + special.exp2(-y * LOG2_E))
+    return jnp.where(jnp.isnan(p), np.nan, jnp.clip(quantile, lower, upper))
 
 
 def correlated(u: ArrayLike, cholesky: ArrayLike) -> Array:

@@ -75,9 +75,9 @@ def compare(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> It
         raise SpecError(f"{first} and {second}: share no result that is timed")
     yield f"time in {first} / time in {second}: above 1, the second is the faster"
     for name in SAME:
-        found = [{line["environment"][name] for line in lines.values()} for lines in (a, b)]
-        if found[0] != found[1]:
-            yield f"{name} differs: {' and '.join(sorted(found[0]))} there, {' and '.join(sorted(found[1]))} here"
+        values = [{line["environment"][name] for line in lines.values()} for lines in (a, b)]
+        if values[0] != values[1]:
+            yield f"{name} differs: {' and '.join(sorted(values[0]))} there, {' and '.join(sorted(values[1]))} here"
     for key in shared:
         yield str(ratio(a[key], b[key]))
     for path, lines in ((first, a), (second, b)):

@@ -68,8 +68,8 @@ def time_to_target(p: Point) -> np.ndarray:
     safe = np.where(nats == 0.0, rate.dtype.type(1), nats)
     grown = nats * years
     with np.errstate(divide="ignore"):
-        found = np.log1p(np.maximum(grown, -1)) / safe
-    return np.where(nats == 0.0, years, found)
+        growing = np.log1p(np.maximum(grown, -1)) / safe
+    return np.where(nats == 0.0, years, growing)
 
 
 def fleet_for_target(p: Point) -> np.ndarray:

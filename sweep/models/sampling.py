@@ -85,13 +85,13 @@ class Sampler:
             order = np.argsort(rows, kind="stable")
             known, numbers_of, sets, rows = known[order], numbers_of[order], sets[order], rows[order]
         wanted = self.names if names is None else tuple(names)
-        found = {name: np.full(draw.size, np.nan) for name in wanted}
+        drawn_values = {name: np.full(draw.size, np.nan) for name in wanted}
         ends = [*(np.flatnonzero(np.diff(rows)) + 1), len(rows)] if len(rows) else []
         for start, stop in zip([0, *ends], ends, strict=False):
             values = _row(self, int(sets[start]), int(numbers_of[start]) // ROW)
             for name in wanted:
-                found[name][known[start:stop]] = values[self.names.index(name)][numbers_of[start:stop] % ROW]
-        return {name: values.reshape(draw.shape) for name, values in found.items()}
+                drawn_values[name][known[start:stop]] = values[self.names.index(name)][numbers_of[start:stop] % ROW]
+        return {name: values.reshape(draw.shape) for name, values in drawn_values.items()}
 
 
 def drawn(model: Model, spec: SweepSpec) -> Model:
@@ -238,9 +238,9 @@ def _row(sampler: Sampler, replicate: int, number: int) -> np.ndarray:
     # On the CPU, so that the draws have the same bits beside whatever else computes.
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         values = np.stack(_compiled()(u, sampler.distributions, factor))[:, :count]
-    for name, given, row in zip(sampler.names, sampler.distributions, values, strict=True):
+    for name, distribution, row in zip(sampler.names, sampler.distributions, values, strict=True):
         if np.isnan(row).any():
-            raise SpecError(f"distributions.{name}: too little is left to draw from of {given}; widen the limits")
+            raise SpecError(f"distributions.{name}: too little is left to draw from of {distribution}; widen the limits")
     return values
 
 

@@ -152,11 +152,11 @@ def add(
             return np.moveaxis(np.asarray(sums), 0, 2).reshape(*before.values[:, number].shape[:2], -1)
 
     try:
-        found = list(_threads(jax.default_backend()).map(of_replicate, range(design.replicates)))
+        replicates = list(_threads(jax.default_backend()).map(of_replicate, range(design.replicates)))
     except BaseException:
         stopped.set()  # or the other threads would go on to their ends after an interrupt
         raise
-    return Sums(np.stack(found, axis=1)[..., : grid.size], before.centre, design.points)
+    return Sums(np.stack(replicates, axis=1)[..., : grid.size], before.centre, design.points)
 
 
 @cache
@@ -200,8 +200,8 @@ def _blocks(
         points = (table ^ corner).astype(np.float64) * 2.0**-BITS
         prepared = scheme.prepared(response, points)
 
-        def chunk(given: tuple[Array, Mapping[str, Array], Array]) -> Array:
-            sums, cells, centre = given
+        def chunk(operands: tuple[Array, Mapping[str, Array], Array]) -> Array:
+            sums, cells, centre = operands
             return sums + scheme.sums(response, prepared, cells, fixed, centre)
 
         return lax.map(chunk, (sums, cells, centre)), _digits(directions, shift, (number + 1) * block, 1)
