@@ -210,12 +210,12 @@ def scenarios(count: int) -> dict[str, np.ndarray]:
 
 def solve(count: int, dates: int) -> Work:
     """Optimal splits of budgets: that many scenarios, with purchases at that many dates."""
-    known = {name: jax.numpy.asarray(value) for name, value in scenarios(count).items()}
-    numbers = len(known) + dates + 7  # of each scenario and of its answer, whose two whole numbers are half as long
+    given = {name: jax.numpy.asarray(value) for name, value in scenarios(count).items()}
+    numbers = len(given) + dates + 7  # of each scenario and of its answer, whose two whole numbers are half as long
 
     def judge(split: Split) -> Facts:
         good = np.flatnonzero(np.asarray(split.status) == CONVERGED)[:20]
-        exact = np.array([_exact_loss(split, known, int(i)) for i in good], np.longdouble)
+        exact = np.array([_exact_loss(split, given, int(i)) for i in good], np.longdouble)
         facts = error_of(np.asarray(split.objective)[good], exact, exact.dtype)
         return {**facts, "certified": float(np.mean(np.asarray(split.status) == CONVERGED))}
 
@@ -223,7 +223,7 @@ def solve(count: int, dates: int) -> Work:
         shape=f"{count} scenarios, {dates} dates",
         points=count,
         moved=8 * count * numbers,
-        call=lambda: jax.block_until_ready(optimal_split(known, dates=dates)),
+        call=lambda: jax.block_until_ready(optimal_split(given, dates=dates)),
         judge=judge,
     )
 

@@ -240,7 +240,8 @@ def _row(sampler: Sampler, replicate: int, number: int) -> np.ndarray:
         values = np.stack(_compiled()(u, sampler.distributions, factor))[:, :count]
     for name, distribution, row in zip(sampler.names, sampler.distributions, values, strict=True):
         if np.isnan(row).any():
-            raise SpecError(f"distributions.{name}: too little is left to draw from of {distribution}; widen the limits")
+            text = f"too little is left to draw from of {distribution}; widen the limits"
+            raise SpecError(f"distributions.{name}: {text}")
     return values
 
 

@@ -15,7 +15,6 @@ from kernels.split import solver
 from sweep.config.allocation import Allocation
 from sweep.config.distribution import DRAW
 from sweep.config.spec import SweepSpec
-from sweep.engine.progress import unreported
 from sweep.models.front_loading import FRONT_LOADING, MOVED, STRATEGIES
 from sweep.models.problem import Problem
 from sweep.models.sampling import sampler_of
@@ -105,7 +104,7 @@ def optimise(
     beside = {"sensitivities": sensitivities, "ranges": ranges, "both": both, "worth": worth}
     check(spec, chosen, optimiser, {name for name, wanted in beside.items() if wanted})
     shard, threads = cut(spec, chosen, sensitivities, ranges, memory)
-    report = progress or unreported
+    report = progress or (lambda done, total, seconds: None)
     found = _solved(spec, chosen, optimiser, sensitivities, shard, threads, report)
     if chosen.robust is not None:
         return robust_dataset(problem, chosen, _robust(spec, chosen, found, shard, worth))

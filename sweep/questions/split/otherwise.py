@@ -25,7 +25,7 @@ MONTHS = 12.0
 
 def otherwise(
     scenario: Mapping[str, Any],
-    solved: Mapping[str, np.ndarray],
+    found: Mapping[str, np.ndarray],
     chosen: Allocation,
     solve: Callable[[Allocation], Mapping[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ def otherwise(
     ----------
     scenario : mapping of str to array, shape (N,)
         Parameters of the problem.
-    solved : mapping of str to numpy.ndarray, shape (N, ...)
+    found : mapping of str to numpy.ndarray, shape (N, ...)
         Their optimal splits.
     chosen : Allocation
         What is made least.
@@ -45,7 +45,7 @@ def otherwise(
     other = solve(chosen.model_copy(update={"objective": OTHER[chosen.objective]}))
     shares, research = other["shares"], other["research_share"]
     value = np.asarray(objective_of(scenario, shares, research, chosen))
-    best = solved["objective"]
+    best = found["objective"]
     result = {
         "other_shares": shares,
         "other_research_share": research,
@@ -55,8 +55,8 @@ def otherwise(
     behind = []
     for k, name in enumerate(STRATEGIES):
         split = strategy_of(name, scenario, chosen.dates, chosen)
-        behind.append(months_behind(scenario, *split, solved["strategy_objective"][:, k], best, chosen))
-    whole = rounded(np.concatenate([solved["shares"], solved["research_share"][:, None]], axis=1))
+        behind.append(months_behind(scenario, *split, found["strategy_objective"][:, k], best, chosen))
+    whole = rounded(np.concatenate([found["shares"], found["research_share"][:, None]], axis=1))
     value = np.asarray(objective_of(scenario, whole[:, :-1], whole[:, -1], chosen))
     return result | {
         "strategy_delay": np.stack(behind, axis=1),
@@ -109,9 +109,9 @@ def months_behind(
     x, w = (np.asarray(part) for part in gauss_legendre(NODES))
 
     def log_loss(time: np.ndarray) -> np.ndarray:
-        known = {k: values[:, None] for k, values in v.items() if k not in ("scaling_exponent", "discount_rate")}
+        given = {k: values[:, None] for k, values in v.items() if k not in ("scaling_exponent", "discount_rate")}
         log_c = allocation.log_compute_ratio(
-            jnp.asarray(shares)[:, None], jnp.asarray(research)[:, None], time, software=chosen.software, **known
+            jnp.asarray(shares)[:, None], jnp.asarray(research)[:, None], time, software=chosen.software, **given
         )
         return -v["scaling_exponent"][:, None] * np.asarray(log_c)
 

@@ -21,7 +21,7 @@ BINS, BIN_DRAWS = (2, 4, 8, 16), 4  # into which the values of a parameter that 
 DEAREST, BISECTIONS = 1e3, 40  # budgets up to which one is looked for that buys a gain, in budgets
 
 
-class DrawnCases(NamedTuple):
+class Draws(NamedTuple):
     """A scenario of which S draws are known, each with the least that it could have."""
 
     scenario: dict[str, np.ndarray]  # (S,) each
@@ -63,12 +63,12 @@ class DrawnCases(NamedTuple):
         )
 
 
-def plans_of(draws: DrawnCases, medians: np.ndarray, worth: tuple[str, ...]) -> dict[str, np.ndarray]:
+def plans_of(draws: Draws, medians: np.ndarray, worth: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Every plan of `PLANS`, what each costs in each draw, the certificate of the one that was chosen, and more.
 
     Parameters
     ----------
-    draws : DrawnCases
+    draws : Draws
         Of one scenario.
     medians : numpy.ndarray, shape (K+1,)
         The plan for the medians of the parameters.
@@ -117,7 +117,7 @@ def plans_of(draws: DrawnCases, medians: np.ndarray, worth: tuple[str, ...]) -> 
     return {name: np.asarray(value) for name, value in found.items()}
 
 
-def strategies_of(draws: DrawnCases) -> dict[str, np.ndarray]:
+def strategies_of(draws: Draws) -> dict[str, np.ndarray]:
     """Each named strategy as one plan (K+1,): that for the medians, where it depends on the rates."""
     dates = draws.shares.shape[1] - 1
     usual = {name: np.median(values)[None] for name, values in draws.scenario.items()}
@@ -131,7 +131,7 @@ def levels_of(number: int) -> tuple[float, ...]:
     return (*(level for level in LEVELS if level < last), last)
 
 
-def curve(draws: DrawnCases, start: np.ndarray) -> dict[str, np.ndarray]:
+def curve(draws: Draws, start: np.ndarray) -> dict[str, np.ndarray]:
     """From the least mean regret to the least worst one: both of the plan at each level."""
     both = []
     for level in levels_of(len(draws.least)):
@@ -142,7 +142,7 @@ def curve(draws: DrawnCases, start: np.ndarray) -> dict[str, np.ndarray]:
     return {"curve_expected_regret": expected, "curve_worst_regret": worst}
 
 
-def values(draws: DrawnCases, plan: np.ndarray, regret: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def values(draws: Draws, plan: np.ndarray, regret: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """What knowing each parameter alone would gain in the mean, its sampling error, and money that buys as much."""
     gains = np.stack([gain_of_knowing(draws, plan, regret, name) for name in names])
     worth = np.maximum(gains.mean(axis=1), 0.0)  # knowing more is never worth less than nothing
@@ -156,7 +156,7 @@ def values(draws: DrawnCases, plan: np.ndarray, regret: np.ndarray, names: tuple
     }
 
 
-def gain_of_knowing(draws: DrawnCases, plan: np.ndarray, regret: np.ndarray, name: str) -> np.ndarray:
+def gain_of_knowing(draws: Draws, plan: np.ndarray, regret: np.ndarray, name: str) -> np.ndarray:
     """How much less regret each draw has (S,) with the best plan for draws that have nearly its value of a parameter.
 
     Draws are put into bins by that value, and each is judged with the plan for the other half of its bin: with a plan
@@ -178,7 +178,7 @@ def gain_of_knowing(draws: DrawnCases, plan: np.ndarray, regret: np.ndarray, nam
     return best
 
 
-def money(draws: DrawnCases, plan: np.ndarray, target: float) -> float:
+def money(draws: Draws, plan: np.ndarray, target: float) -> float:
     """Budget more, in reference fleets, with which the same plan has no more than a mean regret; infinite if none has.
 
     A plan for the larger budget would need no more, so that this bounds what such a gain is worth from above.
@@ -196,17 +196,17 @@ def money(draws: DrawnCases, plan: np.ndarray, target: float) -> float:
 
 def draws_of(
     scenarios: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], number: int, chosen: Allocation
-) -> list[DrawnCases]:
+) -> list[Draws]:
     """Cut what was solved for each draw by itself into scenarios of that many draws, which are the last axis."""
     shares = np.concatenate([found["shares"], found["research_share"][:, None]], axis=1)
     parts = [slice(start, start + number) for start in range(0, len(shares), number)]
     return [
-        DrawnCases({k: v[part] for k, v in scenarios.items()}, found["objective"][part], shares[part], chosen)
+        Draws({k: v[part] for k, v in scenarios.items()}, found["objective"][part], shares[part], chosen)
         for part in parts
     ]
 
 
-def medians_of(draws: list[DrawnCases], solve: Any) -> np.ndarray:
+def medians_of(draws: list[Draws], solve: Any) -> np.ndarray:
     """Optimal plans (N, K+1) for the medians of the parameters, by what solves many scenarios (M,)."""
     usual = {name: np.array([np.median(d.scenario[name]) for d in draws]) for name in draws[0].scenario}
     found = solve(usual)
