@@ -231,11 +231,6 @@ class SweepSpec(Written):
         return self._path
 
     @property
-    def sampling(self) -> Draws:
-        """How what is uncertain is drawn; the default where nothing is."""
-        return self.draws or Draws()
-
-    @property
     def shape(self) -> dict[str, int]:
         """Length of each axis, in order."""
         return {name: len(axis) for name, axis in self.axes.items()}

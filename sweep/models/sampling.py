@@ -150,6 +150,11 @@ class _Drawn:
         return self.sampler.at(numbers, (self.name,))[self.name]
 
 
+def sampling_of(spec: SweepSpec) -> Draws:
+    """How what is uncertain in a spec is drawn; the default where it does not say."""
+    return spec.draws or Draws()
+
+
 def sampler_of(model: Model, spec: SweepSpec) -> Sampler:
     """What draws the uncertain parameters of a spec; `model` is the one in which they are parameters."""
     order = [parameter.name for parameter in model.parameters]
@@ -158,7 +163,7 @@ def sampler_of(model: Model, spec: SweepSpec) -> Sampler:
         distributions=tuple(spec.distributions.values()),
         columns=tuple(order.index(name) for name in spec.distributions),
         dimensions=len(order),
-        draws=spec.sampling,
+        draws=sampling_of(spec),
     )
 
 

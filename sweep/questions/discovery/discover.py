@@ -24,7 +24,7 @@ from sweep.engine.progress import Progress
 from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model
 from sweep.models.problem import Problem, parts_of
-from sweep.models.sampling import drawn
+from sweep.models.sampling import drawn, sampling_of
 from sweep.plan.blocks import FIXED_BYTES, budget_of, in_words
 from sweep.questions.discovery import prim
 from sweep.questions.discovery.labels import dataset_of
@@ -145,10 +145,11 @@ def _question(
     named = " and ".join(outputs)
     if not distributions:
         raise SpecError(f"where: {named} depends on nothing that is uncertain ({', '.join(spec.distributions)})")
-    if spec.sampling.number > MOST_DRAWS:
-        raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {spec.sampling.number:,}")
-    pairs = tuple(pair for pair in spec.sampling.correlations if set(pair.between) <= set(distributions))
-    update = {"correlations": pairs, "replicates": max(2, spec.sampling.replicates)}
+    draws = sampling_of(spec)
+    if draws.number > MOST_DRAWS:
+        raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {draws.number:,}")
+    pairs = tuple(pair for pair in draws.correlations if set(pair.between) <= set(distributions))
+    update = {"correlations": pairs, "replicates": max(2, draws.replicates)}
     asked = SweepSpec(
         model=spec.model,
         loss=spec.loss,
@@ -156,7 +157,7 @@ def _question(
         outputs=outputs,
         fixed={**spec.fixed, **_fixed_at(spec, at, needs, named)},
         distributions=distributions,
-        draws=spec.sampling.model_copy(update=update),
+        draws=draws.model_copy(update=update),
         dtype=spec.dtype,
         title=spec.title,
     )
@@ -165,7 +166,8 @@ def _question(
 
 def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:
     """Refuse draws that do not fit the budget, with their outputs, and again side by side to be peeled."""
-    number, replicates, parameters = asked.sampling.number, asked.sampling.replicates, len(asked.distributions)
+    draws, parameters = sampling_of(asked), len(asked.distributions)
+    number, replicates = draws.number, draws.replicates
     values = replicates * (2 * parameters + len(asked.outputs)) * np.dtype(asked.dtype).itemsize
     needed = FIXED_BYTES + number * (values + DRAW_BYTES + PARAMETER_BYTES * parameters)
     budget = budget_of(memory)

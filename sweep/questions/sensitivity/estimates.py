@@ -12,6 +12,7 @@ from kernels.sensitivity.indices import Estimate
 from sweep.engine.evaluate import device_kind
 from sweep.models.model import Model
 from sweep.models.problem import Problem
+from sweep.models.sampling import sampling_of
 from sweep.questions.sensitivity import medians
 from sweep.questions.sensitivity.response import Cells, Response, axes_of, outputs_of
 from sweep.questions.sensitivity.sums import Sums
@@ -158,7 +159,7 @@ def dataset_of(
     del attributes["draws"]
     if "replicates" in facts:
         points = facts["number"] // facts["replicates"]
-        text = f"{facts['replicates']} replicates of {points:,} scrambled Sobol' points, seed {spec.sampling.seed}"
+        text = f"{facts['replicates']} replicates of {points:,} scrambled Sobol' points, seed {sampling_of(spec).seed}"
         attributes["draws"] = text
     return xr.Dataset(variables, coordinates, attributes)
 

@@ -19,6 +19,7 @@ from sweep.engine.trial import try_model
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
 from sweep.models.problem import Problem
+from sweep.models.sampling import sampling_of
 from sweep.plan.blocks import budget_of
 from sweep.questions.sensitivity.designs import Effects, PickFreeze, Subsets
 from sweep.questions.sensitivity.estimates import METHODS, dataset_of, local_quantities, sampled_quantities
@@ -120,7 +121,7 @@ def sensitivity(
     done = 0 if extend is None else _finished(extend, spec, facts, number) // replicates
     points = number // replicates
     block = block_of(points) if extend is None else int(extend.attrs["block"])
-    design = Design(spec.sampling.seed, replicates, points, block)
+    design = Design(sampling_of(spec).seed, replicates, points, block)
     _check_memory(scheme, design, groups, memory)
     counted = _Count(progress, sum(grid.size for _, grid in groups) * replicates * (points - done))
     width = student_t(confidence, replicates - 1)
@@ -142,7 +143,7 @@ def _check(spec: SweepSpec, method: str, number: int, replicates: int, second_or
         raise SpecError("distributions: is required: sensitivity is to uncertain parameters; give some")
     if method not in METHODS:
         raise SpecError(unknown("method", method, METHODS))
-    if method in ("sobol", "morris") and spec.sampling.correlations:
+    if method in ("sobol", "morris") and sampling_of(spec).correlations:
         raise SpecError(
             f'method: "{method}" takes parameters to be independent, and draws.correlations joins some; '
             'use method="shapley"'
@@ -170,7 +171,7 @@ def _scheme(spec: SweepSpec, method: str, second_order: bool) -> Scheme:
         return PickFreeze(second_order)
     if method == "morris":
         return Effects()
-    factor = spec.sampling.factor(spec.distributions)
+    factor = sampling_of(spec).factor(spec.distributions)
     factor = np.eye(len(spec.distributions)) if factor is None else factor
     return Subsets(tuple(map(tuple, (factor @ factor.T).tolist())))
 
