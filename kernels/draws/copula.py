@@ -55,17 +55,17 @@ def _refusal(matrix: np.ndarray, ranks: np.ndarray, names: Sequence[str]) -> str
     k = len(matrix) - 1
     inverse = np.linalg.inv(matrix[:k, :k])
     row = matrix[k, :k]
-    found = []
+    changes = []
     for j in range(k):
         # 1 - row^T inverse row > 0 is quadratic in one entry.
         rest = np.where(np.arange(k) == j, 0.0, row)
         square, half, constant = inverse[j, j], inverse[j] @ rest, rest @ inverse @ rest - 1.0
         inside = half * half - square * constant
-        given = f'"{names[j]}" and "{names[k]}" = {ranks[j]:g}'
+        entry = f'"{names[j]}" and "{names[k]}" = {ranks[j]:g}'
         if inside > 0.0:
             ends = np.clip((-half + np.sqrt(inside) * np.array([-1.0, 1.0])) / square, -1.0, 1.0)
             low, high = 6.0 / np.pi * np.arcsin(0.5 * ends)
-            found.append(f"{given} (between {low:.3g} and {high:.3g} would do)")
+            changes.append(f"{entry} (between {low:.3g} and {high:.3g} would do)")
         elif row[j] != 0.0:
-            found.append(f"{given} (no value alone would do)")
-    return "rank correlations are not positive definite; change " + " or ".join(found)
+            changes.append(f"{entry} (no value alone would do)")
+    return "rank correlations are not positive definite; change " + " or ".join(changes)

@@ -73,8 +73,8 @@ def loguniform(
     low, high = _overlap(u, low, high, lower, upper)
     octaves = special.log2(high) - special.log2(low)
     near_low = u < 0.5
-    found = jnp.where(near_low, low, high) * special.exp2(jnp.where(near_low, u, u - 1.0) * octaves)
-    return jnp.where((low > 0.0) & (low <= high), found, np.nan)
+    quantile = jnp.where(near_low, low, high) * special.exp2(jnp.where(near_low, u, u - 1.0) * octaves)
+    return jnp.where((low > 0.0) & (low <= high), quantile, np.nan)
 
 
 def _truncated_normal(u: ArrayLike, first: Array | None, last: Array | None) -> Array:
@@ -161,8 +161,8 @@ def triangular(
     width = high - low
     rising = low + _sqrt(p * width * (mode - low))
     falling = high - _sqrt(q * width * (high - mode))
-    found = jnp.clip(jnp.where(p * width < mode - low, rising, falling), first, last)
-    return jnp.where((low <= mode) & (mode <= high) & (low < high) & (first <= last), found, np.nan)
+    quantile = jnp.clip(jnp.where(p * width < mode - low, rising, falling), first, last)
+    return jnp.where((low <= mode) & (mode <= high) & (low < high) & (first <= last), quantile, np.nan)
 
 
 def empirical(
@@ -191,8 +191,8 @@ def empirical(
     whole = jnp.clip(jnp.floor(_mix(u, *ends)), 0.0, max(values.size - 2, 0))
     index = whole.astype(np.int32)
     below, above = values[index], values[jnp.minimum(index + 1, values.size - 1)]
-    found = jnp.clip(_mix(_mix(u, *ends) - whole, below, above), first, last)
-    return jnp.where((ends[0] <= ends[1]) & (first <= last), found, np.nan)
+    quantile = jnp.clip(_mix(_mix(u, *ends) - whole, below, above), first, last)
+    return jnp.where((ends[0] <= ends[1]) & (first <= last), quantile, np.nan)
 
 
 def _position(values: Array, bound: Array, side: str) -> Array:
@@ -254,8 +254,8 @@ def beta(
     fourth = -15.0 * rise + 7.0 * turn - change
     fifth = 6.0 * rise - 3.0 * turn + 0.5 * change
     y = y0 + t * (slope0 + t * (0.5 * bend0 + t * (third + t * (fourth + t * fifth))))
-    found = low + (high - low) / (1.0 + special.exp2(-y * LOG2_E))
-    return jnp.where(jnp.isnan(p), np.nan, jnp.clip(found, lower, upper))
+    quantile = low + (high - low) / (1.0 + special.exp2(-y * LOG2_E))
+    return jnp.where(jnp.isnan(p), np.nan, jnp.clip(quantile, lower, upper))
 
 
 def correlated(u: ArrayLike, cholesky: ArrayLike) -> Array:

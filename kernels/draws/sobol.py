@@ -243,18 +243,18 @@ def _shuffled(indices: np.ndarray, number: int, keys: np.ndarray) -> np.ndarray:
     """
     height = np.uint64(math.isqrt(number - 1) + 1)
     width = np.uint64(-(-number // int(height)))
-    found = indices.copy()
+    places = indices.copy()
     left = np.arange(indices.size)
     while left.size:
-        a, b = np.divmod(found[left], width)
+        a, b = np.divmod(places[left], width)
         for key in keys:
             a += _hashed(b ^ key, height)
             a -= height * (a >= height)
             b += _hashed(a ^ ~key, width)
             b -= width * (b >= width)
-        found[left] = a * width + b
-        left = left[found[left] >= number]
-    return found
+        places[left] = a * width + b
+        left = left[places[left] >= number]
+    return places
 
 
 def _hashed(words: np.ndarray, limit: np.uint64) -> np.ndarray:

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from kernels.loss import special
-from kernels.loss.equation import as_arrays
+from kernels.loss.arguments import as_arrays
 
 SHARPNESS = 8.0  # p of the soft minimum, which is at most m^(1/p) below the least of m caps
 NONE = -1.0

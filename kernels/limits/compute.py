@@ -18,7 +18,7 @@ from kernels.limits import plateau, utilisation
 from kernels.limits.fleets import Exponential, Stock, power_cap
 from kernels.limits.utilisation import ENDLESS
 from kernels.loss import equation, special
-from kernels.loss.equation import as_arrays, elementwise
+from kernels.loss.arguments import as_arrays, elementwise
 from kernels.loss.quadrature import gauss_legendre
 from kernels.loss.special import LN2
 

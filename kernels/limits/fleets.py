@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from kernels.limits.utilisation import ENDLESS
 from kernels.loss import equation, special
-from kernels.loss.equation import as_arrays, elementwise
+from kernels.loss.arguments import as_arrays, elementwise
 
 WATTS = 1e9  # a gigawatt
 MOST = 2.0**60  # a stock or a capacity beyond which there is no limit, as where it is infinite

@@ -8,7 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from kernels.loss import equation, special
-from kernels.loss.equation import as_arrays, elementwise
+from kernels.loss.arguments import as_arrays, elementwise
 from kernels.loss.special import LN2
 
 DEEP = -0.5  # of a decline that leaves less than half, the logarithm is taken of what is left

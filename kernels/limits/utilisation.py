@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from kernels.loss import special
-from kernels.loss.equation import as_arrays, elementwise
+from kernels.loss.arguments import as_arrays, elementwise
 from kernels.loss.special import LN2
 
 SECONDS = 3600.0  # an hour

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels.loss import equation, special
-from kernels.loss.equation import DIRECT
+from kernels.loss import derivatives, special
+from kernels.loss.derivatives import DIRECT
 from kernels.loss.special import LN2
 
 TERMS = {"float32": 8, "float64": 19}  # of a power with one exponent
@@ -87,7 +87,7 @@ def need_table(
 
 
 def _log2_excess(target: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log2 X* = log2((R* − e) / (1 − e)), its whole part and the rest apart, as in :mod:`kernels.loss.inverse`."""
+    """log2 X* = log2((R* − e) / (1 − e)), whole part and rest apart, as in :mod:`kernels.loss.inverse_derivatives`."""
     room, rest = target - share, 1.0 - share
     back = room - target
     lost = (target - (room - back)) + (-share - back)
@@ -198,7 +198,7 @@ def log2_parts(e: Array, r: Array) -> tuple[Array, Array]:
 
 def power(e: Array, log2_r: Array, scaling_exponent: Array, *, bounded: bool = False) -> Array:
     """Stage 2: X = c^(−κ) from the parts of log2 c."""
-    return equation.power_of_log(e, log2_r, scaling_exponent, bounded=bounded)
+    return derivatives.power_of_log(e, log2_r, scaling_exponent, bounded=bounded)
 
 
 def power_of_terms(

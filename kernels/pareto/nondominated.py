@@ -25,6 +25,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from kernels.pareto import fronts
+from kernels.pareto.cull import scattered
 
 OBJECTIVES = 6  # at most
 _BLOCK = 1024  # rows that are compared with as many others at once
@@ -159,7 +160,7 @@ def _is_nondominated(points: Array, flips: tuple[bool, ...], keep_weakly: bool) 
     if n == 0:
         return jnp.zeros(0, bool)
     keys, nan = _keys(points, flips)
-    sample = keys[:, fronts.scattered(n, min(n, _BLOCK))]
+    sample = keys[:, scattered(n, min(n, _BLOCK))]
     few = sample[:, jnp.nonzero(~_strictly(sample, sample).any(axis=1), size=64, fill_value=0)[0]]
     dead = nan | _strictly(few, keys).any(axis=1)
     keys, index, first = _sorted_keys(keys, dead)

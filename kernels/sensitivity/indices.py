@@ -73,11 +73,11 @@ def pick_freeze_sums(values: Array, dimensions: int) -> Array:
     """
     a, b, between = values[0], values[1], values[2 : 2 + dimensions]
     change = between - a[None]
-    found = [a, b, a * a, b * b, change, change * b[None], change * change]
+    products = [a, b, a * a, b * b, change, change * b[None], change * change]
     if len(values) > 2 + dimensions:
         back = values[2 + dimensions :]
-        found += [back - b[None], *(row[None] * between - (a * b)[None] for row in back)]
-    sums = [sum_of_points(one) for one in found]
+        products += [back - b[None], *(row[None] * between - (a * b)[None] for row in back)]
+    sums = [sum_of_points(one) for one in products]
     return jnp.concatenate([one if one.ndim == a.ndim else one[None] for one in sums])
 
 
@@ -145,11 +145,11 @@ def sobol_indices(
 
 def _symmetric(pairs: np.ndarray) -> np.ndarray:
     """What the pairs i < j give, in both places; NaN on the diagonal."""
-    found = np.full_like(pairs, np.nan)
+    matrix = np.full_like(pairs, np.nan)
     for i in range(len(pairs)):
         for j in range(i + 1, len(pairs)):
-            found[i, j] = found[j, i] = pairs[i, j]
-    return found
+            matrix[i, j] = matrix[j, i] = pairs[i, j]
+    return matrix
 
 
 def share_of(part: np.ndarray, spread: np.ndarray, variance: np.ndarray) -> Estimate:

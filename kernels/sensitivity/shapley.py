@@ -147,12 +147,12 @@ def shapley_effects(
 def weights(dimensions: int) -> np.ndarray:
     """Weights (d, subsets) of what is left of the variance in each effect."""
     order = subsets(dimensions)
-    found = np.zeros((dimensions, len(order)))
+    table = np.zeros((dimensions, len(order)))
     for column, subset in enumerate(order):
         for i in range(dimensions):
             size = len(subset)
             if i in subset:
-                found[i, column] = -1.0 / (dimensions * math.comb(dimensions - 1, size - 1))
+                table[i, column] = -1.0 / (dimensions * math.comb(dimensions - 1, size - 1))
             else:
-                found[i, column] = 1.0 / (dimensions * math.comb(dimensions - 1, size))
-    return found
+                table[i, column] = 1.0 / (dimensions * math.comb(dimensions - 1, size))
+    return table

@@ -150,8 +150,8 @@ def optimal_split(
 
 def mean_losses(
     scenario: Mapping[str, Array],
-    shares: Array,
-    research_share: Array,
+    shares: AnyArray,
+    research_share: AnyArray,
     *,
     software: str = "live",
     quick: bool | None = None,
@@ -175,8 +175,8 @@ def mean_losses(
 
 def certified(
     scenario: Mapping[str, Array],
-    shares: Array,
-    research_share: Array,
+    shares: AnyArray,
+    research_share: AnyArray,
     *,
     software: str = "live",
     quick: bool | None = None,

@@ -55,28 +55,28 @@ class Ceilings:
             Arithmetic operations, where they are counted.
         """
         kind = "fill" if written else "copy"
-        found = {f"share_of_{kind}": moved / self.rates[kind] / seconds}
+        shares = {f"share_of_{kind}": moved / self.rates[kind] / seconds}
         if operations is not None:
-            found["share_of_multiply_add"] = operations / self.rates["multiply-add"] / seconds
-        return {name: float(f"{share:.3g}") for name, share in found.items()}
+            shares["share_of_multiply_add"] = operations / self.rates["multiply-add"] / seconds
+        return {name: float(f"{share:.3g}") for name, share in shares.items()}
 
 
 def measure_ceilings(dtype: str, *, quick: bool = False) -> tuple[Ceilings, Iterator[dict[str, Any]]]:
     """Measure the ceilings of JAX's default device for a floating type, and give them with their result lines."""
     with jax.enable_x64(dtype == "float64"):
         works = _works(np.dtype(dtype), quick)
-        flat = {f"{kind}, {name}": work for kind, made in works.items() for name, (work, _) in made.items()}
+        flat = {f"{kind}, {name}": work for kind, of_kind in works.items() for name, (work, _) in of_kind.items()}
         took = measure.race(flat, repeats=3 if quick else 21)
     rates = {
         f"{kind}, {name}": tuple(amount / seconds for seconds in took[f"{kind}, {name}"].seconds)
-        for kind, made in works.items()
-        for name, (_, amount) in made.items()
+        for kind, of_kind in works.items()
+        for name, (_, amount) in of_kind.items()
     }
-    best = {kind: max((rates[f"{kind}, {name}"] for name in made), key=np.median) for kind, made in works.items()}
-    found = {kind: float(np.median(best[kind])) for kind in RATES}
+    best = {kind: max((rates[f"{kind}, {name}"] for name in of_kind), key=np.median) for kind, of_kind in works.items()}
+    highest = {kind: float(np.median(best[kind])) for kind in RATES}
     # Whoever copies faster shows what the memory can do; a matrix product may use other units than a multiply-add.
-    found["copy"] = max(found["copy"], float(np.median(best["copy" + OTHERS])))
-    return Ceilings(found), _lines(f"ceilings, {dtype}", took, rates, best)
+    highest["copy"] = max(highest["copy"], float(np.median(best["copy" + OTHERS])))
+    return Ceilings(highest), _lines(f"ceilings, {dtype}", took, rates, best)
 
 
 def _lines(
@@ -99,33 +99,33 @@ def _works(dtype: np.dtype, quick: bool) -> dict[str, dict[str, tuple[Work, floa
     on_cpu = jax.default_backend() == "cpu"
     # Larger than the caches for what moves memory, in them for what computes; enough to hide a launch elsewhere.
     moved = (2**14 if quick else 2**27 if on_cpu else 2**30) // dtype.itemsize
-    held = 2**10 if quick else 2**20 if on_cpu else 2**26
-    given, operand = jnp.full(moved, 0.5, dtype), jnp.full(held, 0.5, dtype)
+    few = 2**10 if quick else 2**20 if on_cpu else 2**26
+    array, operand = jnp.full(moved, 0.5, dtype), jnp.full(few, 0.5, dtype)
     side = 32 if quick else 2048 if on_cpu else 8192
-    fills: dict[str, tuple[Work, float]] = {"XLA": (_donated(_fill, given), given.nbytes)}
+    fills: dict[str, tuple[Work, float]] = {"XLA": (_donated(_fill, array), array.nbytes)}
     if on_cpu:
-        fills["memset, all cores"] = (_on_all_cores(lambda part, _: part.fill(0.5), moved, dtype), given.nbytes)
+        fills["memset, all cores"] = (_on_all_cores(lambda part, _: part.fill(0.5), moved, dtype), array.nbytes)
         copy = "NumPy, all cores", _on_all_cores(np.copyto, moved, dtype)
         square = np.ones((side, side), dtype)
         product = "matrix product, NumPy", lambda: square @ square
     else:
-        copy = "XLA's copy", lambda: jax.block_until_ready(jnp.copy(given))
+        copy = "XLA's copy", lambda: jax.block_until_ready(jnp.copy(array))
         factor = jnp.ones((side, side), dtype)
         multiply = jax.jit(partial(jnp.matmul, precision="highest"))
         product = "matrix product, XLA", lambda: jax.block_until_ready(multiply(factor, factor))
     return {
         "fill": fills,
-        "copy": {"XLA, negated": (_donated(lambda _, x: -x, given), 2 * given.nbytes)},
-        "multiply-add": {f"XLA, {LANES} chains": (_plain(_chains, operand), 2 * LANES * STEPS * held)},
+        "copy": {"XLA, negated": (_donated(lambda _, x: -x, array), 2 * array.nbytes)},
+        "multiply-add": {f"XLA, {LANES} chains": (_plain(_chains, operand), 2 * LANES * STEPS * few)},
         "exp2": {
-            "XLA, once": (_plain(lambda x: jnp.exp2(-x), operand), held),
-            "XLA, 4 apart": (_plain(partial(_apart, jnp.exp2), operand), 4 * held),
+            "XLA, once": (_plain(lambda x: jnp.exp2(-x), operand), few),
+            "XLA, 4 apart": (_plain(partial(_apart, jnp.exp2), operand), 4 * few),
         },
         "log2": {
-            "XLA, once": (_plain(jnp.log2, operand), held),
-            "XLA, 4 apart": (_plain(partial(_apart, jnp.log2), operand), 4 * held),
+            "XLA, once": (_plain(jnp.log2, operand), few),
+            "XLA, 4 apart": (_plain(partial(_apart, jnp.log2), operand), 4 * few),
         },
-        "copy" + OTHERS: {copy[0]: (copy[1], 2 * given.nbytes)},
+        "copy" + OTHERS: {copy[0]: (copy[1], 2 * array.nbytes)},
         "multiply-add" + OTHERS: {product[0]: (product[1], 2 * side**3)},
     }
 
@@ -154,11 +154,11 @@ def _plain(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> Work:
 def _donated(function: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array) -> Work:
     """The function into a buffer that is used again."""
     run = _compiled(function, 0)
-    held = [jnp.zeros_like(x)]
+    buffer = [jnp.zeros_like(x)]
 
     def work() -> jax.Array:
-        held.append(jax.block_until_ready(run(held.pop(), x)))
-        return held[0]
+        buffer.append(jax.block_until_ready(run(buffer.pop(), x)))
+        return buffer[0]
 
     return work
 

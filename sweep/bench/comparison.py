@@ -75,9 +75,9 @@ def compare(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> It
         raise SpecError(f"{first} and {second}: share no result that is timed")
     yield f"time in {first} / time in {second}: above 1, the second is the faster"
     for name in SAME:
-        found = [{line["environment"][name] for line in lines.values()} for lines in (a, b)]
-        if found[0] != found[1]:
-            yield f"{name} differs: {' and '.join(sorted(found[0]))} there, {' and '.join(sorted(found[1]))} here"
+        values = [{line["environment"][name] for line in lines.values()} for lines in (a, b)]
+        if values[0] != values[1]:
+            yield f"{name} differs: {' and '.join(sorted(values[0]))} there, {' and '.join(sorted(values[1]))} here"
     for key in shared:
         yield str(ratio(a[key], b[key]))
     for path, lines in ((first, a), (second, b)):
@@ -107,7 +107,7 @@ def read(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], Line]:
     SpecError
         For a file that is not of results, naming the line.
     """
-    found = {}
+    timed = {}
     try:
         texts = read_bytes(Path(path), MOST_LINES).decode().splitlines()
     except OSError as error:
@@ -120,12 +120,12 @@ def read(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], Line]:
             key = line["benchmark"], line["case"], line["result"]
             if line.get("seconds"):
                 _check(key, line)
-                found[key] = line
+                timed[key] = line
         except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise SpecError(f"{path}: line {number} is not a result of sweep bench or of a benchmark") from None
-    if not found:
+    if not timed:
         raise SpecError(f"{path}: holds no result that is timed")
-    return found
+    return timed
 
 
 def _check(key: tuple[Any, ...], line: Line) -> None:

@@ -101,10 +101,10 @@ def measure_kernel(kernel: Kernel, dtype: DType, points: int, ceilings: Ceilings
     work = kernel.make(points, dtype)
     work.before()
     began = time.perf_counter()
-    made = work.call()
+    result = work.call()
     first = time.perf_counter() - began
-    facts = work.judge(made)
-    del made
+    facts = work.judge(result)
+    del result
     repeats = FEW_REPEATS if quick else REPEATS
     if first > MOST_SECONDS / REPEATS:
         # The first call may have compiled: the second tells how many turns there is time for.
@@ -120,20 +120,20 @@ def measure_kernel(kernel: Kernel, dtype: DType, points: int, ceilings: Ceilings
 
 def _rates(work: Work, seconds: float, ceilings: Ceilings, on_host: bool) -> dict[str, Any]:
     """Operations a second and shares of ceilings; the ceilings of an accelerator are none of its host's."""
-    found: dict[str, Any] = {"on_host": on_host, "devices": work.devices}
+    rates: dict[str, Any] = {"on_host": on_host, "devices": work.devices}
     if work.operations is not None:
-        found["operations"] = work.operations
-        found["operations_per_second"] = float(f"{work.operations / seconds:.4g}")
+        rates["operations"] = work.operations
+        rates["operations_per_second"] = float(f"{work.operations / seconds:.4g}")
     if on_host and jax.default_backend() != "cpu":
-        return found
+        return rates
     # The ceilings are those of one device; devices that are forced on a CPU share its cores.
     devices = work.devices if jax.default_backend() != "cpu" else 1
-    found |= ceilings.shares(devices * seconds, work.moved, work.writes_only, work.operations)
+    rates |= ceilings.shares(devices * seconds, work.moved, work.writes_only, work.operations)
     if work.powers:
         # How long an exp2 and a log2 of XLA take for each power, over what the kernel takes for all it does.
         least = work.powers * (1.0 / ceilings.rates["exp2"] + 1.0 / ceilings.rates["log2"])
-        found["share_of_exp2_and_log2"] = float(f"{least / seconds / devices:.3g}")
-    return found
+        rates["share_of_exp2_and_log2"] = float(f"{least / seconds / devices:.3g}")
+    return rates
 
 
 def heading() -> str:

@@ -63,9 +63,9 @@ def race(
             before()
             time.sleep(PAUSE)
             began = time.perf_counter()
-            made = work()
+            result = work()
             took = time.perf_counter() - began
-            del made
+            del result
             if number >= 0:
                 seconds[name].append(took)
     others = None

@@ -14,8 +14,8 @@ Point = Mapping[str, np.ndarray]
 
 def wider(dtype: str) -> np.dtype | None:
     """The type in which values of a type are checked; None where the machine has none that is wider."""
-    found: np.dtype[np.floating] = np.dtype(np.float64 if dtype == "float32" else np.longdouble)
-    return found if np.finfo(found).nmant > np.finfo(dtype).nmant + 8 else None
+    widest: np.dtype[np.floating] = np.dtype(np.float64 if dtype == "float32" else np.longdouble)
+    return widest if np.finfo(widest).nmant > np.finfo(dtype).nmant + 8 else None
 
 
 def name_of(dtype: np.dtype) -> str:
@@ -23,15 +23,15 @@ def name_of(dtype: np.dtype) -> str:
     return f"NumPy {dtype.name if dtype == np.float64 else 'longdouble'}, {np.finfo(dtype).nmant + 1} bits"
 
 
-def error_in_ulp(found: np.ndarray, exact: np.ndarray, *, but: np.ndarray | float = 0.0) -> float:
+def error_in_ulp(values: np.ndarray, exact: np.ndarray, *, but: np.ndarray | float = 0.0) -> float:
     """Largest error of values in units of the last place of their own type; infinite where only one is finite.
 
     `but` is how much of each error is forgiven.
     """
-    ulp = np.spacing(np.abs(exact).astype(found.dtype)).astype(exact.dtype)
+    ulp = np.spacing(np.abs(exact).astype(values.dtype)).astype(exact.dtype)
     with np.errstate(invalid="ignore"):
-        errors = np.maximum(np.abs(found.astype(exact.dtype) - exact) - but, 0.0) / ulp
-    same = (found == exact) | (np.isnan(found) & np.isnan(exact))
+        errors = np.maximum(np.abs(values.astype(exact.dtype) - exact) - but, 0.0) / ulp
+    same = (values == exact) | (np.isnan(values) & np.isnan(exact))
     return float(np.where(same, 0.0, np.where(np.isnan(errors), np.inf, errors)).max(initial=0.0))
 
 
@@ -68,8 +68,8 @@ def time_to_target(p: Point) -> np.ndarray:
     safe = np.where(nats == 0.0, rate.dtype.type(1), nats)
     grown = nats * years
     with np.errstate(divide="ignore"):
-        found = np.log1p(np.maximum(grown, -1)) / safe
-    return np.where(nats == 0.0, years, found)
+        growing = np.log1p(np.maximum(grown, -1)) / safe
+    return np.where(nats == 0.0, years, growing)
 
 
 def fleet_for_target(p: Point) -> np.ndarray:

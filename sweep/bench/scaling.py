@@ -83,13 +83,13 @@ def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Fit:
     columns = np.stack([1.0 / t, n / t], axis=1)
     ones = np.ones(len(t))
     # The least squares with both, or with one alone where the other would be negative.
-    found = np.linalg.lstsq(columns, ones, rcond=None)[0]
-    if found.min() < 0.0:
+    costs = np.linalg.lstsq(columns, ones, rcond=None)[0]
+    if costs.min() < 0.0:
         alone = [columns[:, i].sum() / np.square(columns[:, i]).sum() for i in range(2)]
         misses = [np.square(columns[:, i] * alone[i] - 1.0).sum() for i in range(2)]
-        found = np.where(np.arange(2) == int(np.argmin(misses)), alone, 0.0)
-    latency, each = map(float, found)
-    return Fit(latency, 1.0 / each if each > 0.0 else float("inf"))
+        costs = np.where(np.arange(2) == int(np.argmin(misses)), alone, 0.0)
+    latency, a_point = map(float, costs)
+    return Fit(latency, 1.0 / a_point if a_point > 0.0 else float("inf"))
 
 
 def measure_scaling(dtype: DType, *, quick: bool = False) -> Iterator[dict[str, Any]]:
@@ -117,28 +117,28 @@ def _curve(
 ) -> Iterator[dict[str, Any]]:
     """Time one size after the other, until the next one would take long; then the fit."""
     case = f"{title}, {dtype}"
-    found: list[tuple[float, float]] = []
+    timed: list[tuple[float, float]] = []
     for size, following in itertools.pairwise([*sizes, 0]):
         with jax.enable_x64(dtype == "float64"):
             work = make(size, dtype)
-            expected = found[-1][1] * size / found[-1][0] if found else 0.0
+            expected = timed[-1][1] * size / timed[-1][0] if timed else 0.0
             repeats = 2 if quick else FEW_REPEATS if expected > LONG else REPEATS
             timing = measure.race({"ours": work.call}, repeats=repeats, warm_up=1, before=work.before)["ours"]
         at = size if title.startswith("dates") else work.points
-        found.append((float(at), timing.median))
+        timed.append((float(at), timing.median))
         yield measure.timed(case, f"{size:,}", timing, points=work.points, size=at)
         if timing.median * following / size > LONGEST:
             break
-    if len(found) > 1:
-        yield from fitted(case, fit(*zip(*found, strict=True)))
+    if len(timed) > 1:
+        yield from fitted(case, fit(*zip(*timed, strict=True)))
 
 
-def fitted(case: str, found: Fit) -> Iterator[dict[str, Any]]:
+def fitted(case: str, line: Fit) -> Iterator[dict[str, Any]]:
     """Result lines of a fit; a throughput that is not bounded is left out, and with it the crossover."""
-    yield measure.judged(case, "latency", [found.latency], "s")
-    if np.isfinite(found.throughput):
-        yield measure.judged(case, "throughput", [found.throughput], "1/s")
-        yield measure.judged(case, "crossover", [found.crossover], "1")
+    yield measure.judged(case, "latency", [line.latency], "s")
+    if np.isfinite(line.throughput):
+        yield measure.judged(case, "throughput", [line.throughput], "1/s")
+        yield measure.judged(case, "crossover", [line.crossover], "1")
 
 
 def _devices(name: str, dtype: DType, quick: bool) -> Iterator[dict[str, Any]]:
@@ -193,12 +193,15 @@ def plot_scaling(lines: Sequence[dict[str, Any]]) -> "Figure":
 
 def _panels(figure: "Figure", count: int) -> "list[Axes]":
     """Put that many panels, two in a row, in the place of the one of a page, which grows with them."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     rows = -(-count // 2)
     before = figure.get_figheight()
     after = before * (1.0 + 0.6 * (rows - 1))
     figure.set_figheight(after)
     # The caption keeps its height.
     engine, caption = figure.get_layout_engine(), figure.texts[0]
+    assert isinstance(engine, ConstrainedLayoutEngine), "a page has it"
     below = engine.get()["rect"][1] * before / after
     engine.set(rect=(0, below, 1, 1 - below))
     caption.set_y(caption.get_position()[1] * before / after)
@@ -216,11 +219,11 @@ def _draw(axes: "Axes", case: str, lines: Sequence[dict[str, Any]]) -> None:
     axes.errorbar(x, middle, yerr=(middle - low, high - middle), fmt="o-", markersize=3, clip_on=False)
     values = {line["result"]: line["value"]["median"] for line in lines if "value" in line}
     if "crossover" in values:
-        found = Fit(values["latency"], values["throughput"])
+        line = Fit(values["latency"], values["throughput"])
         smooth = np.geomspace(x.min(), x.max(), 200)
-        axes.plot(smooth, found.latency + smooth / found.throughput, "--", color="0.5")
-        if x.min() <= found.crossover <= x.max():
-            axes.plot(found.crossover, 2 * found.latency, "o", color="white", markeredgecolor="black", zorder=3)
+        axes.plot(smooth, line.latency + smooth / line.throughput, "--", color="0.5")
+        if x.min() <= line.crossover <= x.max():
+            axes.plot(line.crossover, 2 * line.latency, "o", color="white", markeredgecolor="black", zorder=3)
     across, title = TITLES[case.rpartition(", ")[0]]
     decades = 10.0 ** np.array([np.floor(np.log10(low.min())), np.ceil(np.log10(high.max()))])
     axes.set(xscale="log", yscale="log", xlabel=across, ylabel="seconds", title=title, ylim=decades)

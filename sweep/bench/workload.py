@@ -99,8 +99,8 @@ def operations_of(program: Any) -> float | None:
     return counted.get("flops", 0.0) + counted.get("transcendentals", 0.0) or None
 
 
-def error_of(found: np.ndarray, exact: np.ndarray, wide: np.dtype) -> Facts:
+def error_of(values: np.ndarray, exact: np.ndarray, wide: np.dtype) -> Facts:
     """Say how far values are from exact ones, and which those are."""
-    error = oracle.error_in_ulp(found, exact)
-    facts: Facts = {"error_against": oracle.name_of(wide), "error_sample": found.size}
+    error = oracle.error_in_ulp(values, exact)
+    facts: Facts = {"error_against": oracle.name_of(wide), "error_sample": values.size}
     return facts | ({"max_error_ulp": float(f"{error:.3g}")} if np.isfinite(error) else {"wrong": "not finite"})

@@ -49,11 +49,11 @@ def sides_of(points: int, devices: int = 1) -> tuple[int, int, int]:
 
 def make_problem(axes: Mapping[str, int], output: str, dtype: DType) -> Problem:
     """Problem of a grid over some of `RANGES`, with coordinates that float32 holds."""
-    made = {}
+    swept = {}
     for name, size in axes.items():
         space = np.geomspace if name == "fleet_size" else np.linspace
-        made[name] = Axis(values=tuple(space(*RANGES[name], size).astype(np.float32).astype(float)))
-    spec = SweepSpec(loss="total", outputs=(output,), axes=made, fixed=_fixed(LAW), dtype=dtype)
+        swept[name] = Axis(values=tuple(space(*RANGES[name], size).astype(np.float32).astype(float)))
+    spec = SweepSpec(loss="total", outputs=(output,), axes=swept, fixed=_fixed(LAW), dtype=dtype)
     return Problem.of(spec)
 
 
@@ -70,22 +70,22 @@ def _grid(names: tuple[str, str, str], output: str, points: int, dtype: DType) -
     plan = Plan(problem.spec.shape, block, block, problem.variables, np.dtype(dtype).itemsize)
     places = zip(jax.local_devices(), plan.blocks(), strict=True)
     inputs = together([Inputs(problem, plan, device)(block) for device, block in places])
-    held = [(zeros(block, dtype, devices),)]
+    buffers = [(zeros(block, dtype, devices),)]
     static = {"finish": problem.stages.finish, "names": (output,), "model": problem.model.name}
     function = compiled(stage, tuple(static), jax.default_backend(), devices)
-    program, seconds = compiled_ahead(function.lower(held[0], inputs, **static))
+    program, seconds = compiled_ahead(function.lower(buffers[0], inputs, **static))
     counted = operations_of(program)  # of one device
 
     def call() -> jax.Array:
-        held.append(jax.block_until_ready(program(held.pop(), inputs)))
-        return held[0][0]
+        buffers.append(jax.block_until_ready(program(buffers.pop(), inputs)))
+        return buffers[0][0]
 
     return Work(
         shape=" x ".join(map(str, shape)),
         points=math.prod(shape),
         moved=plan.nbytes,
         call=call,
-        judge=lambda made: _grid_error(np.asarray(made).reshape(shape), problem.spec, getattr(oracle, output)),
+        judge=lambda result: _grid_error(np.asarray(result).reshape(shape), problem.spec, getattr(oracle, output)),
         operations=None if counted is None else counted * devices,
         powers=math.prod(shape) if output == "relative_loss" else 0,
         compile_seconds=seconds,
@@ -104,10 +104,10 @@ def _grid_error(values: np.ndarray, spec: SweepSpec, exact: Callable[[oracle.Poi
     axes = zip(spec.axes.items(), index, strict=True)
     point = {name: axis.coordinates()[place].astype(wide) for (name, axis), place in axes}
     point |= {name: np.asarray(value, wide) for name, value in LAW.items()}
-    found, true = values[tuple(index)], exact(point)
-    facts = error_of(found, true, wide)
+    ours, true = values[tuple(index)], exact(point)
+    facts = error_of(ours, true, wide)
     if "wrong" not in facts:
-        beyond = oracle.error_in_ulp(found, true, but=oracle.unavoidable(exact, point, spec.dtype))
+        beyond = oracle.error_in_ulp(ours, true, but=oracle.unavoidable(exact, point, spec.dtype))
         facts["error_beyond_ulp"] = float(f"{beyond:.3g}")
     return facts
 
@@ -122,15 +122,15 @@ def _mean(points: int, dtype: DType) -> Work:
     small = _grid(RUN, "relative_loss", 2**12, dtype)
     total = math.prod(shape)
 
-    def judge(made: np.ndarray) -> Facts:
+    def judge(result: np.ndarray) -> Facts:
         wide = oracle.wider(dtype)
         if wide is None:
             return {"error_unknown": "this machine has no wider type"}
-        places = np.random.default_rng(1).integers(0, made.shape, (16, 2)).T
+        places = np.random.default_rng(1).integers(0, result.shape, (16, 2)).T
         times, rates = (spec.axes[k].coordinates()[i] for k, i in zip(("time", "doubling_rate"), places, strict=True))
         point = {"fleet_size": spec.axes["fleet_size"].coordinates(), "time": times[:, None]}
         point = {k: np.asarray(v, wide) for k, v in {**point, "doubling_rate": rates[:, None], **LAW}.items()}
-        return error_of(made[tuple(places)], oracle.relative_loss(point).mean(axis=1), wide)
+        return error_of(result[tuple(places)], oracle.relative_loss(point).mean(axis=1), wide)
 
     return Work(
         shape=" x ".join(map(str, shape)) + ", over the first axis",
@@ -150,22 +150,22 @@ def _quantiles(points: int, dtype: DType) -> Work:
     """Three exact quantiles of each row, by selection."""
     rows = max(1, points // ROW)
     values = np.random.default_rng(1).random((rows, min(points, ROW)), np.dtype(dtype))
-    held, probabilities = values.copy(), (0.05, 0.5, 0.95)
+    copied, probabilities = values.copy(), (0.05, 0.5, 0.95)
 
-    def judge(made: np.ndarray) -> Facts:
+    def judge(result: np.ndarray) -> Facts:
         wide = oracle.wider(dtype)
         if wide is None:
             return {"error_unknown": "this machine has no wider type"}
         some = values[:64].astype(wide)
-        return error_of(made[:64], np.quantile(some, np.asarray(probabilities, wide), axis=1).T, wide)
+        return error_of(result[:64], np.quantile(some, np.asarray(probabilities, wide), axis=1).T, wide)
 
     return Work(
         shape=f"{rows} x {values.shape[1]}",
         points=values.size,
         moved=values.nbytes + 3 * rows * values.itemsize,
-        call=lambda: statistics.row_quantiles(held, probabilities),
+        call=lambda: statistics.row_quantiles(copied, probabilities),
         judge=judge,
-        before=lambda: np.copyto(held, values),
+        before=lambda: np.copyto(copied, values),
     )
 
 
@@ -175,17 +175,17 @@ def _filter(points: int, dtype: DType) -> Work:
     directions = np.abs(rng.standard_normal((points, 3)))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     values = np.ascontiguousarray(1.2 - directions + rng.exponential(0.2, (points, 1)), dtype)
-    given = values if jax.default_backend() == "cpu" else jax.device_put(values)
+    on_device = values if jax.default_backend() == "cpu" else jax.device_put(values)
 
-    def judge(made: Any) -> Facts:
-        front = np.asarray(made)
+    def judge(result: Any) -> Facts:
+        front = np.asarray(result)
         return {"front": int(front.sum()), "misjudged": oracle.misjudged(values, front)}
 
     return Work(
         shape=f"{points} x 3 objectives",
         points=points,
         moved=values.nbytes + points,
-        call=lambda: jax.block_until_ready(nondominated.is_nondominated(given)),
+        call=lambda: jax.block_until_ready(nondominated.is_nondominated(on_device)),
         judge=judge,
     )
 
@@ -213,11 +213,11 @@ def solve(count: int, dates: int) -> Work:
     given = {name: jax.numpy.asarray(value) for name, value in scenarios(count).items()}
     numbers = len(given) + dates + 7  # of each scenario and of its answer, whose two whole numbers are half as long
 
-    def judge(made: Split) -> Facts:
-        good = np.flatnonzero(np.asarray(made.status) == CONVERGED)[:20]
-        exact = np.array([_exact_loss(made, given, int(i)) for i in good], np.longdouble)
-        facts = error_of(np.asarray(made.objective)[good], exact, exact.dtype)
-        return {**facts, "certified": float(np.mean(np.asarray(made.status) == CONVERGED))}
+    def judge(split: Split) -> Facts:
+        good = np.flatnonzero(np.asarray(split.status) == CONVERGED)[:20]
+        exact = np.array([_exact_loss(split, given, int(i)) for i in good], np.longdouble)
+        facts = error_of(np.asarray(split.objective)[good], exact, exact.dtype)
+        return {**facts, "certified": float(np.mean(np.asarray(split.status) == CONVERGED))}
 
     return Work(
         shape=f"{count} scenarios, {dates} dates",
@@ -228,24 +228,24 @@ def solve(count: int, dates: int) -> Work:
     )
 
 
-def _exact_loss(made: Split, given: Mapping[str, jax.Array], i: int) -> np.longdouble:
-    scenario = {name: float(value[i]) for name, value in given.items()}
-    return oracle.mean_loss(np.asarray(made.shares)[:, i], float(made.research_share[i]), scenario)
+def _exact_loss(split: Split, known: Mapping[str, jax.Array], i: int) -> np.longdouble:
+    scenario = {name: float(value[i]) for name, value in known.items()}
+    return oracle.mean_loss(np.asarray(split.shares)[:, i], float(split.research_share[i]), scenario)
 
 
 def _sobol(points: int, dtype: DType) -> Work:
     """Sobol' indices of the loss by four parameters, from a spec to a dataset: draws, evaluation, sums, intervals."""
     size = 1 << max(6, points.bit_length() - 1)
-    given = {name: Distribution(distribution="uniform", low=a, high=b) for name, (a, b) in UNCERTAIN.items()}
+    uncertain = {name: Distribution(distribution="uniform", low=a, high=b) for name, (a, b) in UNCERTAIN.items()}
     fixed = _fixed({name: value for name, value in LAW.items() if name not in UNCERTAIN})
     outputs = ("relative_loss",)
-    spec = SweepSpec(loss="total", outputs=outputs, fixed=fixed, distributions=given, dtype=dtype)
+    spec = SweepSpec(loss="total", outputs=outputs, fixed=fixed, distributions=uncertain, dtype=dtype)
     total = size * (len(UNCERTAIN) + 2)
 
-    def judge(made: xr.Dataset) -> Facts:
+    def judge(result: xr.Dataset) -> Facts:
         exact = _indices()
-        found = np.stack([made.relative_loss_first_order.values, made.relative_loss_total.values])
-        return {"max_error": float(f"{np.abs(found - exact).max():.3g}"), "error_against": "quadrature"}
+        estimated = np.stack([result.relative_loss_first_order.values, result.relative_loss_total.values])
+        return {"max_error": float(f"{np.abs(estimated - exact).max():.3g}"), "error_against": "quadrature"}
 
     return Work(
         shape=f"{size} x {len(UNCERTAIN) + 2} evaluations",

@@ -1,10 +1,14 @@
 """``sweep bench``: how fast this device is, and how near its limits."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sweep.cli.terminal import Refusal, check_outputs, echo
+
+if TYPE_CHECKING:
+    from sweep.config.spec import DType
 
 
 @click.command()
@@ -27,7 +31,7 @@ from sweep.cli.terminal import Refusal, check_outputs, echo
 )
 def bench(
     kernels: tuple[str, ...],
-    dtypes: tuple[str, ...],
+    dtypes: "tuple[DType, ...]",
     size: str,
     device: str | None,
     scaling: bool,

@@ -18,9 +18,9 @@ def describe(config: Path, dtype: str | None, memory: int | None) -> None:
 
     Example: sweep describe configs/baseline.toml --memory 2GB
     """
-    from sweep.plan.blocks import default_memory
+    from sweep.plan.blocks import budget_of
     from sweep.plan.jobs import make_jobs
     from sweep.report.describe import describe_sweep
 
-    problem, budget = load(config, dtype), default_memory() if memory is None else memory
+    problem, budget = load(config, dtype), budget_of(memory)
     echo(describe_sweep(problem, make_jobs(problem, memory), budget))

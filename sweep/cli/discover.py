@@ -6,7 +6,7 @@ import click
 
 import sweep
 from sweep.cli.compiled import NO_CACHE
-from sweep.cli.terminal import AT, CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE, bar, check_outputs, echo, load
+from sweep.cli.terminal import AT, CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE, bar, check_outputs, deliver, load
 
 
 @click.command()
@@ -40,7 +40,7 @@ def discover(
 
     Example: sweep discover configs/sensitivity.toml --where "relative_loss < 0.6" --at time=5 -o region.png
     """
-    from sweep.report.discovery_figure import describe_regions, plot_regions
+    from sweep.report.discovery_figure import describe_regions
 
     check_outputs(path, file, memory, overwrite)
     problem = load(config, dtype)
@@ -48,14 +48,4 @@ def discover(
         dataset = sweep.discover(
             problem, where, at=at, coverage=coverage, density=density, memory=memory, progress=show
         )
-    echo(describe_regions(dataset))
-    if path is not None:
-        from sweep.report import figures
-
-        figures.save(plot_regions(dataset), path)
-        click.echo(path)
-    if file is not None:
-        from sweep.results import netcdf
-
-        netcdf.write(dataset, file)
-        click.echo(file)
+    deliver(dataset, describe_regions(dataset), path, file)

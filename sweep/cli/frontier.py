@@ -6,7 +6,7 @@ import click
 
 import sweep
 from sweep.cli.compiled import NO_CACHE
-from sweep.cli.terminal import FIGURE, MEMORY, NETCDF, OVERWRITE, Refusal, bar, check_outputs, echo, load
+from sweep.cli.terminal import FIGURE, MEMORY, NETCDF, OVERWRITE, Refusal, bar, check_outputs, deliver, load
 
 
 @click.command()
@@ -63,15 +63,4 @@ def frontier(
             memory=memory,
             progress=show,
         )
-    echo(describe_frontier(dataset))
-    if path is not None:
-        from sweep.report import figures
-        from sweep.report.frontier_figure import plot_frontier
-
-        figures.save(plot_frontier(dataset), path)
-        click.echo(path)
-    if file is not None:
-        from sweep.results import netcdf
-
-        netcdf.write(dataset, file)
-        click.echo(file)
+    deliver(dataset, describe_frontier(dataset), path, file)

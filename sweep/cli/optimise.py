@@ -1,18 +1,19 @@
 """``sweep optimise``: the best split of a budget, or the best decision of any other model."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import sweep
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
-from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, Refusal, check_outputs, echo, load
+from sweep.cli.terminal import CONFIG, MEMORY, NETCDF, OVERWRITE, check_outputs, deliver, load
 
 if TYPE_CHECKING:
-    from sweep.models.problem import Problem
+    import xarray as xr
 
 OPTIMISERS = ("newton", "lbfgs", "adam", "sgd")  # as in kernels/split/descent.py, which is slow to import
 
@@ -82,76 +83,44 @@ def optimise(
     duration --subject-to "relative_loss <= 0.7 and finish_date <= 5"
     """
     problem = load(config)
-    if not problem.source.is_solved:
-        flags = {"--optimiser": optimiser != "newton", "--robust": robust, "--level": level is not None}
-        for name in (name for name, value in flags.items() if value):
-            raise Refusal(f'{name}: is of the split of a budget, the model "front_loading"; drop it')
-        question = {"minimise": minimise, "maximise": maximise, "over": over, "subject_to": subject_to}
-        _decide(problem, {**question, "starts": starts}, file, memory, overwrite)
-        return
-    named = {"--minimise": minimise, "--maximise": maximise, "--over": over, "--subject-to": subject_to}
-    for name in (name for name, value in {**named, "--starts": starts}.items() if value):
-        raise Refusal(f'{name}: the model "{problem.source.name}" is a split with an objective of its own; drop it')
-    _split(problem, optimiser, robust, level, file, memory, overwrite)
-
-
-def _decide(
-    problem: "Problem", question: dict[str, Any], file: Path | None, memory: int | None, overwrite: bool
-) -> None:
-    """Tell the best decision of every scenario."""
-    from sweep.report.describe_questions import describe_decisions
-
-    check_outputs(None, file, memory, overwrite)
-    with stop().looked_at() as look:
-        dataset = sweep.optimise(problem, **question, memory=memory, progress=look)
-    if file is not None:
-        from sweep.results import netcdf
-
-        netcdf.write(dataset, file)
-    echo(describe_decisions(dataset))
-    if file is not None:
-        click.echo(f"written to {file}")
-
-
-def _split(
-    problem: "Problem",
-    optimiser: str,
-    robust: str | None,
-    level: float | None,
-    file: Path | None,
-    memory: int | None,
-    overwrite: bool,
-) -> None:
-    """Tell the best split of a budget in every scenario."""
-    from sweep.report.splits.plans import describe_plans
-    from sweep.report.splits.splits import describe_splits
-
     spec = problem.spec
-    one_plan = robust or (spec.allocation is not None and spec.allocation.robust)
-    few = math.prod(size for name, size in spec.shape.items() if not (one_plan and name == "draw")) <= 8
+    one_plan = robust is not None or (spec.allocation is not None and spec.allocation.robust is not None)
+    scenarios = math.prod(size for name, size in spec.shape.items() if not (one_plan and name == "draw"))
+    few = problem.source.is_solved and scenarios <= 8
     is_mean = spec.allocation is None or spec.allocation.objective == "mean"
-    more = {"sensitivities": few and is_mean and file is not None and not one_plan, "ranges": few and not one_plan}
-    if file is not None:
+    sensitivities, ranges = few and is_mean and file is not None and not one_plan, few and not one_plan
+    result = 0
+    if file is not None and problem.source.is_solved:
         from sweep.questions.split.footprint import result_bytes
 
-        check_outputs(None, file, memory, overwrite, result_bytes(spec, **more))
+        result = result_bytes(spec, sensitivities=sensitivities, ranges=ranges)
+    check_outputs(None, file, memory, overwrite, result)
     with stop().looked_at() as look:
         dataset = sweep.optimise(
             problem,
+            minimise=minimise,
+            maximise=maximise,
+            over=over,
+            subject_to=subject_to,
+            starts=starts,
             optimiser=optimiser,
             robust=robust,
             level=level,
-            worth=bool(few and one_plan),
-            sensitivities=more["sensitivities"],
-            ranges=more["ranges"],
-            both=more["ranges"],
+            worth=few and one_plan,
+            sensitivities=sensitivities,
+            ranges=ranges,
+            both=ranges,
             memory=memory,
             progress=look,
         )
-    if file is not None:
-        from sweep.results import netcdf
+    deliver(dataset, _described(dataset), None, file)
 
-        netcdf.write(dataset, file)
-    echo(describe_plans(dataset) if one_plan else describe_splits(dataset))
-    if file is not None:
-        click.echo(f"written to {file}")
+
+def _described(dataset: "xr.Dataset") -> Iterator[str]:
+    from sweep.report.describe_questions import describe_decisions
+    from sweep.report.splits.plans import describe_plans
+    from sweep.report.splits.splits import describe_splits
+
+    if dataset.attrs["kind"] == "decision":
+        return describe_decisions(dataset)
+    return describe_plans(dataset) if "plan" in dataset.dims else describe_splits(dataset)

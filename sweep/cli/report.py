@@ -8,7 +8,7 @@ import click
 
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.plot import dataset_of
-from sweep.cli.terminal import SIZE, load
+from sweep.cli.terminal import load, size
 
 if TYPE_CHECKING:
     from sweep.report.page.template import Part
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--title", metavar="TEXT", help="Heading of the page, instead of that of the sweep or of the report.")
 @click.option(
     "--max-size",
-    type=SIZE,
+    type=size,
     default="2.5MB",
     show_default=True,
     help="Most that the page may take; of long axes it then has every second, third, ... value, and says so.",

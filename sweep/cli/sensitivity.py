@@ -7,7 +7,18 @@ import click
 import sweep
 from sweep.cli.compiled import NO_CACHE
 from sweep.cli.signals import stop
-from sweep.cli.terminal import CONFIG, DTYPE, FIGURE, MEMORY, NETCDF, OVERWRITE, check_outputs, echo, load, read_netcdf
+from sweep.cli.terminal import (
+    CONFIG,
+    DTYPE,
+    FIGURE,
+    MEMORY,
+    NETCDF,
+    OVERWRITE,
+    check_outputs,
+    deliver,
+    load,
+    read_netcdf,
+)
 
 
 @click.command()
@@ -58,21 +69,16 @@ def sensitivity(
 
     problem = load(config, dtype)
     check_outputs(path, file, memory, overwrite)
-    options = {"number": number, "replicates": replicates}
-    options = {key: value for key, value in options.items() if value is not None}
     extend = None if earlier is None else read_netcdf(earlier)
-    options |= {"method": method, "second_order": second_order, "extend": extend, "memory": memory}
     with stop().looked_at() as look:
-        dataset = sweep.sensitivity(problem, **options, progress=look)
-    if file is not None:
-        from sweep.results import netcdf
-
-        netcdf.write(dataset, file)
-    echo(describe_sensitivity(dataset))
-    if path is not None:
-        from sweep.report import figures
-        from sweep.report.sensitivity_figure import plot_sensitivity
-
-        figures.save(plot_sensitivity(dataset), path)
-    for written in filter(None, (file, path)):
-        click.echo(f"written to {written}")
+        dataset = sweep.sensitivity(
+            problem,
+            method=method,
+            number=number,
+            replicates=replicates,
+            second_order=second_order,
+            extend=extend,
+            memory=memory,
+            progress=look,
+        )
+    deliver(dataset, describe_sensitivity(dataset), path, file)

@@ -31,7 +31,7 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._ask)
+                    self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -39,7 +39,7 @@ class Stop:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _ask(self, number: int, _: Any) -> None:
+    def _receive(self, number: int, _: Any) -> None:
         self.number = number
         for taken in self._before:
             signal.signal(taken, signal.SIG_DFL)

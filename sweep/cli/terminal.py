@@ -116,41 +116,24 @@ def _missing_device() -> str | None:
     return None
 
 
-class _Size(click.ParamType):
-    """A number of bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a size such as 512MB, 4GiB or 2e9."""
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"\s*(\d+\.?\d*(?:e\+?\d+)?)\s*([kmgt]?i?b)?\s*", value, re.IGNORECASE)
-        units = {unit.lower(): factor for unit, factor in UNITS.items()}
-        unit = (match[2] or "B").lower() if match else ""
-        size = float(match[1]) * units[unit] if unit in units else math.inf
-        if not 1 <= size <= 2**63:
-            self.fail(f"{value!r} is not a size in bytes such as 512MB, 4GiB or 2e9 ({', '.join(UNITS)})", param, ctx)
-        return int(size)
+def size(text: str | int) -> int:
+    """Read a number of bytes such as 512MB, 4GiB or 2e9."""
+    match = re.fullmatch(r"\s*(\d+\.?\d*(?:e\+?\d+)?)\s*([kmgt]?i?b)?\s*", str(text), re.IGNORECASE)
+    factors = {unit.lower(): factor for unit, factor in UNITS.items()}
+    factor = factors.get((match[2] or "B").lower()) if match else None
+    number = float(match[1]) * factor if match and factor else math.inf
+    if not 1 <= number <= 2**63:
+        raise click.BadParameter(f"{text!r} is not a size in bytes such as 512MB, 4GiB or 2e9 ({', '.join(UNITS)})")
+    return int(number)
 
 
-class _At(click.ParamType):
-    """A dimension and the value at which it is held."""
-
-    name = "dim=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        """Read ``time=6``."""
-        if isinstance(value, tuple):
-            return value
-        dim, _, number = value.partition("=")
-        try:
-            place = dim.strip(), float(number)
-        except ValueError:
-            place = "", math.nan
-        if not place[0] or not math.isfinite(place[1]):
-            self.fail(f"{value!r} is not DIM=VALUE such as time=6", param, ctx)
-        return place
+def _place(text: str) -> tuple[str, float]:
+    """Read a dimension and the value at which it is held, such as ``time=6``."""
+    dim, _, number = text.partition("=")
+    with contextlib.suppress(ValueError):
+        if dim.strip() and math.isfinite(float(number)):
+            return dim.strip(), float(number)
+    raise click.BadParameter(f"{text!r} is not DIM=VALUE such as time=6")
 
 
 def _places(_: click.Context, __: click.Parameter, at: tuple[tuple[str, float], ...]) -> dict[str, float]:
@@ -174,15 +157,19 @@ def print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
-SIZE = _Size()
 AT = click.option(
-    "--at", type=_At(), multiple=True, callback=_places, help="Hold an axis, e.g. time=6; may be repeated."
+    "--at",
+    type=_place,
+    metavar="DIM=VALUE",
+    multiple=True,
+    callback=_places,
+    help="Hold an axis, e.g. time=6; may be repeated.",
 )
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 DTYPE = click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Instead of the config's precision.")
 MEMORY = click.option(
     "--memory",
-    type=SIZE,
+    type=size,
     help="Budget such as 512MB, 4GiB or 2e9 (bytes); by default half of the machine's, or of the container's.",
 )
 FIGURE = click.option("-o", "path", type=click.Path(path_type=Path), help="Figure to write: .png, .svg or .pdf.")
@@ -203,6 +190,22 @@ def check_outputs(figure: Path | None, file: Path | None, memory: int | None, ov
         from sweep.results import netcdf
 
         netcdf.check(file, result, memory=memory, overwrite=overwrite)
+
+
+def deliver(dataset: "xr.Dataset", lines: Iterable[str], figure: Path | None, file: Path | None) -> None:
+    """Print what an answer says, once it is in the NetCDF file if there is to be one, and draw its figure."""
+    if file is not None:
+        from sweep.results import netcdf
+
+        netcdf.write(dataset, file)
+    echo(lines)
+    if figure is not None:
+        from sweep.report import figures
+        from sweep.results.metadata import kind_of
+
+        figures.save(figures.plotter_of(kind_of(dataset))(dataset), figure)
+    for written in filter(None, (file, figure)):
+        click.echo(f"written to {written}")
 
 
 def read_netcdf(path: Path) -> "xr.Dataset":

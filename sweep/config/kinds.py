@@ -103,6 +103,10 @@ def _variance(arrays: Arrays, points: int) -> np.ndarray:
     return arrays["squares"] / arrays["count"]
 
 
+def _deviation(arrays: Arrays, points: int) -> np.ndarray:
+    return np.sqrt(_variance(arrays, points))
+
+
 def _sum(arrays: Arrays, points: int) -> np.ndarray:
     return arrays["count"] * arrays["mean"] - arrays["count"] * arrays["excess"]
 
@@ -132,7 +136,7 @@ _TABLE = (
     Kind("sum", "MEAN", _sum, "sum", "sum", shares="mean", pooling="sum"),
     Kind("variance", "MOMENTS", _variance, "variance", "variance", shares="mean", unit=_squared),
     Kind(
-        "std", "MOMENTS", lambda *kept: np.sqrt(_variance(*kept)), "standard deviation", "standard_deviation",
+        "std", "MOMENTS", _deviation, "standard deviation", "standard_deviation",
         shares="mean",
     ),
     Kind(

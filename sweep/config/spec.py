@@ -118,7 +118,7 @@ class Written(Frozen):
 
     def _drawn(self) -> tuple[Draws, dict[str, Axis]]:
         """Give the draws, and the axes with those of the draws after the others."""
-        draws = Draws() if self.draws is None else self.draws
+        draws = self.draws or Draws()
         try:
             draws.factor(self.distributions)
         except FieldError as error:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from sweep.config.axis import Axis
 from sweep.config.kinds import KINDS, NEEDS, Kind
 from sweep.config.record import FieldError, Frozen, listed
-from sweep.errors import short
+from sweep.errors import SpecError, short
 
 MOST_EDGES = 10_001
 MOST_CONDITIONS = 100  # each is compiled into every point
@@ -29,8 +29,8 @@ class Condition(NamedTuple):
     bound: float
 
 
-def conditions_of(where: str) -> tuple[Condition, ...]:
-    """Read comparisons of names with numbers, joined by ``and``.
+def conditions_of(where: str, key: str = "where") -> tuple[Condition, ...]:
+    """Read comparisons of names with numbers, joined by ``and``, that are given under a key.
 
     Raises
     ------
@@ -39,12 +39,12 @@ def conditions_of(where: str) -> tuple[Condition, ...]:
     """
     parts = re.split(r"\band\b", where)
     if len(parts) > MOST_CONDITIONS:
-        raise FieldError("where", f"must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
+        raise FieldError(key, f"must be at most {MOST_CONDITIONS} comparisons, got {len(parts):,}")
     try:
         return tuple(map(_condition, parts))
     except ValueError:
         text = f"must be comparisons such as relative_loss < 0.5, joined by and, got {short(where)}"
-        raise FieldError("where", text) from None
+        raise FieldError(key, text) from None
 
 
 def _condition(part: str) -> Condition:
@@ -52,6 +52,22 @@ def _condition(part: str) -> Condition:
     if match is None:
         raise ValueError(f"{part} is no comparison")
     return Condition(match[1], match[2], float(match[3]))
+
+
+def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) -> None:
+    """Refuse a bound that a device takes for 0.
+
+    Raises
+    ------
+    SpecError
+        One line.
+    """
+    least = float(np.finfo(dtype).tiny)
+    for condition in conditions:
+        if 0.0 < abs(condition.bound) < least:
+            raise SpecError(
+                f"{where}: {condition.bound:g} is nearer to 0 than {dtype} numbers are ({least:.2g}); compare with 0"
+            )
 
 
 class Statistic(Frozen):

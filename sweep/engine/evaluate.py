@@ -41,16 +41,16 @@ def compiled(function: Callable[..., Any], static: tuple[str, ...], platform: st
     compiled once, and each device runs what one alone would run.
     """
 
-    def each(buffers: Any, inputs: Any, **kept: Any) -> Any:
-        def one(*given: Any) -> Any:
-            return jax.tree.map(lambda x: x[None], function(*jax.tree.map(lambda x: x[0], given), **kept))
+    def per_device(buffers: Any, inputs: Any, **kept: Any) -> Any:
+        def one(*arrays: Any) -> Any:
+            return jax.tree.map(lambda x: x[None], function(*jax.tree.map(lambda x: x[0], arrays), **kept))
 
         along = PartitionSpec("device")
         apart = jax.shard_map(one, mesh=_mesh(devices), in_specs=along, out_specs=along, check_vma=False)
         return apart(buffers, inputs)
 
     return jax.jit(
-        function if devices == 1 else each,
+        function if devices == 1 else per_device,
         static_argnames=static,
         donate_argnums=0,
         keep_unused=True,
@@ -123,7 +123,7 @@ def take(outputs: Mapping[str, jax.Array], names: Sequence[str], model: str) -> 
     SpecError
         Where that is no array of real numbers.
     """
-    found = []
+    arrays = []
     for name in names:
         try:
             if isinstance(outputs[name], list | tuple):
@@ -137,8 +137,8 @@ def take(outputs: Mapping[str, jax.Array], names: Sequence[str], model: str) -> 
             raise SpecError(
                 f'model "{model}": the function of "{name}" returns {kind}, must return an array of real numbers'
             )
-        found.append(array)
-    return found
+        arrays.append(array)
+    return arrays
 
 
 class Evaluator:
@@ -170,7 +170,7 @@ class Evaluator:
         """
         blocks = [*blocks, *[blocks[-1]] * (self.devices - len(blocks))]
         with jax.enable_x64(self._spec.dtype == "float64"):
-            inputs = together([given(block) for given, block in zip(self._inputs, blocks, strict=True)])
+            inputs = together([inputs_of(block) for inputs_of, block in zip(self._inputs, blocks, strict=True)])
             buffers = self._free.pop() if self._free else tuple(map(self._buffer, self._plan.variables))
             run = compiled(stage, ("finish", "names", "model"), jax.default_backend(), self.devices)
             arrays = run(buffers, inputs, finish=self._finish, names=tuple(self._plan.variables), model=self._model)
@@ -184,9 +184,9 @@ class Evaluator:
         shape = self._plan.along(variable, self._plan.block_shape)
         flat = on_host(array, number, self.devices).reshape(self._unflattened(variable))
         # A variable that spans only some of the flattened axes repeats itself along the others.
-        held = flat[tuple(slice(None) if d in self._plan.variables[variable] else 0 for d in self._plan.shape)]
+        one_copy = flat[tuple(slice(None) if d in self._plan.variables[variable] else 0 for d in self._plan.shape)]
         lengths = (b - a for a, b in zip(block.start, block.stop, strict=True))
-        return held.reshape(shape)[tuple(map(slice, self._plan.along(variable, tuple(lengths))))]
+        return one_copy.reshape(shape)[tuple(map(slice, self._plan.along(variable, tuple(lengths))))]
 
     def reuse(self, arrays: tuple[jax.Array, ...]) -> None:
         """Take back the buffers of a call once no view of them is left."""

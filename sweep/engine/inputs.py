@@ -40,7 +40,7 @@ class Inputs:
         self._tables = stages.tables
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
         self._constants = problem.constants
-        self._held = {name: self._to_device(value) for name, value in self._constants.items()}
+        self._on_device = {name: self._to_device(value) for name, value in self._constants.items()}
         self._starts: dict[str, int] = {}
         self._points: dict[str, np.ndarray] = {}
         self._kept: OrderedDict[tuple[object, ...], Mapping[str, jax.Array]] = OrderedDict()
@@ -49,7 +49,7 @@ class Inputs:
     def __call__(self, block: Block) -> dict[str, jax.Array]:
         """Give the arrays of a block by name; each has the rank of the flattened block."""
         self._move_to(block)
-        inputs = dict(self._held)
+        inputs = dict(self._on_device)
         for number in range(len(self._tables)):
             inputs |= self._table(number, block)
         return inputs
@@ -63,7 +63,7 @@ class Inputs:
             if self._starts.get(name) != start:
                 values = np.pad(axis.coordinates(start, stop), (0, sizes[i] - (stop - start)), mode="edge")
                 self._points[name] = values.reshape([sizes[i] if j == i else 1 for j in range(rank)])
-                self._held[name] = self._to_device(self._points[name])
+                self._on_device[name] = self._to_device(self._points[name])
                 self._starts[name] = start
 
     def _table(self, number: int, block: Block) -> Mapping[str, jax.Array]:

@@ -14,14 +14,14 @@ from sweep.config.spec import SweepSpec
 from sweep.engine.blocks import Grid
 from sweep.engine.evaluate import device_count, device_kind
 from sweep.engine.executors import Executor, Local
-from sweep.engine.progress import Progress, Tally
+from sweep.engine.progress import Progress, Tally, unreported
 from sweep.engine.reduce import Reduction
 from sweep.engine.trial import try_model
 from sweep.errors import Caution, SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
 from sweep.models.regret import with_regrets
-from sweep.plan.blocks import Plan, default_memory
+from sweep.plan.blocks import Plan, budget_of
 from sweep.plan.jobs import Job, make_jobs
 from sweep.plan.variables import result_axes, result_dtype, result_names
 from sweep.results import manifest
@@ -89,8 +89,12 @@ def run(
     if problem is not spec:  # of what was checked before the caveats were told
         problem.warn(2)
     executor = Local()
-    problem = with_regrets(problem, lambda least: _run_in_memory(least, executor, memory, _report_nothing))
-    report = progress or _report_nothing
+
+    def evaluate(least: Problem) -> xr.Dataset:
+        return _run_in_memory(least, executor, memory, unreported)
+
+    problem = with_regrets(problem, evaluate)
+    report = progress or unreported
     if store is None:
         return _run_in_memory(problem, executor, memory, report)
     # The store itself, not a link to it, is what is locked and replaced; other paths stay as they were given.
@@ -98,14 +102,10 @@ def run(
     return _run_into_store(problem, executor, path, memory, overwrite, report)
 
 
-def _report_nothing(progress: Progress) -> None:
-    """Stand in for a progress that nobody wants to know."""
-
-
 def _run_in_memory(
     problem: Problem, executor: Executor, memory: int | None, report: Callable[[Progress], None]
 ) -> xr.Dataset:
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     result = sum(job.plan.result_bytes for job in make_jobs(problem, None))
     if result > budget // 2:
         raise SpecError(
@@ -173,7 +173,7 @@ def _drive(steps: Generator[Progress], report: Callable[[Progress], None]) -> No
 
 
 def _warn_of_memory(path: Path, needed: int, memory: int | None) -> None:
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     if needed > budget:
         message = (
             f"{path}: blocks of this store need about {needed / 1e6:,.0f} MB, more than the memory of "

@@ -17,7 +17,7 @@ MOST = 2**20  # points of a block of a larger request
 TOGETHER = 512  # points of a block that lie together in memory, if they can
 
 
-def at(
+def values_at(
     problem: Problem,
     variable: str,
     shape: tuple[int, ...],
@@ -82,11 +82,11 @@ def _start(
         block = (_row(math.prod(lengths)),)
         points = {name: np.broadcast_to(values, lengths).ravel() for name, values in points.items()}
     points = {name: _padded(values, block) for name, values in points.items()}
-    given = {**problem.constants, **points}
-    inputs = dict(given)
+    known = {**problem.constants, **points}
+    inputs = dict(known)
     stages = problem.stages
     for table in stages.tables:
-        inputs |= table(**{name: given[name] for name in table.needs})
+        inputs |= table(**{name: known[name] for name in table.needs})
     lead = max(1, len(block) - RANK + 1)
     shape = (math.prod(block[:lead]), *block[lead:])
     with jax.enable_x64(spec.dtype == "float64"):

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from sweep.plan.blocks import Block, Plan
 
 
+def unreported(*progress: object) -> None:
+    """Stand in for what reports a progress that nobody wants to know."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is.

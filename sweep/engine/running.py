@@ -29,7 +29,7 @@ STATIC = ("early", "late", "wanted", "cells", "group", "rest", "model")
 
 def _accumulate(
     states: Mapping[str, running.State],
-    given: Mapping[str, Any],
+    operands: Mapping[str, Any],
     *,
     early: Graph | None,
     late: Graph,
@@ -44,13 +44,13 @@ def _accumulate(
     What is evaluated early, if anything, is so once for all steps along the last axis, of which groups are then alone.
     """
     names = tuple(dict.fromkeys(output for _, w in wanted for output in w.outputs))
-    done, lengths, one = given["done"], given["lengths"], jnp.ones_like(given["done"])
+    done, lengths, one = operands["done"], operands["lengths"], jnp.ones_like(operands["done"])
     outer, inner = (lengths[:-1], lengths[-1:]) if early else ((), lengths)
     steps = math.prod(inner, start=one)
     groups, traced = steps // group, jax.jit(late)  # once, not for each step of a group
 
     def at(places: Sequence[jax.Array]) -> dict[str, jax.Array]:
-        return jax.tree.map(lambda array: _at(array, places), given["inputs"])
+        return jax.tree.map(lambda array: _at(array, places), operands["inputs"])
 
     def along(number: jax.Array, states: dict[str, running.State]) -> dict[str, running.State]:
         """Take the steps at one place of the outer axes."""

@@ -152,7 +152,7 @@ class _Values(BackendArray):
     def __getitem__(self, key: ExplicitIndexer) -> np.ndarray:
         shape, cut = requested(key, self.shape)
         refuse_more_than_memory(self._name, shape, self.dtype)
-        from sweep.engine.points import at
+        from sweep.engine.points import values_at
 
         axes = [self._problem.spec.axes[dim] for dim in self.dims]
         # Where there are more points than an axis has, its coordinate is computed once.
@@ -163,4 +163,4 @@ class _Values(BackendArray):
             parts = zip(self.dims, axes, computed, cut(box), strict=True)
             return {dim: axis.at(i) if whole is None else whole[i] for dim, axis, whole, i in parts}
 
-        return at(self._problem, self._name, shape, coordinates)
+        return values_at(self._problem, self._name, shape, coordinates)

@@ -53,35 +53,35 @@ def law_caveats(spec: SweepSpec) -> list[str]:
 
 
 def _mixed(spec: SweepSpec) -> list[str]:
-    found = []
+    caveats = []
     low, high = stated_of(spec, "scaling_exponent")
     if spec.loss == "total" and high > 0.1 and low <= 1.0:
-        found.append(
+        caveats.append(
             f'scaling_exponent up to {high:g} with loss = "total": exponents of the total loss are about 0.05; '
             "0.06 to 0.18 belong to the excess loss"
         )
     if spec.loss == "excess" and high > 0.25 and low <= 1.0:
-        found.append(
+        caveats.append(
             f'scaling_exponent up to {high:g} with loss = "excess": exponents of compute are about 0.06 to 0.18; '
             "those of parameters or tokens alone, alpha and beta, are about 0.3, and that of compute is "
             "alpha beta / (alpha + beta)"
         )
     if spec.loss == "excess" and low < 0.055:
-        found.append(
+        caveats.append(
             f'scaling_exponent down to {low:g} with loss = "excess": exponents of the excess loss are about 0.06 to '
             "0.18; 0.05 belongs to the total loss"
         )
     share = stated_of(spec, "irreducible_share")
     if spec.loss == "total" and share[1] > 0:
-        found.append(
+        caveats.append(
             f'irreducible_share up to {share[1]:g} with loss = "total": the total-loss law has no irreducible part'
         )
     if spec.loss == "excess" and share == (0.0, 0.0) and "relative_loss" in spec.outputs:
-        found.append(
+        caveats.append(
             'irreducible_share is 0 with loss = "excess": relative_loss is then the excess loss alone, '
             "which falls faster than the loss"
         )
-    return found
+    return caveats
 
 
 def _small_fleet(spec: SweepSpec) -> list[str]:
@@ -107,9 +107,9 @@ def _out_of_reach(spec: SweepSpec) -> list[str]:
     if not asked or target[0] >= 1.0:
         return []
     names = " and ".join(asked)
-    found = []
+    caveats = []
     if target[0] <= floor[1]:
-        found.append(
+        caveats.append(
             f"target {_ends(target)} with an irreducible_share {_ends(floor, high=True)}: the least reachable loss is "
             f"{floor[1]:g} of that at time 0, which no fleet, time or rate of progress passes, so {names} "
             f"{'is' if len(asked) == 1 else 'are'} inf (never) for a target at or below it"
@@ -118,15 +118,17 @@ def _out_of_reach(spec: SweepSpec) -> list[str]:
     if "time_to_target" in asked and rate[0] < 0.0 and spec.model == "relative_loss":
         least = _least_in_decline(spec)
         if target[0] < least and target[1] > floor[1]:
-            found.append(
+            caveats.append(
                 f"target {_ends(target)} with a doubling_rate {_ends(rate)} 1/year: efficiency that declines adds no "
                 f"more than so much compute, the least reachable loss is then {least:.6g} of that at time 0, so "
                 "time_to_target is inf (never) below it"
             )
     rest = [name for name in asked if name != "time_to_target"]
     if rest and stated_of(spec, "time")[0] == 0.0:
-        found.append(f"time from 0 on: the loss at time 0 is 1, so {' and '.join(rest)} is inf there for every target")
-    return found
+        caveats.append(
+            f"time from 0 on: the loss at time 0 is 1, so {' and '.join(rest)} is inf there for every target"
+        )
+    return caveats
 
 
 def _least_in_decline(spec: SweepSpec) -> float:

@@ -1,17 +1,15 @@
 """A model: parameters with their units and domains, and the quantities that come from them."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from sweep.config import reference
 from sweep.config.spec import Fixed, SweepSpec
+from sweep.config.statistic import refuse_subnormal
 from sweep.errors import SpecError, unknown
-from sweep.models.parameters import Parameter, hint, refuse_subnormal, stated_of, undeclared
+from sweep.models.parameters import Parameter, stated_of, undeclared
 from sweep.models.quantity import Graph, Quantity, Stages, cut, ordered
 from sweep.surroundings import refuse_to_hang
 
@@ -96,8 +94,8 @@ class Model:
         object.__setattr__(self, "quantities", quantities)
         if not self.parameters:
             object.__setattr__(self, "parameters", undeclared((q.function for q in quantities), graph.needs))
-        names, made = [p.name for p in self.parameters], [q.name for q in quantities]
-        for kind, those in (("parameters", names), ("quantities", made)):
+        names, computed = [p.name for p in self.parameters], [q.name for q in quantities]
+        for kind, those in (("parameters", names), ("quantities", computed)):
             for name in those:
                 if those.count(name) > 1:
                     raise SpecError(f'model "{self.name}": two {kind} are named "{name}"')
@@ -105,8 +103,8 @@ class Model:
             if quantity.name in names:
                 raise SpecError(f'model "{self.name}": "{quantity.name}" names a parameter and a quantity')
             for name in quantity.needs:
-                if name not in names and name not in made:
-                    line = unknown("parameter or quantity", name, (*names, *made))
+                if name not in names and name not in computed:
+                    line = unknown("parameter or quantity", name, (*names, *computed))
                     raise SpecError(f'model "{self.name}": quantity "{quantity.name}": {line}')
         for name in self.shares:
             if name not in names:
@@ -134,6 +132,10 @@ class Model:
         """Return the output of that name."""
         return next(o for o in self.outputs if o.name == name)
 
+    def needed(self, outputs: Iterable[str]) -> frozenset[str]:
+        """Name the parameters that some outputs depend on."""
+        return frozenset(name for output in outputs for name in self.output(output).parameters)
+
     def graph(self, outputs: Iterable[str] | None = None) -> Graph:
         """Give the function ``(**parameters) -> {output: array}`` of some outputs, or of all, as the equations read.
 
@@ -159,58 +161,32 @@ class Model:
         SpecError
             One line: an unknown name, a value outside its domain, a parameter that is missing or does nothing.
         """
+        self._check_whole(spec)
+        if not spec.outputs or self.is_solved:
+            spec = spec.model_copy(update={"outputs": tuple(output.name for output in self.outputs)})
+        spec = self._refer(spec)
+        self._check_names(spec)
+        self._check_axes(spec)
+        self._check_statistics(spec)
+        for name, fixed in spec.fixed.items():
+            self.parameter(name).refuse(f"fixed.{name}", fixed.value, spec.dtype)
+        return spec.model_copy(update={"fixed": self._filled(spec)})
+
+    def _check_whole(self, spec: SweepSpec) -> None:
+        """Refuse a sweep of something else: of another model, of what this one has not, of another loss."""
         if spec.model != self.name:
             raise SpecError(f'model: this is the model "{self.name}", the spec asks for "{spec.model}"')
         if spec.allocation is not None and not self.is_solved:
             raise SpecError(f'allocation: belongs to the model "front_loading", not to "{self.name}"; drop it')
-        if not spec.outputs or self.is_solved:
-            spec = spec.model_copy(update={"outputs": tuple(output.name for output in self.outputs)})
         if self.only_loss not in ("", spec.loss):
             raise SpecError(f'loss: must be "{self.only_loss}" for "{self.name}", whose limits are of that loss alone')
         if self.needs_loss and spec.loss is None:
             raise SpecError('loss: is required, "total" or "excess": which loss the scaling exponent belongs to')
-        if spec.reference is not None:
-            spec = self._refer(spec)
-        self._check_names(spec)
-        needed = {name for output in spec.outputs for name in self.output(output).parameters}
-        for name, axis in spec.axes.items():
-            if name not in needed:
-                raise SpecError(
-                    f'axis "{name}": none of the outputs depends on it ({", ".join(spec.outputs)}); drop it'
-                )
-            for value in axis.bounds():
-                self._check_value(f'axis "{name}"', name, value, spec.dtype)
-        for key, statistic in spec.statistics.items():
-            depends = {name for output in statistic.uses for name in self.output(output).parameters}
-            for field_name, names in (("over", statistic.over), ("regret", statistic.regret or ())):
-                for name in names:
-                    if name not in depends:
-                        of = " and ".join(statistic.uses)
-                        raise SpecError(f"statistics.{key}.{field_name}: {of} does not depend on {name}; drop it")
-            refuse_subnormal(f"statistics.{key}.where", statistic.conditions, spec.dtype)
-        for name, fixed in spec.fixed.items():
-            self._check_value(f"fixed.{name}", name, fixed.value, spec.dtype)
-        filled = {}
-        for parameter in self.parameters:
-            name = parameter.name
-            if name in spec.fixed:
-                filled[name] = spec.fixed[name]
-            elif name in spec.axes:
-                continue
-            elif parameter.default is not None:
-                filled[name] = Fixed(value=parameter.default, source=parameter.source or "default")
-            elif name in needed:
-                user = next(o for o in spec.outputs if name in self.output(o).parameters)
-                if name in reference.PARAMETERS:
-                    raise SpecError(reference.missing(name, user, [p.name for p in self.parameters]))
-                raise SpecError(
-                    f"{name}: is missing, and {user} needs it; give it under [axes] or [fixed] "
-                    f"({parameter.long_name}, unit {parameter.unit}, {parameter.domain})"
-                )
-        return spec.model_copy(update={"fixed": filled})
 
     def _refer(self, spec: SweepSpec) -> SweepSpec:
-        """Leave out what the named run says of parameters that this model does not have."""
+        """Take the numbers of a named run, but for those of parameters that this model does not have."""
+        if spec.reference is None:
+            return spec
         known = {p.name for p in self.parameters} | set(spec.distributions)
         idle = [name for name in reference.PARAMETERS if name not in known]
         if len(idle) == len(reference.PARAMETERS):
@@ -231,16 +207,16 @@ class Model:
         spec : SweepSpec
             Resolved against this model.
         """
-        found = []
+        doubted = []
         for name, parameter in ((p.name, p) for p in self.parameters):
             is_one = name not in spec.axes and name not in spec.distributions
             if is_one and name not in spec.fixed:
                 continue
             least, value = stated_of(spec, name)
-            if doubt := hint(parameter.doubts, value, None if is_one else least):
+            if doubt := parameter.hint(value, None if is_one else least):
                 unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-                found.append(f"{name} {'of' if is_one else 'up to'} {value:g}{unit}: {doubt}")
-        return list(dict.fromkeys((*found, *self.caveats(spec))))
+                doubted.append(f"{name} {'of' if is_one else 'up to'} {value:g}{unit}: {doubt}")
+        return list(dict.fromkeys((*doubted, *self.caveats(spec))))
 
     def refuse_to_evaluate(self) -> None:
         """Refuse, of a model that is solved, what is asked of values, and a process in which they would never come.
@@ -270,8 +246,8 @@ class Model:
         right = other.get(name) or (plain if plain in known else other.get(plain))
         if right is None:
             raise SpecError(f"{table}: {unknown('parameter', name, known)}")
-        given = right in spec.axes or right in spec.fixed or right in spec.distributions
-        both = " (which is given too)" if given else ""
+        is_there = right in spec.axes or right in spec.fixed or right in spec.distributions
+        both = " (which is given too)" if is_there else ""
         raise SpecError(f'{table}: "{name}" is another spelling of {right}{both}; write {right}')
 
     def _check_names(self, spec: SweepSpec) -> None:
@@ -282,18 +258,40 @@ class Model:
             if name not in (o.name for o in self.outputs):
                 raise SpecError(f"outputs: {unknown('output', name, [o.name for o in self.outputs])}")
 
-    def _check_value(self, where: str, name: str, value: float, dtype: str) -> None:
-        parameter = self.parameter(name)
-        if value not in parameter.domain:
-            unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-            doubt = hint(parameter.doubts, value)
-            raise SpecError(f"{where}: must be {parameter.domain}{unit}, got {value:g}" + (doubt and f"; {doubt}"))
-        least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
-        if value and not least <= abs(value) <= most and not math.isinf(value):
-            raise SpecError(f"{where}: {value:g} does not fit {dtype}, which holds {least:.2g} to {most:.2g}")
-        rounded = float(np.dtype(dtype).type(value))
-        if rounded not in parameter.domain:
-            raise SpecError(
-                f"{where}: {value!r} rounds to {rounded:g} in {dtype}, must be {parameter.domain}; "
-                'use dtype = "float64"'
-            )
+    def _check_axes(self, spec: SweepSpec) -> None:
+        needed = self.needed(spec.outputs)
+        for name, axis in spec.axes.items():
+            if name not in needed:
+                raise SpecError(
+                    f'axis "{name}": none of the outputs depends on it ({", ".join(spec.outputs)}); drop it'
+                )
+            for value in axis.bounds():
+                self.parameter(name).refuse(f'axis "{name}"', value, spec.dtype)
+
+    def _check_statistics(self, spec: SweepSpec) -> None:
+        for key, statistic in spec.statistics.items():
+            needed = self.needed(statistic.uses)
+            for table, names in (("over", statistic.over), ("regret", statistic.regret or ())):
+                for name in names:
+                    if name not in needed:
+                        of = " and ".join(statistic.uses)
+                        raise SpecError(f"statistics.{key}.{table}: {of} does not depend on {name}; drop it")
+            refuse_subnormal(f"statistics.{key}.where", statistic.conditions, spec.dtype)
+
+    def _filled(self, spec: SweepSpec) -> dict[str, Fixed]:
+        """Values of the parameters that are not swept: the config's or the defaults; refuse what is missing."""
+        filled, needed = {}, self.needed(spec.outputs)
+        for name, parameter in ((p.name, p) for p in self.parameters if p.name not in spec.axes):
+            if name in spec.fixed:
+                filled[name] = spec.fixed[name]
+            elif parameter.default is not None:
+                filled[name] = Fixed(value=parameter.default, source=parameter.source or "default")
+            elif name in needed:
+                user = next(output for output in spec.outputs if name in self.needed((output,)))
+                if name in reference.PARAMETERS:
+                    raise SpecError(reference.missing(name, user, [p.name for p in self.parameters]))
+                raise SpecError(
+                    f"{name}: is missing, and {user} needs it; give it under [axes] or [fixed] "
+                    f"({parameter.long_name}, unit {parameter.unit}, {parameter.domain})"
+                )
+        return filled

@@ -10,7 +10,6 @@ import numpy as np
 
 from sweep.config.reference import HOURS_PER_YEAR
 from sweep.config.spec import SweepSpec
-from sweep.config.statistic import Condition
 from sweep.errors import SpecError
 
 
@@ -75,16 +74,6 @@ class Doubt:
         return f"was {self.meant} meant? then write {self.write or f'{self.scale * value**self.power:.4g}'}"
 
 
-def hint(doubts: tuple[Doubt, ...], value: float, least: float | None = None) -> str:
-    """Say what a value was probably meant to be, by the first doubt that it raises; "" where there is none.
-
-    With `least`, of a range that goes from there to the value: one that begins at ordinary values is a wide look, and
-    0 is the same in all units.
-    """
-    raised = (doubt for doubt in doubts if value in doubt and (not least or least > doubt.low))
-    return next((doubt.hint(value) for doubt in raised), "")
-
-
 @dataclass(frozen=True)
 class Parameter:
     """A named input of a model.
@@ -114,20 +103,34 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 
+    def hint(self, value: float, least: float | None = None) -> str:
+        """Say what a value was probably meant to be, by the first doubt that it raises; "" where there is none.
 
-def refuse_subnormal(where: str, conditions: Iterable[Condition], dtype: str) -> None:
-    """Refuse a bound that a device takes for 0.
+        With `least`, of a range that goes from there to the value: one that begins at ordinary values is a wide look,
+        and 0 is the same in all units.
+        """
+        raised = (doubt for doubt in self.doubts if value in doubt and (not least or least > doubt.low))
+        return next((doubt.hint(value) for doubt in raised), "")
 
-    Raises
-    ------
-    SpecError
-        One line.
-    """
-    least = float(np.finfo(dtype).tiny)
-    for condition in conditions:
-        if 0.0 < abs(condition.bound) < least:
+    def refuse(self, where: str, value: float, dtype: str) -> None:
+        """Refuse a value outside the domain, as it is or as it is rounded, and one that the dtype has no number for.
+
+        Raises
+        ------
+        SpecError
+            One line.
+        """
+        if value not in self.domain:
+            unit = "" if self.unit == "1" else f" {self.unit}"
+            doubt = self.hint(value)
+            raise SpecError(f"{where}: must be {self.domain}{unit}, got {value:g}" + (doubt and f"; {doubt}"))
+        least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+        if value and not least <= abs(value) <= most and not math.isinf(value):
+            raise SpecError(f"{where}: {value:g} does not fit {dtype}, which holds {least:.2g} to {most:.2g}")
+        rounded = float(np.dtype(dtype).type(value))
+        if rounded not in self.domain:
             raise SpecError(
-                f"{where}: {condition.bound:g} is nearer to 0 than {dtype} numbers are ({least:.2g}); compare with 0"
+                f'{where}: {value!r} rounds to {rounded:g} in {dtype}, must be {self.domain}; use dtype = "float64"'
             )
 
 

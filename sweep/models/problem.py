@@ -121,7 +121,7 @@ class Problem:
     @cached_property
     def needed(self) -> frozenset[str]:
         """Parameters that the outputs depend on."""
-        return frozenset(name for output in self.spec.outputs for name in self.model.output(output).parameters)
+        return self.model.needed(self.spec.outputs)
 
     @cached_property
     def variables(self) -> dict[str, tuple[str, ...]]:
@@ -136,7 +136,7 @@ class Problem:
 
     def axes_of(self, *outputs: str) -> tuple[str, ...]:
         """Axes that some outputs of the model depend on, in the order of the spec."""
-        needs = {name for output in outputs for name in self.model.output(output).parameters}
+        needs = self.model.needed(outputs)
         return tuple(axis for axis in self.spec.axes if axis in needs)
 
     @cached_property

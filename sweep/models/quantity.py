@@ -140,10 +140,10 @@ class Graph:
     @cached_property
     def parameters(self) -> Mapping[str, frozenset[str]]:
         """Of each quantity, what has to be known of what it needs, directly or not."""
-        found: dict[str, frozenset[str]] = {}
+        known: dict[str, frozenset[str]] = {}
         for quantity in self.quantities:
-            found[quantity.name] = frozenset().union(*(found.get(name, {name}) for name in quantity.needs))
-        return found
+            known[quantity.name] = frozenset().union(*(known.get(name, {name}) for name in quantity.needs))
+        return known
 
 
 def _kept(values: dict[str, Any], computed: set[str]) -> dict[str, Any]:
@@ -192,10 +192,10 @@ class Stages:
     @cached_property
     def spans(self) -> Mapping[str, frozenset[str]]:
         """Of each table and each quantity of stage 2, the parameters that it depends on."""
-        found = {name: frozenset(table.needs) for table in self.tables for name in table.outputs}
+        known = {name: frozenset(table.needs) for table in self.tables for name in table.outputs}
         for quantity in self.finish.quantities:
-            found[quantity.name] = frozenset().union(*(found.get(name, {name}) for name in quantity.needs))
-        return found
+            known[quantity.name] = frozenset().union(*(known.get(name, {name}) for name in quantity.needs))
+        return known
 
     def without(self, parameter: str) -> frozenset[str]:
         """Quantities of stage 2 that do not depend on a parameter, and that others which do are made of."""

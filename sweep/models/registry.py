@@ -12,7 +12,7 @@ from sweep.models.limits.limited_loss import limited_loss
 from sweep.models.model import Model
 from sweep.models.parameters import CALENDAR, DOUBLING_RATE, FLEET_SIZE, LAW, NON_NEGATIVE, PRICES, TARGET, Parameter
 from sweep.models.quantity import Quantity
-from sweep.models.strategies import DELAYED_START, STRATEGIES
+from sweep.models.strategies import DELAYED_START, STRATEGIES_MODEL
 from sweep.models.tables import on_grid
 from sweep.surroundings import Lazy
 
@@ -131,4 +131,4 @@ RELATIVE_LOSS = Model(
 )
 
 LIMITED_LOSS = limited_loss(RELATIVE_LOSS)
-MODELS = {model.name: model for model in (RELATIVE_LOSS, LIMITED_LOSS, FRONT_LOADING, STRATEGIES, DELAYED_START)}
+MODELS = {model.name: model for model in (RELATIVE_LOSS, LIMITED_LOSS, FRONT_LOADING, STRATEGIES_MODEL, DELAYED_START)}

@@ -10,6 +10,7 @@ import xarray as xr
 
 from sweep.config.axis import Axis
 from sweep.config.statistic import Statistic
+from sweep.models.model import Output
 from sweep.models.problem import Problem
 from sweep.models.quantity import Quantity
 
@@ -34,8 +35,10 @@ def with_regrets(problem: Problem, evaluate: Callable[[Problem], xr.Dataset]) ->
     statistics: dict[str, Statistic] = {}
     for key, statistic in problem.spec.statistics.items():
         if statistic.regret is not None:
+            assert statistic.output is not None, "the record has what a regret is of"
             name = "_".join((statistic.output, "regret", *sorted(statistic.regret)))
-            quantities |= {q.name: q for q in _quantities(name, problem, statistic, evaluate)}
+            output = problem.model.output(statistic.output)
+            quantities |= {q.name: q for q in _quantities(name, problem, output, statistic.regret, evaluate)}
             statistic = statistic.model_copy(update={"output": name})
         statistics[key] = statistic
     if not quantities:
@@ -50,10 +53,9 @@ def _with(problem: Problem, quantities: Iterable[Quantity]) -> Problem:
 
 
 def _quantities(
-    name: str, problem: Problem, statistic: Statistic, evaluate: Callable[[Problem], xr.Dataset]
+    name: str, problem: Problem, output: Output, choices: tuple[str, ...], evaluate: Callable[[Problem], xr.Dataset]
 ) -> tuple[Quantity, Quantity]:
     """One regret, and the least of its output as a table over the axes that are no choice."""
-    output, choices = problem.model.output(statistic.output), statistic.regret
     text = f"{output.long_name} in excess of its least along {' and '.join(choices)}"
     possible = Quantity(name, text, output.unit, _Possible(output.name), needs=(output.name,))
     over = tuple(dim for dim in problem.axes_of(output.name) if dim in choices)

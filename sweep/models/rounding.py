@@ -45,10 +45,10 @@ def _evaluate(function: "Function", **inputs: "Array") -> Mapping[str, "Array"]:
     results: list[Any] = []  # what is no array, in the place of which there is None for one that is; and the structure
 
     def arrays(**inputs: "Array") -> list[Any]:
-        found, structure = jax.tree.flatten(function(**inputs))
-        numbers = [isinstance(x, Array | np.ndarray | np.generic | complex | float | int) for x in found]
-        results[:] = [[None if is_number else x for is_number, x in zip(numbers, found, strict=True)], structure]
-        return [x for is_number, x in zip(numbers, found, strict=True) if is_number]
+        values, structure = jax.tree.flatten(function(**inputs))
+        numbers = [isinstance(x, Array | np.ndarray | np.generic | complex | float | int) for x in values]
+        results[:] = [[None if is_number else x for is_number, x in zip(numbers, values, strict=True)], structure]
+        return [x for is_number, x in zip(numbers, values, strict=True) if is_number]
 
     traced = jax.make_jaxpr(arrays)(**inputs)
     leaves = jax.tree.leaves(inputs)
@@ -62,41 +62,41 @@ def _evaluate(function: "Function", **inputs: "Array") -> Mapping[str, "Array"]:
     return jax.tree.unflatten(structure, [next(walked) if x is None else x for x in others])
 
 
-def _walked(jaxpr: Any, consts: Sequence[Any], given: Sequence[Any], least: "Array") -> list[Any]:
+def _walked(jaxpr: Any, consts: Sequence[Any], operands: Sequence[Any], least: "Array") -> list[Any]:
     """Evaluate a program operation by operation."""
-    known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *given), strict=True))
+    known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True))
 
     def read(variable: Any) -> Any:
         return variable.val if hasattr(variable, "val") else known[variable]
 
     for operation in jaxpr.eqns:
-        made = _done(operation, [read(v) for v in operation.invars], least)
-        known.update(zip(operation.outvars, made, strict=True))
+        results = _done(operation, [read(v) for v in operation.invars], least)
+        known.update(zip(operation.outvars, results, strict=True))
     return [read(v) for v in jaxpr.outvars]
 
 
-def _done(operation: Any, given: list[Any], least: "Array") -> Sequence[Any]:
+def _done(operation: Any, operands: list[Any], least: "Array") -> Sequence[Any]:
     import jax.numpy as jnp
     from jax import lax
 
     name, params = operation.primitive.name, operation.params
     if name in ("scan", "while", "cond"):
-        return {"scan": _scan, "while": _while, "cond": _cond}[name](params, given, least)
+        return {"scan": _scan, "while": _while, "cond": _cond}[name](params, operands, least)
     body = next((params[key] for key in _BODIES if key in params), None)
     if body is not None:
-        return _walked(getattr(body, "jaxpr", body), getattr(body, "consts", ()), given, least)
+        return _walked(getattr(body, "jaxpr", body), getattr(body, "consts", ()), operands, least)
     if not jnp.issubdtype(operation.outvars[0].aval.dtype, jnp.floating):
-        return _bound(operation, given)
+        return _bound(operation, operands)
     if name == "div" and not hasattr(operation.invars[1], "val"):
         # Behind this nobody sees that the divisor is the same for many.
-        given = [given[0], lax.optimization_barrier(given[1])]
-    made = _ours(name, given, least) or _bound(operation, given)
-    return made if name in _PLAIN else [_rounded(x, least) for x in made]
+        operands = [operands[0], lax.optimization_barrier(operands[1])]
+    results = _ours(name, operands, least) or _bound(operation, operands)
+    return results if name in _PLAIN else [_rounded(x, least) for x in results]
 
 
-def _bound(operation: Any, given: list[Any]) -> Sequence[Any]:
-    made = operation.primitive.bind(*given, **operation.params)
-    return made if operation.primitive.multiple_results else [made]
+def _bound(operation: Any, operands: list[Any]) -> Sequence[Any]:
+    results = operation.primitive.bind(*operands, **operation.params)
+    return results if operation.primitive.multiple_results else [results]
 
 
 def _rounded(x: "Array", least: "Array") -> "Array":
@@ -107,47 +107,47 @@ def _rounded(x: "Array", least: "Array") -> "Array":
     return jnp.where(x < least, least, x)
 
 
-def _scan(params: Mapping[str, Any], given: list[Any], least: "Array") -> Sequence[Any]:
+def _scan(params: Mapping[str, Any], operands: list[Any], least: "Array") -> Sequence[Any]:
     from jax import lax
 
     consts, carried = params["num_consts"], params["num_carry"]
     body = params["jaxpr"]
 
     def step(carry: Sequence[Any], x: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        made = _walked(body.jaxpr, body.consts, [*given[:consts], *carry, *x], least)
-        return made[:carried], made[carried:]
+        results = _walked(body.jaxpr, body.consts, [*operands[:consts], *carry, *x], least)
+        return results[:carried], results[carried:]
 
-    start, along = given[consts : consts + carried], given[consts + carried :]
+    start, along = operands[consts : consts + carried], operands[consts + carried :]
     options = {key: params[key] for key in ("length", "reverse", "unroll")}
     carry, stacked = lax.scan(step, start, along, **options)
     return [*carry, *stacked]
 
 
-def _while(params: Mapping[str, Any], given: list[Any], least: "Array") -> Sequence[Any]:
+def _while(params: Mapping[str, Any], operands: list[Any], least: "Array") -> Sequence[Any]:
     from jax import lax
 
     test, body = params["cond_jaxpr"], params["body_jaxpr"]
     first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
 
     def goes_on(carry: list[Any]) -> Any:
-        return _walked(test.jaxpr, test.consts, [*given[:first], *carry], least)[0]
+        return _walked(test.jaxpr, test.consts, [*operands[:first], *carry], least)[0]
 
     def step(carry: list[Any]) -> list[Any]:
-        return _walked(body.jaxpr, body.consts, [*given[first:second], *carry], least)
+        return _walked(body.jaxpr, body.consts, [*operands[first:second], *carry], least)
 
-    return lax.while_loop(goes_on, step, given[second:])
+    return lax.while_loop(goes_on, step, operands[second:])
 
 
-def _cond(params: Mapping[str, Any], given: list[Any], least: "Array") -> Sequence[Any]:
+def _cond(params: Mapping[str, Any], operands: list[Any], least: "Array") -> Sequence[Any]:
     from jax import lax
 
     def branch(body: Any) -> Callable[..., list[Any]]:
         return lambda *rest: _walked(body.jaxpr, body.consts, rest, least)
 
-    return lax.switch(given[0], [branch(body) for body in params["branches"]], *given[1:])
+    return lax.switch(operands[0], [branch(body) for body in params["branches"]], *operands[1:])
 
 
-def _ours(name: str, given: list[Any], least: "Array") -> list[Any] | None:
+def _ours(name: str, operands: list[Any], least: "Array") -> list[Any] | None:
     """Evaluate an exponential or a logarithm by operations that are rounded apart; None for anything else."""
     import jax
 
@@ -156,5 +156,5 @@ def _ours(name: str, given: list[Any], least: "Array") -> list[Any] | None:
     known = {"exp": special.exp, "log": special.log}
     if name not in known:
         return None
-    traced = jax.make_jaxpr(known[name])(*given)
-    return _walked(traced.jaxpr, traced.consts, given, least)
+    traced = jax.make_jaxpr(known[name])(*operands)
+    return _walked(traced.jaxpr, traced.consts, operands, least)

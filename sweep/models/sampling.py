@@ -85,13 +85,13 @@ class Sampler:
             order = np.argsort(rows, kind="stable")
             known, numbers_of, sets, rows = known[order], numbers_of[order], sets[order], rows[order]
         wanted = self.names if names is None else tuple(names)
-        found = {name: np.full(draw.size, np.nan) for name in wanted}
+        drawn_values = {name: np.full(draw.size, np.nan) for name in wanted}
         ends = [*(np.flatnonzero(np.diff(rows)) + 1), len(rows)] if len(rows) else []
         for start, stop in zip([0, *ends], ends, strict=False):
             values = _row(self, int(sets[start]), int(numbers_of[start]) // ROW)
             for name in wanted:
-                found[name][known[start:stop]] = values[self.names.index(name)][numbers_of[start:stop] % ROW]
-        return {name: values.reshape(draw.shape) for name, values in found.items()}
+                drawn_values[name][known[start:stop]] = values[self.names.index(name)][numbers_of[start:stop] % ROW]
+        return {name: values.reshape(draw.shape) for name, values in drawn_values.items()}
 
 
 def drawn(model: Model, spec: SweepSpec) -> Model:
@@ -150,6 +150,11 @@ class _Drawn:
         return self.sampler.at(numbers, (self.name,))[self.name]
 
 
+def sampling_of(spec: SweepSpec) -> Draws:
+    """How what is uncertain in a spec is drawn; the default where it does not say."""
+    return spec.draws or Draws()
+
+
 def sampler_of(model: Model, spec: SweepSpec) -> Sampler:
     """What draws the uncertain parameters of a spec; `model` is the one in which they are parameters."""
     order = [parameter.name for parameter in model.parameters]
@@ -158,7 +163,7 @@ def sampler_of(model: Model, spec: SweepSpec) -> Sampler:
         distributions=tuple(spec.distributions.values()),
         columns=tuple(order.index(name) for name in spec.distributions),
         dimensions=len(order),
-        draws=spec.draws or Draws(),
+        draws=sampling_of(spec),
     )
 
 
@@ -203,25 +208,25 @@ def quantiles(u: "Array", distributions: tuple[Distribution, ...], factor: "Arra
     return tuple(_quantile(row, distribution) for row, distribution in zip(u, distributions, strict=True))
 
 
-def _quantile(u: "Array", given: Distribution) -> "Array":
+def _quantile(u: "Array", distribution: Distribution) -> "Array":
     from kernels.draws import distributions as kernel
 
-    kind, least, most = given.distribution, given.minimum, given.maximum
-    if given.values is not None:
-        return kernel.empirical(u, np.sort(given.values).astype(u.dtype), lower=least, upper=most)
-    low, high = given.ends()
+    kind, least, most = distribution.distribution, distribution.minimum, distribution.maximum
+    if distribution.values is not None:
+        return kernel.empirical(u, np.sort(distribution.values).astype(u.dtype), lower=least, upper=most)
+    low, high = distribution.ends()
     if kind == "normal":
-        mean, sigma = kernel.normal_from_interval(low, high, given.mass)
+        mean, sigma = kernel.normal_from_interval(low, high, distribution.mass)
         return kernel.normal(u, mean, sigma, lower=least, upper=most)
     if kind == "lognormal":
         if least is not None and least <= 0.0:
             least = None  # it cuts nothing off, and has no logarithm
-        mean, sigma = kernel.lognormal_from_interval(low, high, given.mass)
+        mean, sigma = kernel.lognormal_from_interval(low, high, distribution.mass)
         return kernel.lognormal(u, mean, sigma, lower=least, upper=most)
-    if given.mode is not None:
-        return kernel.triangular(u, low, given.mode, high, lower=least, upper=most)
-    if given.alpha is not None and given.beta is not None:
-        return kernel.beta(u, given.alpha, given.beta, low, high, lower=least, upper=most)
+    if distribution.mode is not None:
+        return kernel.triangular(u, low, distribution.mode, high, lower=least, upper=most)
+    if distribution.alpha is not None and distribution.beta is not None:
+        return kernel.beta(u, distribution.alpha, distribution.beta, low, high, lower=least, upper=most)
     return (kernel.loguniform if kind == "loguniform" else kernel.uniform)(u, low, high, lower=least, upper=most)
 
 
@@ -238,9 +243,10 @@ def _row(sampler: Sampler, replicate: int, number: int) -> np.ndarray:
     # On the CPU, so that the draws have the same bits beside whatever else computes.
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         values = np.stack(_compiled()(u, sampler.distributions, factor))[:, :count]
-    for name, given, row in zip(sampler.names, sampler.distributions, values, strict=True):
+    for name, distribution, row in zip(sampler.names, sampler.distributions, values, strict=True):
         if np.isnan(row).any():
-            raise SpecError(f"distributions.{name}: too little is left to draw from of {given}; widen the limits")
+            text = f"too little is left to draw from of {distribution}; widen the limits"
+            raise SpecError(f"distributions.{name}: {text}")
     return values
 
 

@@ -182,7 +182,7 @@ _SCENARIO = (
     *("installed_fleet", "reference_years"),
 )
 
-STRATEGIES = Model(
+STRATEGIES_MODEL = Model(
     name="strategies",
     equation="c(t) = 1 + ((n0 + B w0) J(0, t) + B w1 2^(a D) J(D, t) [t > D]) / T0, w1 = 1 - w0 - wR, "
     "J(u, t) = int_u^t exp(-delta (s - u)) 2^(b s) ds, b = b0 + db (1 - exp(-wR B / S)); X = c^(-kappa); "

@@ -159,6 +159,11 @@ def default_memory() -> int:
     return max(most // 4, min(most // 2, most - LIBRARY_BYTES))
 
 
+def budget_of(memory: int | None) -> int:
+    """The bytes that were asked for, or the default."""
+    return default_memory() if memory is None else memory
+
+
 def make_plan(
     shape: Mapping[str, int],
     variables: Mapping[str, tuple[str, ...]],
@@ -191,7 +196,7 @@ def make_plan(
         When not even a small block fits the budget.
     """
     lengths = tuple(shape.values())
-    memory = default_memory() if memory is None else memory
+    memory = budget_of(memory)
 
     full = max(1, sum(len(dims) == len(shape) for dims in variables.values()))
     points = BLOCK_BYTES // itemsize // (1 if full == 1 else -(-full // 2))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.models.problem import Problem
-from sweep.plan.blocks import Block, Plan, default_memory, make_plan
+from sweep.plan.blocks import Block, Plan, budget_of, make_plan
 from sweep.plan.passes import Pass, make_passes
 
 
@@ -61,7 +61,7 @@ def make_jobs(
     plans : sequence of Plan, optional
         Those of a store, to go on with it.
     """
-    budget = ((default_memory() if memory is None else memory) - reserved) // devices
+    budget = (budget_of(memory) - reserved) // devices
     if problem.spec.statistics:
         passes: Sequence[Pass] = make_passes(problem, budget)
         if plans is not None:

@@ -1,6 +1,6 @@
 """``sweep.optimise``: the best split of a budget, or the best decision of any other model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import xarray as xr
@@ -100,9 +100,7 @@ def optimise(
     source = parts_of(spec, model)[1]
     decision = {"minimise": minimise, "maximise": maximise, "over": over, "subject_to": subject_to, "starts": starts}
     if source.is_solved:
-        for name, value in decision.items():
-            if value:
-                raise SpecError(f'{name}: the model "{source.name}" is a split with an objective of its own; drop it')
+        _refuse(decision, f'the model "{source.name}" is a split with an objective of its own')
         return split(
             spec,
             optimiser=optimiser,
@@ -117,9 +115,7 @@ def optimise(
         )
     flags = {"worth": worth, "sensitivities": sensitivities, "ranges": ranges, "both": both}
     of_split = {"optimiser": optimiser != "newton", "robust": robust, "level": level is not None} | flags
-    for name, value in of_split.items():
-        if value:
-            raise SpecError(f'{name}: is of the split of a budget, the model "front_loading"; drop it')
+    _refuse(of_split, 'is of the split of a budget, the model "front_loading"')
     return decide(
         spec,
         minimise=minimise,
@@ -131,3 +127,10 @@ def optimise(
         memory=memory,
         progress=progress,
     )
+
+
+def _refuse(options: Mapping[str, object], reason: str) -> None:
+    """Refuse what is asked and belongs to the other question."""
+    for name, value in options.items():
+        if value:
+            raise SpecError(f"{name}: {reason}; drop it")

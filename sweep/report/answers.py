@@ -112,9 +112,9 @@ def answers(problem: Problem) -> tuple[list[Law], list[Answers]]:
         for law in laws
         for value in _picked(spec, axis)
     ]
-    found = _evaluate(model, asked, rows)
-    found["least"] = _least(model, rows, found)
-    chunks = iter(_chunks(rows, found, [len(_picked(spec, axis)) for _, axis in places for _ in laws]))
+    values = _evaluate(model, asked, rows)
+    values["least"] = _least(model, rows, values)
+    chunks = iter(_chunks(rows, values, [len(_picked(spec, axis)) for _, axis in places for _ in laws]))
     result = []
     for name, axis in places:
         mine = [next(chunks) for _ in laws]
@@ -166,12 +166,12 @@ def _evaluate(model: Model, names: Sequence[str], rows: Sequence[Mapping[str, fl
         return {name: np.asarray(values) for name, values in jax.jit(outputs)(**columns).items()}
 
 
-def _least(model: Model, rows: Sequence[Mapping[str, float]], found: Mapping[str, np.ndarray]) -> np.ndarray:
+def _least(model: Model, rows: Sequence[Mapping[str, float]], values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Loss after endless time where a time is infinite above the floor; NaN elsewhere."""
     least = np.full(len(rows), math.nan)
     floors = np.array([row["irreducible_share"] for row in rows])
     targets = np.array([row["target"] for row in rows])
-    bounded = np.isposinf(found.get("time_to_target", least)) & (targets > floors)
+    bounded = np.isposinf(values.get("time_to_target", least)) & (targets > floors)
     if bounded.any():
         until = "time" if "time" in rows[0] else "horizon"
         endless = [{**row, until: ENDLESS} for row in rows]
@@ -180,12 +180,12 @@ def _least(model: Model, rows: Sequence[Mapping[str, float]], found: Mapping[str
 
 
 def _chunks(
-    rows: Sequence[Mapping[str, float]], found: Mapping[str, np.ndarray], lengths: Sequence[int]
+    rows: Sequence[Mapping[str, float]], columns: Mapping[str, np.ndarray], lengths: Sequence[int]
 ) -> Iterator[tuple[Sequence[Mapping[str, float]], dict[str, np.ndarray]]]:
     start = 0
     for length in lengths:
         part = slice(start, start + length)
-        yield rows[part], {name: values[part] for name, values in found.items()}
+        yield rows[part], {name: values[part] for name, values in columns.items()}
         start += length
 
 

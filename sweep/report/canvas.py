@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
@@ -14,12 +14,13 @@ from sweep.surroundings import of_an_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 WIDTH, HEIGHT, MARGIN = 7.5, 4.6, 0.12  # inches; title and caption add to the height
 ACROSS, UP, BESIDE = 5.0, 3.4, 1.5  # inches for the labels of the axes and the legend
 SMALL, NORMAL, LARGE = 7.0, 9.0, 10.5  # points
-STYLE = {"font.family": "DejaVu Sans", "font.size": NORMAL, "hatch.linewidth": 0.5, "svg.hashsalt": "sweep"}
+FONT = "DejaVu Sans"
+STYLE = {"font.family": FONT, "font.size": NORMAL, "hatch.linewidth": 0.5, "svg.hashsalt": "sweep"}
 
 
 def load_matplotlib() -> Any:
@@ -58,10 +59,11 @@ def page(title: str, notes: list[str], height: float = HEIGHT) -> "Figure":
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     FigureCanvasAgg(figure)
     inches = WIDTH - 2 * MARGIN
-    left = {"x": MARGIN / WIDTH, "ha": "left", "parse_math": False}
+    left = MARGIN / WIDTH
     text = "\n".join(wrapped(figure, note, inches, SMALL) for note in notes)
-    caption = figure.text(y=0, s=text, va="bottom", color="0.4", fontsize=SMALL, linespacing=1.35, **left)
-    heading = figure.suptitle(wrapped(figure, title, inches, LARGE), fontsize=LARGE, **left)
+    caption = figure.text(left, 0, text, va="bottom", color="0.4", fontsize=SMALL, linespacing=1.35, parse_math=False)
+    title = wrapped(figure, title, inches, LARGE)
+    heading = figure.suptitle(title, fontsize=LARGE, x=left, ha="left", parse_math=False)
     below = caption.get_window_extent().height / figure.dpi + 2 * MARGIN
     height += below + heading.get_window_extent().height / figure.dpi
     figure.set_size_inches(WIDTH, height)
@@ -71,7 +73,7 @@ def page(title: str, notes: list[str], height: float = HEIGHT) -> "Figure":
     return figure
 
 
-def set_axis(axes: "Axes", which: str, variable: xr.DataArray, inches: float) -> None:
+def set_axis(axes: "Axes", which: Literal["x", "y"], variable: xr.DataArray, inches: float) -> None:
     """Set label, scale and, for a coordinate, limits of one axis; tick labels stand for themselves."""
     text, linear = label(variable), None if variable.name in variable.dims else linear_part(variable)
     if is_log(variable):
@@ -90,17 +92,25 @@ def set_axis(axes: "Axes", which: str, variable: xr.DataArray, inches: float) ->
 def add_legend(axes: "Axes", title: str, step: int = 1) -> None:
     """Name the lines beside the axes, in their order or, with a step of -1, the other way round."""
     handles, labels = axes.get_legend_handles_labels()
-    place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False, "alignment": "left"}
-    legend = axes.legend(handles[::step], labels[::step], title=wrapped(axes.figure, title, BESIDE, NORMAL), **place)
+    legend = axes.legend(
+        handles[::step],
+        labels[::step],
+        title=wrapped(axes.figure, title, BESIDE, NORMAL),
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        frameon=False,
+        alignment="left",
+    )
     for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)
 
 
-def wrapped(figure: "Figure", text: str, inches: float, size: float) -> str:
+def wrapped(figure: "Figure | SubFigure", text: str, inches: float, size: float) -> str:
     """Break a text into lines no wider than that in print, between words or, where a word is wider, inside it."""
+    from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
-    renderer, font = figure.canvas.get_renderer(), FontProperties(size=size)
+    renderer, font = RendererAgg(1, 1, figure.dpi), FontProperties(size=size)  # it measures, and draws nothing
     limit = 0.97 * inches * figure.dpi  # letters are a little wider at some resolutions
 
     def measure(line: str) -> float:
@@ -135,7 +145,7 @@ def _missing_letters(figure: "Figure") -> str:
     from matplotlib.font_manager import FontProperties, findfont, get_font
     from matplotlib.text import Text
 
-    known = get_font(findfont(FontProperties(family=STYLE["font.family"]))).get_charmap()
+    known = get_font(findfont(FontProperties(family=FONT))).get_charmap()
     used = {letter for text in figure.findobj(Text) for letter in text.get_text()} - {"\n"}
     missing = sorted(letter for letter in used if ord(letter) not in known)
     names = [f"{one_line(letter)} (U+{ord(letter):04X})" for letter in missing[:8]]

@@ -54,7 +54,7 @@ def behind(dataset: xr.Dataset, objectives: list[str]) -> xr.Dataset | None:
 
 def _spec(dataset: xr.Dataset) -> SweepSpec | None:
     """Read the sweep that a frontier is of, if it can be evaluated."""
-    model = MODELS.get(dataset.attrs.get("model"))
+    model = MODELS.get(str(dataset.attrs.get("model")))
     if model is None or model.is_solved or model.equation != dataset.attrs.get("equation"):
         return None
     written = json.loads(dataset.attrs["spec"])
@@ -77,4 +77,4 @@ def _evaluated(problem: Problem, name: str, at: dict[str, np.ndarray]) -> np.nda
     needs = problem.axes_of(name)
     here = {dim: values for dim, values in at.items() if dim in needs}
     length = len(next(iter(at.values())))
-    return points.at(problem, name, (length,), lambda box: {dim: values[box] for dim, values in here.items()})
+    return points.values_at(problem, name, (length,), lambda box: {dim: values[box] for dim, values in here.items()})

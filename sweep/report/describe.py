@@ -48,7 +48,7 @@ def describe_sweep(problem: Problem, jobs: Sequence[Job], memory: int) -> Iterat
             ("reference", reference_of(problem)),
         ]
     )
-    needed = {name for output in spec.outputs for name in model.output(output).parameters}
+    needed = model.needed(spec.outputs)
     yield from ("", "parameters", *table(_parameter_rows(problem, needed)))
     idle = [name for name in spec.fixed if name not in needed]
     if idle:
@@ -183,7 +183,7 @@ def describe_run(last: "Progress", outputs: int, nbytes: int, paths: Sequence[st
     return f"{amount}: {last.seconds:.3g} s, {rate:.3g} points/s, {in_bytes(nbytes)}; {where}{beside}"
 
 
-def _parameter_rows(problem: Problem, needed: set[str]) -> Iterator[tuple[str, ...]]:
+def _parameter_rows(problem: Problem, needed: frozenset[str]) -> Iterator[tuple[str, ...]]:
     """Axes in the order of the file, then the values that are held."""
     spec = problem.spec
     for name, axis in spec.axes.items():

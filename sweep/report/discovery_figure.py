@@ -168,9 +168,9 @@ def _draw_curve(axes: "Axes", dataset: xr.Dataset) -> None:
     dark, light = colormaps["viridis"]([0.3, 0.75])
     axes.plot(peeled.coverage, peeled.density, "o-", markersize=2.5, linewidth=0.8, color=dark, label="fitted draws")
     axes.plot(peeled.fresh_coverage, peeled.fresh_density, "-", linewidth=1.6, color=light, label="fresh draws")
-    style = {"color": "white", "markeredgecolor": "black", "markersize": 7, "linestyle": "none", "zorder": 3}
-    axes.plot(chosen.coverage, chosen.density, marker="D", label="chosen box", **style)
-    axes.plot(chosen.fresh_coverage, chosen.fresh_density, marker="s", label="chosen box, fresh draws", **style)
+    for fresh, marker, text in (("", "D", "chosen box"), ("fresh_", "s", "chosen box, fresh draws")):
+        place = chosen[f"{fresh}coverage"], chosen[f"{fresh}density"]
+        axes.plot(*place, marker, color="white", markeredgecolor="black", markersize=7, zorder=3, label=text)
     axes.set(xlim=(0.0, 1.02), ylim=(0.0, 1.04), xlabel="coverage", ylabel="density")
     axes.set_title("boxes, a slab peeled off each", fontsize=NORMAL, loc="left")
     axes.grid(True, color="0.9", linewidth=0.6)

@@ -225,20 +225,20 @@ def _add_contours(axes: "Axes", drawn: xr.DataArray, norm: "Normalize") -> None:
     from matplotlib.transforms import Bbox
 
     (y, x), decades = (drawn[dim].values for dim in drawn.dims), is_log(drawn)
-    ticks = (LogLocator(numticks=9) if decades else MaxNLocator(8, steps=[1, 2, 2.5, 5, 10])).tick_values(
-        norm.vmin, norm.vmax
-    )
-    levels = [level for level in ticks if norm.vmin < level < norm.vmax]
+    field = np.ma.masked_invalid(drawn.values)
+    low, high = float(field.min()), float(field.max())
+    locator = LogLocator(numticks=9) if decades else MaxNLocator(8, steps=[1, 2, 2.5, 5, 10])
+    levels = [level for level in locator.tick_values(low, high) if low < level < high]
     if not levels:
         return
     # Between grid points the logarithm of an output over decades is the straighter one.
-    field = np.ma.masked_invalid(drawn.values)
     field, heights = (np.log(field), np.log(levels)) if decades else (field, levels)
     behind = [colormaps["viridis"](float(norm(level))) for level in levels]
     colours = ["white" if _luminance(colour) < DARK else "black" for colour in behind]
     contours = axes.contour(x, y, field, levels=heights, colors=colours, linewidths=0.8)
-    axes.figure.draw_without_rendering()
-    frame, placed = axes.get_window_extent(), []
+    axes.figure.get_figure(root=True).draw_without_rendering()
+    frame = axes.get_window_extent()
+    placed: list[Bbox] = []
     names = dict(zip(contours.levels, numbers(levels), strict=True))
     halos = dict(zip(numbers(levels), behind, strict=True))
     for text in axes.clabel(contours, fmt=names, fontsize=SMALL):

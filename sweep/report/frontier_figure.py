@@ -1,7 +1,7 @@
 """Frontier to figure: what one objective costs in another, the points behind it as a density, the knees marked."""
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -107,10 +107,16 @@ def _draw(axes: "Axes", drawn: xr.Dataset, groups: list[tuple[str, np.ndarray]],
     for (text, members), colour in zip(groups, colours, strict=True):
         points = drawn.isel(point=members)
         few = len(members) <= FEW
-        style = {"marker": "o", "markersize": 3 if few else 1.5, "linestyle": "-" if line else "none"}
-        if line and not few:
-            style["marker"] = "none"
-        axes.plot(points[x].values, points[y].values, color=colour, label=text, clip_on=False, **style)
+        axes.plot(
+            points[x].values,
+            points[y].values,
+            color=colour,
+            label=text,
+            clip_on=False,
+            marker="none" if line and not few else "o",
+            markersize=3 if few else 1.5,
+            linestyle="-" if line else "none",
+        )
         knees.append(np.stack([points[n].values[points.is_knee.values].astype(float) for n in (x, y)]))
     across, up = np.concatenate(knees, axis=1)
     if len(across):
@@ -125,14 +131,15 @@ def _draw_density(axes: "Axes", drawn: xr.Dataset, cloud: xr.Dataset | None, x: 
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     everything = [drawn] if cloud is None else [drawn, cloud]
+    sides: list[Literal["x", "y"]] = ["x", "y"]
     edges = []
-    for which, name, inches, cells in zip("xy", (x, y), ALONE if line else SHARED, CELLS[not line], strict=True):
+    for which, name, inches, cells in zip(sides, (x, y), ALONE if line else SHARED, CELLS[not line], strict=True):
         values = np.concatenate([part[name].values.astype(np.float64) for part in everything])
         set_axis(axes, which, xr.DataArray(values, dims="point", name=name, attrs=drawn[name].attrs), inches)
         _write_numbers(axes, which, values)
         scale = axes.xaxis.get_transform() if which == "x" else axes.yaxis.get_transform()
-        ends = scale.transform(np.array([values.min(), values.max()]))
-        edges.append(scale.inverted().transform(np.linspace(*ends, cells + 1)))
+        low, high = scale.transform(np.array([values.min(), values.max()]))
+        edges.append(scale.inverted().transform(np.linspace(low, high, cells + 1)))
         edges[-1][[0, -1]] = values.min(), values.max()  # of which the transform may lose the last digit
     axes.use_sticky_edges = False
     if cloud is None or not cloud.sizes["point"] or any((np.diff(edge) <= 0).any() for edge in edges):
@@ -155,27 +162,27 @@ def _write_numbers(axes: "Axes", which: str, values: np.ndarray) -> None:
 
 def _notes(dataset: xr.Dataset, cloud: xr.Dataset | None, infinite: int, left_out: int) -> list[str]:
     """Say what the frontier is of, and where the numbers come from."""
-    found = dataset.attrs
-    goals = [f"{word} {found[key]}" for key, word in (("minimised", "least"), ("maximised", "largest"))]
-    goals = [goal for goal, key in zip(goals, ("minimised", "maximised"), strict=True) if found[key] != "none"]
+    attributes = dataset.attrs
+    goals = [f"{word} {attributes[key]}" for key, word in (("minimised", "least"), ("maximised", "largest"))]
+    goals = [goal for goal, key in zip(goals, ("minimised", "maximised"), strict=True) if attributes[key] != "none"]
     text = f"Frontier: {' and '.join(goals)}"
-    text += f", where {found['where']}" if found["where"] != "none" else ""
-    text += f", for each {found['by']}" if found["by"] != "none" else ""
-    text += f"; {found['points_nondominated']:,} of {found['points_considered']:,} points"
+    text += f", where {attributes['where']}" if attributes["where"] != "none" else ""
+    text += f", for each {attributes['by']}" if attributes["by"] != "none" else ""
+    text += f"; {attributes['points_nondominated']:,} of {attributes['points_considered']:,} points"
     notes = [text]
-    if "epsilon" in found:
+    if "epsilon" in attributes:
         notes.append(
-            f"Thinned: at most {found['most']:,} points each; none left out is better by more than "
-            f"{found['epsilon']:.2g} of an objective's range"
+            f"Thinned: at most {attributes['most']:,} points each; none left out is better by more than "
+            f"{attributes['epsilon']:.2g} of an objective's range"
         )
     if cloud is not None and cloud.sizes["point"]:
         notes.append(
             f"Grey: {cloud.sizes['point']:,} points of the sweep, spread evenly over it, the darker the denser"
-            + (", of all values of " + found["by"]) * (found["by"] != "none")
+            + (", of all values of " + attributes["by"]) * (attributes["by"] != "none")
         )
     if infinite or left_out:
         parts = [f"{infinite:,} points with an infinite objective"] * bool(infinite)
         notes.append(f"Left out: {', '.join(parts + [f'{left_out:,} frontiers'] * bool(left_out))}")
-    notes.append(f"Knee: {found['knee']}")
+    notes.append(f"Knee: {attributes['knee']}")
     notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": ", ".join(map(str, dataset.data_vars))}))
     return notes + origin(dataset)

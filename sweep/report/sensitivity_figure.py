@@ -81,9 +81,9 @@ def _take(dataset: xr.Dataset, output: str, method: str) -> tuple[xr.Dataset, st
     """Hold the axes of an output that are not drawn, and say where."""
     dims = [str(dim) for dim in dataset[f"{output}_{DRAWN[method][0][0][0]}"].dims if dim != PARAMETER]
     along = [max(dims, key=lambda dim: dataset.sizes[dim])] if dims and method != "tornado" else []
-    held = {dim: dataset.sizes[dim] // 2 for dim in dims if dim not in along}
-    parts = [f"{dim} = {quantities([float(dataset[dim][place])], dataset[dim])[0]}" for dim, place in held.items()]
-    return dataset.isel(held), f"Held: {', '.join(parts)}" if parts else ""
+    middle = {dim: dataset.sizes[dim] // 2 for dim in dims if dim not in along}
+    parts = [f"{dim} = {quantities([float(dataset[dim][place])], dataset[dim])[0]}" for dim, place in middle.items()]
+    return dataset.isel(middle), f"Held: {', '.join(parts)}" if parts else ""
 
 
 def _draw(axes: "Axes", cell: xr.Dataset, output: str, method: str, *, legend: bool) -> None:
@@ -126,15 +126,15 @@ def _draw_lines(axes: "Axes", cell: xr.Dataset, output: str, column: str, x: xr.
     from matplotlib import colormaps
 
     names = [str(name) for name in cell[PARAMETER].values]
-    style = {"marker": "o" if x.size <= 12 else None, "markersize": 3}
+    marker = "o" if x.size <= 12 else None
     name = f"{output}_{column}"
     for i, colour in enumerate(colormaps["viridis"](np.linspace(0, 0.88, len(names)))):
         # What has no effect here may have one in another panel, to which the legend belongs too.
         idle = not np.nan_to_num(cell[name].values[i]).any()
         places = x.values[:0] if idle else x.values
+        values = cell[name].values[i][: len(places)]
         # A line without points has no place in the layout, unless it is clipped.
-        style |= {"color": colour, "label": names[i], "clip_on": idle}
-        axes.plot(places, cell[name].values[i][: len(places)], **style)
+        axes.plot(places, values, marker=marker, markersize=3, color=colour, label=names[i], clip_on=idle)
         if f"{name}_low" in cell and not idle:
             low, high = (cell[f"{name}_{end}"].values[i] for end in ("low", "high"))
             axes.fill_between(places, low, high, color=colour, alpha=0.25, linewidth=0)
@@ -156,8 +156,8 @@ def _draw_bars(
             low, high = (cell[f"{name}_{end}"].values[order] for end in ("low", "high"))
             interval = np.stack([values - low, high - values])
         where = np.arange(len(order)) + (k - (len(columns) - 1) / 2.0) * height
-        style = {"color": colormaps["viridis"]((0.75, 0.3)[k]), "error_kw": {"elinewidth": 1.0, "capsize": 2.0}}
-        axes.barh(where, values, height, xerr=interval, label=text, **style)
+        colour, whiskers = colormaps["viridis"]((0.75, 0.3)[k]), {"elinewidth": 1.0, "capsize": 2.0}
+        axes.barh(where, values, height, xerr=interval, label=text, color=colour, error_kw=whiskers)
     axes.axvline(0.0, color="0.3", linewidth=0.8)
 
 
@@ -177,9 +177,9 @@ def _draw_tornado(
 
 def _origin(dataset: xr.Dataset) -> list[str]:
     """Say what was computed, and from what."""
-    found = dataset.attrs
-    notes = [f"Method: {found['method']}"]
-    if "confidence" in found:
-        notes[0] += f"; {100 * found['confidence']:g} % intervals"
-    notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": found["outputs"]}))
+    attributes = dataset.attrs
+    notes = [f"Method: {attributes['method']}"]
+    if "confidence" in attributes:
+        notes[0] += f"; {100 * attributes['confidence']:g} % intervals"
+    notes += fixed_note(dataset, xr.DataArray(0, attrs={"outputs": attributes["outputs"]}))
     return notes + origin(dataset)

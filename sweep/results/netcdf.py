@@ -12,7 +12,7 @@ import xarray as xr
 from sweep.config.files import check_regular
 from sweep.config.samples import SEAL, attempt, check_libraries, is_sound
 from sweep.errors import SpecError
-from sweep.plan.blocks import default_memory
+from sweep.plan.blocks import budget_of
 from sweep.results.lock import LockError, beside, locked, remove
 
 OF_A_STORE = ("complete", "blocks", "chunks", "passes", "checksums")  # attributes that say how a store is laid out
@@ -55,7 +55,7 @@ def check(path: Path, result: int, *, memory: int | None = None, overwrite: bool
         raise SpecError(f"{path}: exists already; use another path or --overwrite")
     with _temporary(path) as fresh:
         fresh.touch()
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     if result > budget // 2:
         raise SpecError(
             f"{path}: NetCDF is written from memory, and the result takes {result:,} bytes, more than half "

@@ -16,42 +16,37 @@ from sweep.results.metadata import dataset_attributes, variable_attributes
 from sweep.results.shard_writer import Encoder
 
 COORDINATE_CHUNK = 2**20
+Shape = tuple[int, ...]
 
 
 def write_template(path: Path, problem: Problem, plans: Sequence[Plan], device: str) -> None:
     """Write the metadata of all arrays and the values of the coordinates into a folder that is not there yet."""
     import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
     group = zarr.open_group(path, mode="w", zarr_format=3, attributes=_described(problem, plans, device))
-    encoded = {
-        "compressors": [zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
-        "fill_value": math.nan,
-    }
+
+    def create(name: str, dims: tuple[str, ...], shape: Shape, dtype: str, shards: Shape, chunks: Shape) -> None:
+        group.create_array(
+            name,
+            shape=shape,
+            dtype=dtype,
+            shards=shards,
+            chunks=chunks,
+            compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
+            fill_value=math.nan,
+            dimension_names=dims,
+            attributes=variable_attributes(problem, name),
+        )
+
     axes = result_axes(problem)
     for name, axis in axes.items():
         side = (min(len(axis), COORDINATE_CHUNK),)
-        group.create_array(
-            name,
-            shape=(len(axis),),
-            dtype="float64",
-            shards=side,
-            chunks=side,
-            dimension_names=(name,),
-            attributes=variable_attributes(problem, name),
-            **encoded,
-        )
+        create(name, (name,), (len(axis),), "float64", side, side)
     for plan in plans:
         for name, dims in plan.variables.items():
-            group.create_array(
-                name,
-                shape=plan.lengths(name),
-                dtype=result_dtype(problem.spec, name),
-                shards=plan.along(name, plan.block_shape),
-                chunks=plan.along(name, plan.chunk_shape),
-                dimension_names=dims,
-                attributes=variable_attributes(problem, name),
-                **encoded,
-            )
+            shard, chunk = plan.along(name, plan.block_shape), plan.along(name, plan.chunk_shape)
+            create(name, dims, plan.lengths(name), result_dtype(problem.spec, name), shard, chunk)
     with warnings.catch_warnings():
         # Consolidated metadata is not in the Zarr v3 specification yet; xarray wants it, other readers ignore it.
         warnings.filterwarnings("ignore", message=".*[Cc]onsolidated metadata.*")

@@ -78,7 +78,7 @@ def test_scenarios_are_a_table_and_a_file_and_one_is_a_sentence(config: Path, tm
     ("arguments", "line"),
     [
         ((), "objective: give one name to minimise or to maximise, got none"),
-        (("--robust", "mean"), '--robust: is of the split of a budget, the model "front_loading"; drop it'),
+        (("--robust", "mean"), 'robust: is of the split of a budget, the model "front_loading"; drop it'),
         ((*QUESTION, "--starts", "100"), "starts: must be 1 to 64, got 100"),
         ((*QUESTION, "--over", "doubling_rate"), "over: doubling_rate is a list of 3 values"),
         ((*QUESTION, "--over", "duration"), "over: duration is fixed at 1.5; make it an axis"),

@@ -79,7 +79,7 @@ def test_model_tells_of_every_doubted_value_allowed_or_not(model, parameter, dou
             assert line.startswith(f"{parameter.name} up to {value:g}")
         else:
             with pytest.raises(sweep.SpecError, match=re.escape(hint)) as refused:
-                model._check_value(f"fixed.{parameter.name}", parameter.name, value, "float64")
+                parameter.refuse(f"fixed.{parameter.name}", value, "float64")
             assert f"fixed.{parameter.name}: must be" in str(refused.value)
 
 

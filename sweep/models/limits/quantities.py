@@ -36,12 +36,12 @@ def wanted_fleet(fleet_size: "Array", fleet_growth: "Array", time: "Array") -> "
 
 def fleet_cap_power(time: "Array", **power: "Array") -> "Array":
     """Accelerators that there is power for."""
-    return fleets.fleet_cap_power(time, *(power[name] for name in POWER))
+    return fleets.fleet_cap_power(time, **power)
 
 
 def fleet_cap_chips(time: "Array", **chips: "Array") -> "Array":
     """Accelerators that there are chips for."""
-    return fleets.fleet_cap_chips(time, *(chips[name] for name in CHIPS))
+    return fleets.fleet_cap_chips(time, **chips)
 
 
 def fleet(wanted_fleet: "Array", fleet_cap_power: "Array", fleet_cap_chips: "Array") -> "Array":
@@ -51,12 +51,12 @@ def fleet(wanted_fleet: "Array", fleet_cap_power: "Array", fleet_cap_chips: "Arr
 
 def peak_fleet(**losses: "Array") -> "Array":
     """Accelerators beyond which more of them train less."""
-    return utilisation.peak_fleet(*(losses[name] for name in LOSSES))
+    return utilisation.peak_fleet(**losses)
 
 
 def effective_fleet(fleet: "Array", **losses: "Array") -> "Array":
     """Accelerators that would train as much without losses."""
-    return utilisation.effective_fleet(fleet, *(losses[name] for name in LOSSES))
+    return utilisation.effective_fleet(fleet, **losses)
 
 
 def idle_fleet(fleet: "Array", peak_fleet: "Array") -> "Array":

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 from sweep.config.axis import Axis
 from sweep.config.distribution import DRAWN
 from sweep.config.spec import SweepSpec
-from sweep.config.statistic import Condition, conditions_of
+from sweep.config.statistic import Condition, conditions_of, refuse_subnormal
 from sweep.engine.evaluate import take
 from sweep.errors import SpecError, short, unknown
 from sweep.models.model import Model
-from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem, parts_of
 from sweep.questions.decision.descent import Goal
 
@@ -114,7 +113,8 @@ def question_of(
     known = [*(output.name for output in model.outputs), *decisions]
     if objective not in known:
         raise SpecError(f"objective: {unknown('output or decision', objective, known)}")
-    conditions = _conditions(subject_to)
+    texts = _names(subject_to)
+    conditions = conditions_of(" and ".join(texts), "subject_to") if texts else ()
     for condition in conditions:
         if condition.output not in known:
             raise SpecError(f"subject_to: {unknown('output or decision', condition.output, known)}")
@@ -181,14 +181,6 @@ def _check_number(decisions: Mapping[str, Axis], over: tuple[str, ...], spec: Sw
         raise SpecError(f"over: {twice} is given twice; give it once")
 
 
-def _conditions(subject_to: str | Sequence[str]) -> tuple[Condition, ...]:
-    texts = _names(subject_to)
-    try:
-        return conditions_of(" and ".join(texts)) if texts else ()
-    except ValueError as error:
-        raise SpecError(str(error).replace("where", "subject_to", 1)) from None
-
-
 def _problem(
     spec: SweepSpec,
     model: Model,
@@ -204,7 +196,7 @@ def _problem(
             f"objective: {objective} is a decision, so nothing trades against it; add a condition on an output "
             f"({', '.join(output.name for output in model.outputs)})"
         )
-    needs = {name for output in outputs for name in model.output(output).parameters}
+    needs = model.needed(outputs)
     for name in decisions:
         if name not in needs:
             raise SpecError(f"over: neither the objective nor a condition depends on {name}; drop it")

@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from sweep.config.spec import SweepSpec
+from sweep.engine.progress import unreported
 from sweep.errors import Caution, SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
-from sweep.plan.blocks import default_memory, in_words
+from sweep.plan.blocks import budget_of, in_words
 from sweep.questions.decision.checks import Question, question_of
 from sweep.questions.decision.descent import Goal, Lane, compiled_descents, compiled_values
 from sweep.questions.decision.labels import GRID, INFEASIBLE, LOCAL, STALLED, dataset_of
@@ -49,7 +50,7 @@ def decide(
     _refuse_more_than_memory(question, memory)
     points = points_of(tuple(question.decisions.values()))
     number = math.prod(len(axis) for axis in question.scenarios.values())
-    report, began = progress or (lambda done, total, seconds: None), time.perf_counter()
+    report, began = progress or unreported, time.perf_counter()
     report(0, number, 0.0)
     parts = []
     for index in _shards(number, max(1, min(TOGETHER // len(points), LANES // starts))):
@@ -70,7 +71,7 @@ def _shards(number: int, most: int) -> Iterator[np.ndarray]:
 def _refuse_more_than_memory(question: Question, memory: int | None) -> None:
     number = math.prod(len(axis) for axis in question.scenarios.values())
     kept = len(question.problem.spec.fixed) + 2 * len(question.names) + 2 * len(question.decisions)
-    needed, budget = FIXED_BYTES + number * NUMBER_BYTES * kept, default_memory() if memory is None else memory
+    needed, budget = FIXED_BYTES + number * NUMBER_BYTES * kept, budget_of(memory)
     if needed > budget:
         raise SpecError(
             f"memory: {number:,} scenarios take about {-(-needed // 10**6):,} MB, more than the budget of "

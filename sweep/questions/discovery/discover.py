@@ -18,15 +18,14 @@ import xarray as xr
 from kernels.statistics import compare
 from sweep.config.distribution import DRAWN, REPLICATE
 from sweep.config.spec import Fixed, SweepSpec
-from sweep.config.statistic import Condition, conditions_of
+from sweep.config.statistic import Condition, conditions_of, refuse_subnormal
 from sweep.engine.loop import run
 from sweep.engine.progress import Progress
 from sweep.errors import Caution, SpecError, unknown
 from sweep.models.model import Model
-from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem, parts_of
-from sweep.models.sampling import drawn
-from sweep.plan.blocks import FIXED_BYTES, default_memory, in_words
+from sweep.models.sampling import drawn, sampling_of
+from sweep.plan.blocks import FIXED_BYTES, budget_of, in_words
 from sweep.questions.discovery import prim
 from sweep.questions.discovery.labels import dataset_of
 
@@ -141,23 +140,24 @@ def _question(
     drawn(model, spec)  # which refuses what cannot be drawn
     conditions = _conditions(where, model, spec.dtype)
     outputs = tuple(dict.fromkeys(condition.output for condition in conditions))
-    needs = {name for output in outputs for name in model.output(output).parameters}
-    distributions = {name: found for name, found in spec.distributions.items() if name in needs}
+    needs = model.needed(outputs)
+    distributions = {name: distribution for name, distribution in spec.distributions.items() if name in needs}
     named = " and ".join(outputs)
     if not distributions:
         raise SpecError(f"where: {named} depends on nothing that is uncertain ({', '.join(spec.distributions)})")
-    if spec.draws.number > MOST_DRAWS:
-        raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {spec.draws.number:,}")
-    pairs = tuple(pair for pair in spec.draws.correlations if set(pair.between) <= set(distributions))
-    update = {"correlations": pairs, "replicates": max(2, spec.draws.replicates)}
+    draws = sampling_of(spec)
+    if draws.number > MOST_DRAWS:
+        raise SpecError(f"draws.number: at most {MOST_DRAWS:,} are looked at, got {draws.number:,}")
+    pairs = tuple(pair for pair in draws.correlations if set(pair.between) <= set(distributions))
+    update = {"correlations": pairs, "replicates": max(2, draws.replicates)}
     asked = SweepSpec(
         model=spec.model,
         loss=spec.loss,
         reference=spec.reference,
         outputs=outputs,
-        fixed={**spec.fixed, **_held(spec, at, needs, named)},
+        fixed={**spec.fixed, **_fixed_at(spec, at, needs, named)},
         distributions=distributions,
-        draws=spec.draws.model_copy(update=update),
+        draws=draws.model_copy(update=update),
         dtype=spec.dtype,
         title=spec.title,
     )
@@ -166,10 +166,11 @@ def _question(
 
 def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:
     """Refuse draws that do not fit the budget, with their outputs, and again side by side to be peeled."""
-    number, replicates, parameters = asked.draws.number, asked.draws.replicates, len(asked.distributions)
+    draws, parameters = sampling_of(asked), len(asked.distributions)
+    number, replicates = draws.number, draws.replicates
     values = replicates * (2 * parameters + len(asked.outputs)) * np.dtype(asked.dtype).itemsize
     needed = FIXED_BYTES + number * (values + DRAW_BYTES + PARAMETER_BYTES * parameters)
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     if needed > budget:
         raise SpecError(
             f"memory: {number:,} draws of {parameters} parameters, {replicates} times, take about "
@@ -179,10 +180,7 @@ def _refuse_more_than_memory(asked: SweepSpec, memory: int | None) -> None:
 
 def _conditions(where: str, model: Model, dtype: str) -> tuple[Condition, ...]:
     """Read an outcome, of outputs of a model."""
-    try:
-        conditions = conditions_of(where)
-    except ValueError as error:
-        raise SpecError(str(error)) from None
+    conditions = conditions_of(where)
     known = [output.name for output in model.outputs]
     for condition in conditions:
         if condition.output not in known:
@@ -191,7 +189,7 @@ def _conditions(where: str, model: Model, dtype: str) -> tuple[Condition, ...]:
     return conditions
 
 
-def _held(spec: SweepSpec, at: Mapping[str, float], needs: set[str], named: str) -> dict[str, Fixed]:
+def _fixed_at(spec: SweepSpec, at: Mapping[str, float], needs: frozenset[str], named: str) -> dict[str, Fixed]:
     """Give the value at which each axis is held that the outcome depends on."""
     axes = {name: axis for name, axis in spec.axes.items() if name not in DRAWN}
     for name in at:
@@ -199,7 +197,7 @@ def _held(spec: SweepSpec, at: Mapping[str, float], needs: set[str], named: str)
             raise SpecError(f"at: {unknown('axis', name, axes)}" if axes else f"at: {name} is no axis, there are none")
         if name not in needs:
             raise SpecError(f"at: {named} does not depend on {name}; drop it")
-    found = {}
+    fixed = {}
     for name, axis in axes.items():
         if name not in needs:
             continue
@@ -209,22 +207,22 @@ def _held(spec: SweepSpec, at: Mapping[str, float], needs: set[str], named: str)
                 f"at: {named} depends on the axis {name}, which is decided, not drawn; "
                 f"hold it at one value, such as {name}={high:.6g}"
             )
-        found[name] = Fixed(value=at.get(name, low), source="held")
-    return found
+        fixed[name] = Fixed(value=at.get(name, low), source="held")
+    return fixed
 
 
 @dataclass(frozen=True)
-class Draws:
+class Sample:
     """Values of the uncertain parameters, (parameters, draws), and which draws are interesting, (draws,)."""
 
     columns: np.ndarray
     hits: np.ndarray
 
 
-def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> Draws:
+def _draws(values: xr.Dataset, asked: SweepSpec, conditions: tuple[Condition, ...]) -> Sample:
     columns = np.stack([values[name].values.reshape(-1) for name in asked.distributions])
-    found = (compare(values[c.output].values.reshape(-1), c.sign, c.bound) for c in conditions)
-    return Draws(columns, reduce(and_, found))
+    compared = (compare(values[c.output].values.reshape(-1), c.sign, c.bound) for c in conditions)
+    return Sample(columns, reduce(and_, compared))
 
 
 def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions: tuple[Condition, ...]) -> None:
@@ -239,16 +237,16 @@ def _refuse_trivial(values: xr.Dataset, hits: np.ndarray, where: str, conditions
     raise SpecError(f"where: {which} of the {len(hits):,} draws have {where.strip()}, where {' and '.join(ranges)}")
 
 
-def _fitted(draws: Draws, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
+def _fitted(draws: Sample, coverage: float, density: float) -> tuple[np.ndarray, np.ndarray]:
     """Peel; choose a box and move its limits."""
     columns, hits = draws.columns, draws.hits
     orders = prim.ordered(columns)
-    peeled, inside, found = prim.peeled(columns, hits, orders)
+    peeled, inside, interesting = prim.peeled(columns, hits, orders)
     score, cost = prim.evidence(hits, coverage, density), prim.COST * math.log(len(hits))
-    scores = score(inside, found)
+    scores = score(inside, interesting)
     number = int(np.argmax(scores))
     if scores[number] == -np.inf:
-        densest = (found / inside)[found >= coverage * hits.sum()].max()
+        densest = (interesting / inside)[interesting >= coverage * hits.sum()].max()
         raise SpecError(
             f"density: no box has a density of {density:g} and a coverage of {coverage:g}; with that coverage the "
             f"densest has {densest:.4g}"

@@ -1,7 +1,7 @@
 """What the boxes of a scenario discovery are worth, and what the variables that say so are called."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -9,7 +9,7 @@ import xarray as xr
 from sweep.questions.discovery import prim
 
 if TYPE_CHECKING:
-    from sweep.questions.discovery.discover import Draws
+    from sweep.questions.discovery.discover import Sample
 
 QUASI_P = (
     "probability of as many interesting fresh draws in the chosen box if the parameter's limits told nothing: if each "
@@ -18,11 +18,11 @@ QUASI_P = (
 
 
 def dataset_of(
-    peeled: np.ndarray, chosen: np.ndarray, first: "Draws", fresh: "Draws", units: Mapping[str, str]
+    peeled: np.ndarray, chosen: np.ndarray, first: "Sample", fresh: "Sample", units: Mapping[str, str]
 ) -> xr.Dataset:
     """Describe all boxes, the chosen one last; `units` are those of the parameters."""
     limits = np.concatenate([peeled, chosen[np.newaxis]])
-    words = {"low": "left", "high": "right"}
+    words: dict[str, Literal["left", "right"]] = {"low": "left", "high": "right"}
     quantile = np.empty(limits.shape)
     for j, column in enumerate(first.columns):
         ranked = np.sort(column)
@@ -55,7 +55,9 @@ def dataset_of(
     )
 
 
-def _shares(limits: np.ndarray, draws: "Draws", prefix: str, noun: str) -> dict[str, tuple[str, np.ndarray, dict]]:
+def _shares(
+    limits: np.ndarray, draws: "Sample", prefix: str, noun: str
+) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
     """Coverage, density and support of nested boxes and of one more."""
     counts = [prim.counted(draws.columns, draws.hits, part) for part in (limits[:-1], limits[-1:])]
     inside, interesting = (np.concatenate(part).astype(float) for part in zip(*counts, strict=True))
@@ -71,7 +73,7 @@ def _shares(limits: np.ndarray, draws: "Draws", prefix: str, noun: str) -> dict[
     return {f"{prefix}{k}": ("box", v, {"long_name": text, "units": "1"}) for k, (v, text) in shares.items()}
 
 
-def _quasi_p_values(box: np.ndarray, draws: "Draws") -> np.ndarray:
+def _quasi_p_values(box: np.ndarray, draws: "Sample") -> np.ndarray:
     inside = prim.within(draws.columns, box)
     number, interesting = int(inside.sum()), int(draws.hits[inside].sum())
     tails = np.full(len(box), np.nan)

@@ -43,7 +43,7 @@ def peeled(columns: np.ndarray, hits: np.ndarray, orders: np.ndarray) -> tuple[n
     boxes : numpy.ndarray
         (boxes, parameters, 2), float64. The last one holds hits only, or hardly `FEWEST` draws, or values that do not
         differ.
-    inside, found : numpy.ndarray
+    inside, hits_inside : numpy.ndarray
         Draws in each box, and hits among them, (boxes,).
     """
     box = np.tile([-np.inf, np.inf], (len(columns), 1))
@@ -58,20 +58,20 @@ def peeled(columns: np.ndarray, hits: np.ndarray, orders: np.ndarray) -> tuple[n
         slabs = [slab for slab in slabs if number - (slab[2].stop - slab[2].start) >= FEWEST]
         if not slabs:
             break
-        held = [int(hits[order[j][span]].sum()) for j, _, span in slabs]
-        poorest = min(range(len(slabs)), key=lambda k: held[k] / (slabs[k][2].stop - slabs[k][2].start))
+        lost = [int(hits[order[j][span]].sum()) for j, _, span in slabs]
+        poorest = min(range(len(slabs)), key=lambda k: lost[k] / (slabs[k][2].stop - slabs[k][2].start))
         j, end, span = slabs[poorest]
         inside[order[j][span]] = False
         kept = [inside[numbers] for numbers in order]
         order = [numbers[keep] for numbers, keep in zip(order, kept, strict=True)]
         ranked = [values[keep] for values, keep in zip(ranked, kept, strict=True)]
-        number, interesting = len(order[0]), interesting - held[poorest]
+        number, interesting = len(order[0]), interesting - lost[poorest]
         box = box.copy()
         box[j, end] = ranked[j][-end]
         boxes.append(box)
         counts.append((number, interesting))
-    inside, found = np.array(counts).T
-    return np.stack(boxes), inside, found
+    inside, hits_inside = np.array(counts).T
+    return np.stack(boxes), inside, hits_inside
 
 
 def _slabs(j: int, values: np.ndarray, size: int) -> Iterator[tuple[int, int, slice]]:
@@ -126,12 +126,12 @@ def evidence(hits: np.ndarray, least_coverage: float = 0.0, least_density: float
     """
     number, total = len(hits), int(hits.sum())
 
-    def score(inside: np.ndarray, found: np.ndarray) -> np.ndarray:
-        cells = (found, inside - found, total - found, number - inside - (total - found))
+    def score(inside: np.ndarray, inner: np.ndarray) -> np.ndarray:
+        cells = (inner, inside - inner, total - inner, number - inside - (total - inner))
         value = sum(map(_entropy, cells)) - _entropy(inside) - _entropy(number - inside)
         value = 2.0 * (value + _entropy(number) - _entropy(total) - _entropy(number - total))
-        value = np.where(found * float(number) > inside * float(total), np.maximum(value, 0.0), 0.0)
-        return np.where((found >= least_coverage * total) & (found >= least_density * inside), value, -np.inf)
+        value = np.where(inner * float(number) > inside * float(total), np.maximum(value, 0.0), 0.0)
+        return np.where((inner >= least_coverage * total) & (inner >= least_density * inside), value, -np.inf)
 
     return score
 

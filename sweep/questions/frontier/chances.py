@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.lazy.backend import SweepBackend
-from sweep.questions.frontier.robust import ALLOWED, Draw
+from sweep.questions.frontier.over_draws import ALLOWED, Draw
 
 CHANCE = "chance_of_nondominance"
 ULPS = 64  # by which two values may differ that count as equal: more than the outputs of the models here are wrong

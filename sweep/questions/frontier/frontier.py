@@ -7,18 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from sweep.config.statistic import Condition, conditions_of
+from sweep.config.statistic import Condition, conditions_of, refuse_subnormal
 from sweep.engine.evaluate import device_count
-from sweep.engine.progress import Progress
+from sweep.engine.progress import Progress, unreported
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
-from sweep.models.parameters import refuse_subnormal
 from sweep.models.problem import Problem
-from sweep.plan.blocks import FIXED_BYTES, default_memory
+from sweep.plan.blocks import FIXED_BYTES, budget_of
 from sweep.questions.frontier.chances import draws_of, with_chances
 from sweep.questions.frontier.labels import dataset_of
+from sweep.questions.frontier.over_draws import reduced
 from sweep.questions.frontier.pieces import Content, Key, Piece, Values
-from sweep.questions.frontier.robust import reduced
 from sweep.questions.frontier.running_front import Front, room_of
 from sweep.questions.frontier.scan import Objective, Scan
 from sweep.questions.frontier.sources import Source, content_of, opened
@@ -112,11 +111,12 @@ def frontier(
         For values that were probably meant otherwise, and targets that are out of reach.
     """
     objectives = (*(Objective(n) for n in _names(minimise)), *(Objective(n, True) for n in _names(maximise)))
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     problem = opened(source, model)
     if isinstance(problem, Problem) and problem is not source:
         problem.warn(2)
-    source, draw = reduced(problem, [o.name for o in objectives], _conditions(where), budget)
+    conditions = conditions_of(where) if where is not None else ()
+    source, draw = reduced(problem, [o.name for o in objectives], conditions, budget)
     if draw is not None and chance:
         for name in (name for name in _names(by) if name in draw.numbers):
             raise SpecError(f"by: {name} numbers the draws, over which the objectives are statistics; drop it")
@@ -133,13 +133,13 @@ def frontier(
         )
         budget -= fronts_of_draws.nbytes
     content = content_of(source)
-    question = _checked(content, objectives, where, _names(by), most, hypervolume)
+    question = _checked(content, objectives, conditions, where or "", _names(by), most, hypervolume)
     if hypervolume is not None:
         load_moocore()
     blocks = min(budget, FIXED_BYTES + max(0, budget - FIXED_BYTES) // 2, BLOCK_BYTES * device_count())
     values = content.values(question.outputs, question.axes, question.by, blocks)
     left = LEAST_LEFT + budget - blocks
-    fronts, dtypes = _fronts(values, question, keep_weakly, budget, left, progress or (lambda _: None))
+    fronts, dtypes = _fronts(values, question, keep_weakly, budget, left, progress or unreported)
     dataset = dataset_of(values, question, fronts, dtypes, most, hypervolume)
     if draw is None or not chance:
         return dataset
@@ -176,7 +176,8 @@ def _names(names: str | Sequence[str]) -> tuple[str, ...]:
 def _checked(
     content: Content,
     objectives: tuple[Objective, ...],
-    where: str | None,
+    conditions: tuple[Condition, ...],
+    where: str,
     by: tuple[str, ...],
     most: int | None,
     hypervolume: Mapping[str, float] | None,
@@ -189,7 +190,6 @@ def _checked(
         _refuse_unknown(content, "objective", name)
         if names.count(name) > 1:
             raise SpecError(f"objectives: {name} is given twice; give it once")
-    conditions = _conditions(where)
     for condition in conditions:
         _refuse_unknown(content, "where", condition.output)
     refuse_subnormal("where", conditions, content.dtype)
@@ -220,14 +220,7 @@ def _checked(
     if hypervolume is not None and set(hypervolume) != set(names):
         raise SpecError(f"hypervolume: needs a reference for each objective ({', '.join(names)}) and no others")
     axes = tuple(dim for dim in content.lengths if dim in needs)
-    return Question(objectives, conditions, " ".join((where or "").split()), by, outputs, axes)
-
-
-def _conditions(where: str | None) -> tuple[Condition, ...]:
-    try:
-        return conditions_of(where) if where is not None else ()
-    except ValueError as error:
-        raise SpecError(str(error)) from None
+    return Question(objectives, conditions, " ".join(where.split()), by, outputs, axes)
 
 
 def _refuse_unknown(content: Content, kind: str, name: str) -> None:

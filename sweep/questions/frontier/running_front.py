@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kernels.pareto import fronts
+from kernels.pareto.cull import Cull
 from sweep.errors import SpecError
 from sweep.plan.blocks import in_words
 
@@ -46,7 +47,7 @@ class Front:
     room: "Room"
     places: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     feasible: int = 0
-    _cull: fronts.Cull | None = None
+    _cull: Cull | None = None
     _waiting: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     @property
@@ -87,7 +88,7 @@ class Front:
         kept = fronts.is_nondominated(self.values[:, : self.objectives], flips, self.keep_weakly)
         self.values, self.places = self.values[kept], self.places[kept]
         self.room.points -= before - len(self.places)
-        self._cull = fronts.Cull(self.values[:, : self.objectives])
+        self._cull = Cull(self.values[:, : self.objectives])
 
 
 @dataclass

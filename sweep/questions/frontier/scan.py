@@ -2,7 +2,7 @@
 
 A block is looked at in tiles of neighbouring points. The best value of each objective in a tile makes a point that is
 nowhere worse than the tile's: where a point of the front dominates that, it dominates the tile. Of the tiles that are
-left the same is asked of each run along the last axis, and then, by :class:`kernels.pareto.fronts.Cull`, of each point;
+left the same is asked of each run along the last axis, and then, by :class:`kernels.pareto.cull.Cull`, of each point;
 now and then what is left goes through the exact filter. The front of the union of the fronts of some parts is that of
 the whole, so how a sweep is cut, and what is looked at first, changes nothing.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kernels.pareto import fronts
+from kernels.pareto.cull import Cull, scattered
 from kernels.statistics import compare
 from sweep.config.statistic import Condition
 from sweep.questions.frontier.running_front import AHEAD, Front, Room, threads
@@ -86,20 +87,20 @@ class Scan:
 
     def _probed(
         self, pool: ThreadPoolExecutor, front: Front, pieces: Sequence["Piece"], left: list[np.ndarray]
-    ) -> tuple[fronts.Cull, list[np.ndarray]]:
+    ) -> tuple[Cull, list[np.ndarray]]:
         """Take in some tiles, ever nearer to the front; what culls by their points, and the tiles that it leaves."""
         good = np.zeros((0, len(self.objectives)), self.dtype)
-        probe = fronts.Cull(good)
+        probe = Cull(good)
         for _ in range(ROUNDS):
             before = sum(map(len, left))
             if before <= 2 * PROBES:
                 break
             some = [np.zeros(len(tiles), bool) for tiles in left]
             for chosen in some:
-                chosen[fronts.scattered(len(chosen), -(-PROBES * len(chosen) // before))] = True
+                chosen[scattered(len(chosen), -(-PROBES * len(chosen) // before))] = True
             now = [tiles[chosen] for tiles, chosen in zip(left, some, strict=True)]
             good = self._front(np.concatenate([good, *self._look(pool, front, probe, pieces, now)]))
-            probe = fronts.Cull(good)
+            probe = Cull(good)
             rest = [tiles[~chosen] for tiles, chosen in zip(left, some, strict=True)]
             left = [tiles[probe(piece.corners[tiles])] for piece, tiles in zip(pieces, rest, strict=True)]
             if sum(map(len, left)) > 0.7 * before:
@@ -110,7 +111,7 @@ class Scan:
         self,
         pool: ThreadPoolExecutor,
         front: Front,
-        probe: fronts.Cull,
+        probe: Cull,
         pieces: Sequence["Piece"],
         chosen: Sequence[np.ndarray],
     ) -> Iterator[np.ndarray]:
@@ -125,7 +126,7 @@ class Scan:
                 yield rows[:, : len(self.objectives)]
 
     def _undominated(
-        self, piece: "Piece", tiles: np.ndarray, front: Front, probe: fronts.Cull
+        self, piece: "Piece", tiles: np.ndarray, front: Front, probe: Cull
     ) -> tuple[np.ndarray, np.ndarray]:
         """Columns and places of the points of some tiles at which the conditions hold and that may be on the front.
 
@@ -165,7 +166,7 @@ class Scan:
 
     def _front(self, points: np.ndarray) -> np.ndarray:
         """Give the front of some points, or of some of them where there are many."""
-        points = points[fronts.scattered(len(points), min(len(points), SAMPLE))]
+        points = points[scattered(len(points), min(len(points), SAMPLE))]
         return points[fronts.is_nondominated(points, (False,) * len(self.objectives), False)]
 
     def holds(self, values: Mapping[str, np.ndarray], names: Container[str] | None = None) -> np.ndarray | None:

@@ -16,9 +16,9 @@ from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
 from sweep.models.model import Model
 from sweep.models.problem import Problem
-from sweep.plan.blocks import Block, Plan, boxes, default_memory
-from sweep.questions.frontier.evaluated import ProblemContent
+from sweep.plan.blocks import Block, Plan, boxes, budget_of
 from sweep.questions.frontier.pieces import Content, Pieces, blocks_of, loaded
+from sweep.questions.frontier.problem_content import ProblemContent
 from sweep.questions.frontier.scan import Scan
 from sweep.results import manifest
 from sweep.results import zarr_store as stores
@@ -108,7 +108,7 @@ class DatasetContent:
         self, outputs: tuple[str, ...], axes: tuple[str, ...], by: tuple[str, ...], memory: int | None
     ) -> "DatasetValues":
         """Give some outputs over those axes, of which `by` are kept apart and come first in the blocks."""
-        dataset, budget = self._dataset, default_memory() if memory is None else memory
+        dataset, budget = self._dataset, budget_of(memory)
         dims = tuple(dim for dim in _order(dataset, self.lengths) if dim in axes)
         shape = {dim: self.lengths[dim] for dim in (*by, *(dim for dim in dims if dim not in by))}
         variables = {name: tuple(dim for dim in shape if dim in dataset[name].dims) for name in outputs}

@@ -17,9 +17,9 @@ from sweep.engine.inputs import RANK, Inputs
 from sweep.errors import SpecError
 from sweep.models.problem import Problem
 from sweep.plan.blocks import FIXED_BYTES, TABLE_BYTES, Block, Plan, boxes, in_words
-from sweep.questions.frontier.bests import bests, boxes_at, points
 from sweep.questions.frontier.pieces import points_of, tiled
 from sweep.questions.frontier.scan import Scan
+from sweep.questions.frontier.tile_minima import boxes_at, minima_of_tiles, outputs_of_tiles
 
 POINTS = 2**24  # of a block
 SIDES = (8, 8, 16)  # of a tile along the last three axes
@@ -106,7 +106,7 @@ class Tiler:
         with jax.enable_x64(self._problem.spec.dtype == "float64"):
             inputs = jax.tree.map(_of_rank, self._inputs(block))
             static = ("finish", "objectives", "conditions", "sides", "rows", "model")
-            result = compiled(bests, static, jax.default_backend(), 1)(
+            result = compiled(minima_of_tiles, static, jax.default_backend(), 1)(
                 (),
                 {"inputs": inputs, "inside": inside, "groups": np.int32(self._groups)},
                 finish=self._finish,
@@ -131,7 +131,7 @@ class Tiler:
         padded = tuple(np.pad(corner, (0, length - n)).astype(np.int32) for corner in corners)
         static = ("finish", "names", "sides", "model")
         with jax.enable_x64(self._problem.spec.dtype == "float64"):
-            arrays = compiled(points, static, jax.default_backend(), 1)(
+            arrays = compiled(outputs_of_tiles, static, jax.default_backend(), 1)(
                 (),
                 {"inputs": inputs, "corners": padded},
                 finish=self._finish,

@@ -133,8 +133,8 @@ class Subsets:
         """Evaluate and add up."""
         kept, drawn = shapley.conditionals(np.asarray(self.correlations))
 
-        def evaluated(given: tuple[Array, Array]) -> Array:
-            values = response.quantiles(shapley.conditioned(prepared, *given))
+        def evaluated(pair: tuple[Array, Array]) -> Array:
+            values = response.quantiles(shapley.conditioned(prepared, *pair))
             return response.at(values, cells, fixed) - centre[:, :, None]
 
         return shapley.subset_sums(lax.map(evaluated, (jnp.asarray(kept), jnp.asarray(drawn))))

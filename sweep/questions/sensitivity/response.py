@@ -71,13 +71,13 @@ class Response:
         """
         beside = values[0].ndim
         count = next(iter(cells.values())).shape[0] if cells else 1
-        given = {name: jnp.full((1,) * (beside + 1), np.nan, self.dtype) for name in self.parameters}
-        given |= {name: jnp.reshape(v, (1,) * (beside + 1)).astype(self.dtype) for name, v in fixed.items()}
-        given |= {name: jnp.reshape(v, (-1,) + (1,) * beside).astype(self.dtype) for name, v in cells.items()}
-        given |= {name: v[None].astype(self.dtype) for name, v in zip(self.names, values, strict=True)}
-        found = take(self.function(**given), self.outputs, self.model)
+        inputs = {name: jnp.full((1,) * (beside + 1), np.nan, self.dtype) for name in self.parameters}
+        inputs |= {name: jnp.reshape(v, (1,) * (beside + 1)).astype(self.dtype) for name, v in fixed.items()}
+        inputs |= {name: jnp.reshape(v, (-1,) + (1,) * beside).astype(self.dtype) for name, v in cells.items()}
+        inputs |= {name: v[None].astype(self.dtype) for name, v in zip(self.names, values, strict=True)}
+        outputs = take(self.function(**inputs), self.outputs, self.model)
         shape = (count, *values[0].shape)
-        return jnp.stack([jnp.broadcast_to(jnp.asarray(one), shape).astype(np.float64) for one in found])
+        return jnp.stack([jnp.broadcast_to(jnp.asarray(one), shape).astype(np.float64) for one in outputs])
 
     def quantiles(self, u: Array) -> tuple[Array, ...]:
         """Values of the uncertain parameters at points (parameters, ...) of the unit cube, for use under jit."""
@@ -86,7 +86,7 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Cells:
     """The cells of a response: values of its axes, flat with the last axis fastest, and of what is held.
 
     Attributes
@@ -109,7 +109,7 @@ class Grid:
         return math.prod(self.shape)
 
 
-def responses(problem: Problem) -> list[tuple[Response, Grid]]:
+def responses(problem: Problem) -> list[tuple[Response, Cells]]:
     """Group the outputs of a spec by the axes they depend on.
 
     Parameters
@@ -123,16 +123,16 @@ def responses(problem: Problem) -> list[tuple[Response, Grid]]:
         One line: an output that depends on no uncertain parameter.
     """
     model, spec = problem.source, problem.spec
-    groups: dict[tuple[str, ...], list[str]] = {}
+    alike: dict[tuple[str, ...], list[str]] = {}
     for name in outputs_of(spec):
         needs = model.output(name).parameters
         if not set(needs) & set(spec.distributions):
             uncertain = ", ".join(spec.distributions)
             raise SpecError(f"outputs: {name} depends on none of the uncertain parameters ({uncertain}); drop it")
-        groups.setdefault(tuple(axis for axis in axes_of(spec) if axis in needs), []).append(name)
+        alike.setdefault(tuple(axis for axis in axes_of(spec) if axis in needs), []).append(name)
     fixed = {name: np.asarray(value.value, np.float64) for name, value in spec.fixed.items()}
-    found = []
-    for dims, outputs in groups.items():
+    groups = []
+    for dims, outputs in alike.items():
         response = Response(
             function=model.graph(outputs),
             model=model.name,
@@ -148,8 +148,8 @@ def responses(problem: Problem) -> list[tuple[Response, Grid]]:
         # An axis that none of these depends on may stand anywhere.
         still = {name: np.asarray(axis.bounds()[0]) for name, axis in spec.axes.items() if name not in (*dims, *DRAWN)}
         shape = tuple(len(spec.axes[dim]) for dim in dims)
-        found.append((response, Grid(shape, cells, fixed | still)))
-    return found
+        groups.append((response, Cells(shape, cells, fixed | still)))
+    return groups
 
 
 def outputs_of(spec: SweepSpec) -> tuple[str, ...]:
@@ -162,13 +162,13 @@ def axes_of(spec: SweepSpec) -> tuple[str, ...]:
     return tuple(name for name in spec.axes if name not in DRAWN)
 
 
-def evaluate(response: Response, grid: Grid, u: np.ndarray) -> np.ndarray:
+def evaluate(response: Response, grid: Cells, u: np.ndarray) -> np.ndarray:
     """Outputs at points of the unit cube.
 
     Parameters
     ----------
     response : Response
-    grid : Grid
+    grid : Cells
     u : numpy.ndarray
         (parameters, points).
 

@@ -19,10 +19,11 @@ from sweep.engine.trial import try_model
 from sweep.errors import SpecError, unknown
 from sweep.models.model import Model
 from sweep.models.problem import Problem
-from sweep.plan.blocks import default_memory
+from sweep.models.sampling import sampling_of
+from sweep.plan.blocks import budget_of
 from sweep.questions.sensitivity.designs import Effects, PickFreeze, Subsets
 from sweep.questions.sensitivity.estimates import METHODS, dataset_of, local_quantities, sampled_quantities
-from sweep.questions.sensitivity.response import Grid, Response, outputs_of, responses
+from sweep.questions.sensitivity.response import Cells, Response, outputs_of, responses
 from sweep.questions.sensitivity.sums import Design, Scheme, Sums, add, block_of, nothing
 from sweep.results.metadata import kind_of
 
@@ -110,30 +111,30 @@ def sensitivity(
         try_model(problem)
     groups = responses(problem)
     if method not in SAMPLED:
-        found = [(response, grid, local_quantities(method, response, grid)) for response, grid in groups]
-        return dataset_of(found, problem, {"sensitivity": method})
+        estimated = [(response, grid, local_quantities(method, response, grid)) for response, grid in groups]
+        return dataset_of(estimated, problem, {"sensitivity": method})
     scheme = _scheme(spec, method, second_order)
     if scheme.columns(len(spec.distributions)) > MAX_DIMENSIONS:
         most = MAX_DIMENSIONS // scheme.columns(1)
         raise SpecError(f'method: "{method}" takes at most {most} uncertain parameters, got {len(spec.distributions)}')
-    held = {"sensitivity": method, "second_order": int(second_order), "replicates": replicates}
-    done = 0 if extend is None else _finished(extend, spec, held, number) // replicates
+    facts = {"sensitivity": method, "second_order": int(second_order), "replicates": replicates}
+    done = 0 if extend is None else _finished(extend, spec, facts, number) // replicates
     points = number // replicates
     block = block_of(points) if extend is None else int(extend.attrs["block"])
-    design = Design(spec.draws.seed, replicates, points, block)
+    design = Design(sampling_of(spec).seed, replicates, points, block)
     _check_memory(scheme, design, groups, memory)
     counted = _Count(progress, sum(grid.size for _, grid in groups) * replicates * (points - done))
     width = student_t(confidence, replicates - 1)
-    found = []
+    estimated = []
     for response, grid in groups:
         sums = nothing(response, grid, scheme, replicates)
         if extend is not None:
-            sums = Sums(*_held(extend, response, grid), done)
+            sums = Sums(*_sums_of(extend, response, grid), done)
         sums = add(response, grid, scheme, design, sums, counted.of(grid.size))
-        found.append((response, grid, sampled_quantities(method, sums, response, width, second_order)))
+        estimated.append((response, grid, sampled_quantities(method, sums, response, width)))
     evaluations = scheme.evaluations(len(spec.distributions)) * number
-    held |= {"number": number, "block": block, "confidence": confidence, "evaluations": evaluations}
-    return dataset_of(found, problem, held)
+    facts |= {"number": number, "block": block, "confidence": confidence, "evaluations": evaluations}
+    return dataset_of(estimated, problem, facts)
 
 
 def _check(spec: SweepSpec, method: str, number: int, replicates: int, second_order: bool, confidence: float) -> None:
@@ -142,7 +143,7 @@ def _check(spec: SweepSpec, method: str, number: int, replicates: int, second_or
         raise SpecError("distributions: is required: sensitivity is to uncertain parameters; give some")
     if method not in METHODS:
         raise SpecError(unknown("method", method, METHODS))
-    if method in ("sobol", "morris") and spec.draws.correlations:
+    if method in ("sobol", "morris") and sampling_of(spec).correlations:
         raise SpecError(
             f'method: "{method}" takes parameters to be independent, and draws.correlations joins some; '
             'use method="shapley"'
@@ -170,17 +171,17 @@ def _scheme(spec: SweepSpec, method: str, second_order: bool) -> Scheme:
         return PickFreeze(second_order)
     if method == "morris":
         return Effects()
-    factor = spec.draws.factor(spec.distributions)
+    factor = sampling_of(spec).factor(spec.distributions)
     factor = np.eye(len(spec.distributions)) if factor is None else factor
     return Subsets(tuple(map(tuple, (factor @ factor.T).tolist())))
 
 
-def _check_memory(scheme: Scheme, design: Design, groups: Sequence[tuple[Response, Grid]], memory: int | None) -> None:
+def _check_memory(scheme: Scheme, design: Design, groups: Sequence[tuple[Response, Cells]], memory: int | None) -> None:
     dimensions = len(groups[0][0].names)
     numbers = sum(grid.size * len(response.outputs) for response, grid in groups)
     # Old and new sums, and both again on the device.
     needed = COMPILER_BYTES + 4 * 8 * scheme.terms(dimensions) * design.replicates * numbers
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     if needed > budget:
         raise SpecError(
             f"memory: the sums of {numbers:,} values of outputs take {needed:,} bytes, compiling included, more than "
@@ -215,9 +216,9 @@ def _finished(extend: xr.Dataset, spec: SweepSpec, asked: dict[str, Any], number
         if extend.attrs[key] != value:
             name = "method" if key == "sensitivity" else key
             raise SpecError(f"extend: {name} is {extend.attrs[key]} there, {value} here; use the same")
-    found = next(differences(_lasting(spec.canonical()), _lasting(json.loads(extend.attrs["spec"]))), None)
-    if found is not None:
-        raise SpecError(f"extend: the dataset is of another sweep: {found}")
+    difference = next(differences(_lasting(spec.canonical()), _lasting(json.loads(extend.attrs["spec"]))), None)
+    if difference is not None:
+        raise SpecError(f"extend: the dataset is of another sweep: {difference}")
     for name in (f"{name}_{part}" for name in outputs_of(spec) for part in ("sums", "centre")):
         if name not in extend:
             raise SpecError(f"extend: the dataset has no {name}, which is what is gone on with")
@@ -233,7 +234,7 @@ def _lasting(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "axes": axes, "draws": draws}
 
 
-def _held(extend: xr.Dataset, response: Response, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def _sums_of(extend: xr.Dataset, response: Response, grid: Cells) -> tuple[np.ndarray, np.ndarray]:
     """Sums and centres of an earlier result."""
     sums = [extend[f"{name}_sums"].values for name in response.outputs]
     centre = [extend[f"{name}_centre"].values for name in response.outputs]

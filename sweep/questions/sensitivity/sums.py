@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from kernels.draws.sobol import scrambling, sobol_block
 from sweep.models.sampling import seed_of
-from sweep.questions.sensitivity.response import Grid, Response, evaluate
+from sweep.questions.sensitivity.response import Cells, Response, evaluate
 from sweep.surroundings import compiler_options
 
 BLOCK, DEVICE_BLOCK = 2**12, 2**16  # points that are taken together, on a CPU and on anything else
@@ -100,7 +100,7 @@ def block_of(points: int) -> int:
     return min(points, BLOCK if jax.default_backend() == "cpu" else DEVICE_BLOCK)
 
 
-def nothing(response: Response, grid: Grid, scheme: Scheme, replicates: int) -> Sums:
+def nothing(response: Response, grid: Cells, scheme: Scheme, replicates: int) -> Sums:
     """Sums of no points, to be centred at the outputs at the medians of the parameters, or 0 where not finite."""
     centre = evaluate(response, grid, np.full((len(response.names), 1), 0.5))[:, :, 0]
     shape = (scheme.terms(len(response.names)), replicates, len(response.outputs), grid.size)
@@ -108,7 +108,7 @@ def nothing(response: Response, grid: Grid, scheme: Scheme, replicates: int) -> 
 
 
 def add(
-    response: Response, grid: Grid, scheme: Scheme, design: Design, before: Sums, report: Callable[[int], None]
+    response: Response, grid: Cells, scheme: Scheme, design: Design, before: Sums, report: Callable[[int], None]
 ) -> Sums:
     """Add the points that sums do not have yet, block by block in the order of the sequence.
 
@@ -152,11 +152,11 @@ def add(
             return np.moveaxis(np.asarray(sums), 0, 2).reshape(*before.values[:, number].shape[:2], -1)
 
     try:
-        found = list(_threads(jax.default_backend()).map(of_replicate, range(design.replicates)))
+        replicates = list(_threads(jax.default_backend()).map(of_replicate, range(design.replicates)))
     except BaseException:
         stopped.set()  # or the other threads would go on to their ends after an interrupt
         raise
-    return Sums(np.stack(found, axis=1)[..., : grid.size], before.centre, design.points)
+    return Sums(np.stack(replicates, axis=1)[..., : grid.size], before.centre, design.points)
 
 
 @cache
@@ -200,8 +200,8 @@ def _blocks(
         points = (table ^ corner).astype(np.float64) * 2.0**-BITS
         prepared = scheme.prepared(response, points)
 
-        def chunk(given: tuple[Array, Mapping[str, Array], Array]) -> Array:
-            sums, cells, centre = given
+        def chunk(operands: tuple[Array, Mapping[str, Array], Array]) -> Array:
+            sums, cells, centre = operands
             return sums + scheme.sums(response, prepared, cells, fixed, centre)
 
         return lax.map(chunk, (sums, cells, centre)), _digits(directions, shift, (number + 1) * block, 1)

@@ -11,7 +11,7 @@ from sweep.config.distribution import DRAW, DRAWN
 from sweep.config.spec import SweepSpec
 from sweep.errors import SpecError
 from sweep.models.front_loading import STRATEGIES
-from sweep.plan.blocks import default_memory
+from sweep.plan.blocks import budget_of
 from sweep.questions.split.ranges import RATES
 from sweep.questions.split.robust import PLANS
 
@@ -35,7 +35,7 @@ def result_bytes(spec: SweepSpec, *, sensitivities: bool = False, ranges: bool =
 
 def cut(spec: SweepSpec, chosen: Allocation, sensitivities: bool, ranges: bool, memory: int | None) -> tuple[int, int]:
     """Scenarios that a thread solves at once, a power of two, and threads: as many as the memory allows."""
-    budget = default_memory() if memory is None else memory
+    budget = budget_of(memory)
     result = result_bytes(spec, sensitivities=sensitivities, ranges=ranges)
     result += 8 * (len(PLANS) + chosen.dates) * math.prod(spec.shape.values()) if chosen.robust else 0
     if result > budget // 2:

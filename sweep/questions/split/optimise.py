@@ -1,6 +1,5 @@
 """The optimal split of a budget for a whole map of scenarios, certified, with named strategies to compare it with."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -159,10 +158,12 @@ def _solved(spec: SweepSpec, task: Task, report: Callable[[int, int, float], Non
         # The first compiles and allocates; the others would too if they did not wait.
         done = solve(0)
         report(done, number, time.perf_counter() - began)
-        with contextlib.closing(pool.map(solve, range(shard, number, shard))) as rest:
-            for more in rest:
+        try:
+            for more in pool.map(solve, range(shard, number, shard)):
                 done += more
-                report(done, number, time.perf_counter() - began)  # an interrupt ends the other threads too
+                report(done, number, time.perf_counter() - began)
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt ends the other threads too
     return found
 
 
@@ -245,9 +246,9 @@ def _scenarios(spec: SweepSpec, index: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values[name] for name in solver.PARAMETERS}
 
 
-def _solve(values: Mapping[str, np.ndarray], task: Task) -> dict[str, np.ndarray]:
+def _solve(known: Mapping[str, np.ndarray], task: Task) -> dict[str, np.ndarray]:
     chosen, dates, quick = task.chosen, task.chosen.dates, task.quick
-    scenario = {name: jnp.asarray(value) for name, value in values.items()}
+    scenario = {name: jnp.asarray(value) for name, value in known.items()}
     split = solver.optimal_split(
         scenario,
         dates=dates,

@@ -9,7 +9,7 @@ import numpy as np
 import paretoset
 import pytest
 
-from kernels.pareto import fronts
+from kernels.pareto import cull, fronts
 from kernels.pareto.nondominated import is_nondominated, pareto_rank
 
 OBJECTIVES = range(1, 7)
@@ -93,10 +93,10 @@ def make(name: str, n: int, m: int, dtype: str = "float64", seed: int = 0) -> np
 def small(request, monkeypatch):
     """Let the host's path take all its turns at few points too."""
     if request.param:
-        for name, value in {"SAMPLE": 16, "FEW": 2, "SHARE": 4, "CHUNK": 64, "SERIAL": 2}.items():
+        for name, value in {"SAMPLE": 16, "FEW": 2, "SHARE": 4}.items():
             monkeypatch.setattr(fronts, f"_{name}", value)
-        monkeypatch.setattr(fronts, "_CELLS", 64)
-        monkeypatch.setattr(fronts, "_FINE_BITS", 5)
+        for name, value in {"CHUNK": 64, "SERIAL": 2, "CELLS": 64, "FINE_BITS": 5}.items():
+            monkeypatch.setattr(cull, f"_{name}", value)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from sweep.questions.sensitivity.response import Grid, Response, evaluate
+from sweep.questions.sensitivity.response import Cells, Response, evaluate
 
 TAIL = 0.05  # probability beyond either end of what one parameter is moved over
 
 
-def elasticities(response: Response, grid: Grid) -> np.ndarray:
+def elasticities(response: Response, grid: Cells) -> np.ndarray:
     """d ln y / d ln p of each output y by each parameter p at the medians, by automatic differentiation.
 
     Returns
@@ -26,7 +26,7 @@ def elasticities(response: Response, grid: Grid) -> np.ndarray:
         return np.asarray(_derivatives()(response, grid.cells, grid.fixed))
 
 
-def tornado(response: Response, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def tornado(response: Response, grid: Cells) -> tuple[np.ndarray, np.ndarray]:
     """Outputs at the medians, and with one parameter at a time at its lower and at its upper quantile.
 
     Returns

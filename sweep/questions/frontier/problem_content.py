@@ -13,7 +13,7 @@ from sweep.engine.evaluate import device_count, device_kind
 from sweep.engine.executors import Executor, Local
 from sweep.engine.trial import try_model
 from sweep.models.problem import Problem
-from sweep.plan.blocks import Plan, default_memory, make_plan
+from sweep.plan.blocks import Plan, budget_of, make_plan
 from sweep.questions.frontier.pieces import Pieces, blocks_of, loaded
 from sweep.questions.frontier.scan import Scan
 from sweep.questions.frontier.tiles import Tiler, make_tile_plan
@@ -51,7 +51,7 @@ class ProblemContent:
         part = problem.derived(
             outputs=outputs, axes={dim: spec.axes[dim] for dim in ordered}, fixed={**spec.fixed, **still}
         )
-        budget, sides = default_memory() if memory is None else memory, None
+        budget, sides = budget_of(memory), None
         if part.stages.is_exact and device_count() == 1 and len(ordered) > len(by):
             plan, sides = make_tile_plan(part, len(by), budget)
         else:

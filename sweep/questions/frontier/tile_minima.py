@@ -22,9 +22,9 @@ from sweep.questions.frontier.scan import Objective
 Finish = Callable[..., Mapping[str, jax.Array]]
 
 
-def bests(
+def minima_of_tiles(
     buffers: tuple[()],
-    given: Mapping[str, Any],
+    operands: Mapping[str, Any],
     *,
     finish: Finish,
     objectives: tuple[Objective, ...],
@@ -41,7 +41,7 @@ def bests(
     ----------
     buffers : tuple
         None.
-    given : mapping
+    operands : mapping
         ``inputs`` of three axes; ``inside``, None or where along the axis of the rows and along the cells points count;
         ``groups``, how many tiles there are along the first axis.
     finish, objectives, conditions, sides, model
@@ -50,54 +50,54 @@ def bests(
         Into how many rows the second axis is split in a tile, where there is no first one to compare along; else 1.
     """
     if rows > 1:
-        given, sides = jax.tree.map(partial(_in_rows, rows), given), (rows, sides[1] // rows, sides[2])
-    inputs = given["inputs"]
+        operands, sides = jax.tree.map(partial(_in_rows, rows), operands), (rows, sides[1] // rows, sides[2])
+    inputs = operands["inputs"]
     names = tuple(dict.fromkeys((*(o.name for o in objectives), *(c.output for c in conditions))))
     shape = jnp.broadcast_shapes(*(array.shape for array in jax.tree.leaves(inputs)))
-    made = dict(zip(names, take(finish(**inputs), names, model), strict=True))
-    still = {name: a.reshape((1,) * (RANK - a.ndim) + a.shape) for name, a in made.items() if a.shape != shape}
+    first = dict(zip(names, take(finish(**inputs), names, model), strict=True))
+    still = {name: a.reshape((1,) * (RANK - a.ndim) + a.shape) for name, a in first.items() if a.shape != shape}
     changing = tuple(o for o in objectives if o.name not in still)
 
     def values(row: jax.Array) -> dict[str, jax.Array]:
         outputs = take(finish(**jax.tree.map(partial(_row, row), inputs)), names, model)
         return dict(zip(names, outputs, strict=True))
 
-    bits, least = _compared(values, given, changing, conditions, sides, shape)
-    inner, found = (1, *sides[1:]), []
+    bits, least = _compared(values, operands, changing, conditions, sides, shape)
+    inner, results = (1, *sides[1:]), []
     for name, maximise in objectives:
         if name not in still:
-            found.append(_along(least.pop(0), inner, jnp.min))
+            results.append(_along(least.pop(0), inner, jnp.min))
         else:
             value = -still[name] if maximise else still[name]
-            found.append(_of_still(jnp.where(jnp.isnan(value), jnp.inf, value), bits, sides))
-    return tuple(found), None if bits is None else _along(lax.population_count(bits), inner, jnp.sum)
+            results.append(_of_still(jnp.where(jnp.isnan(value), jnp.inf, value), bits, sides))
+    return tuple(results), None if bits is None else _along(lax.population_count(bits), inner, jnp.sum)
 
 
 def _compared(
     values: Callable[[jax.Array], Mapping[str, jax.Array]],
-    given: Mapping[str, Any],
+    operands: Mapping[str, Any],
     objectives: tuple[Objective, ...],
     conditions: tuple[Condition, ...],
     sides: tuple[int, int, int],
     shape: tuple[int, ...],
 ) -> tuple[jax.Array | None, list[jax.Array]]:
     """Compare the rows of tiles: a bit for each at which the conditions hold, and the least of objectives, by cell."""
-    inside = given["inside"]
+    inside = operands["inside"]
 
     def group(number: jax.Array) -> list[jax.Array]:
         bits = jnp.zeros((), jnp.int32)
         least: list[jax.Array | float] = [jnp.inf] * len(objectives)
         for i in range(sides[0]):
             row = number * sides[0] + i
-            made = values(row)
+            outputs = values(row)
             holds: jax.Array | None = None
             if inside is not None:
                 holds = _row(row, inside[0])
                 for condition in conditions:
-                    holds = holds & compare(made[condition.output], condition.sign, condition.bound)
+                    holds = holds & compare(outputs[condition.output], condition.sign, condition.bound)
                 bits = bits | jnp.where(holds, jnp.int32(1 << i), jnp.int32(0))
             for j, (name, maximise) in enumerate(objectives):
-                value = -made[name] if maximise else made[name]
+                value = -outputs[name] if maximise else outputs[name]
                 # This, unlike jnp.minimum, is one instruction, and passes over NaN.
                 better = value < least[j] if holds is None else holds & (value < least[j])
                 least[j] = jnp.where(better, value, least[j])
@@ -114,7 +114,7 @@ def _compared(
     # one point after the other. A bit for each row, not their number: each result is evaluated on its own.
     kinds = jax.eval_shape(group, jax.ShapeDtypeStruct((), np.int32))
     kept = [lax.empty((shape[0] // sides[0], *kind.shape), kind.dtype) for kind in kinds]
-    kept = lax.fori_loop(0, given["groups"], put, kept) if kept else []
+    kept = lax.fori_loop(0, operands["groups"], put, kept) if kept else []
     return (None, kept) if inside is None else (kept[0], kept[1:])
 
 
@@ -166,9 +166,9 @@ def boxes_at(array: Any, corners: Sequence[Any], sides: Sequence[int]) -> Any:
     return array[tuple(index)]
 
 
-def points(
+def outputs_of_tiles(
     buffers: tuple[()],
-    given: Mapping[str, Any],
+    operands: Mapping[str, Any],
     *,
     finish: Finish,
     names: tuple[str, ...],
@@ -176,7 +176,7 @@ def points(
     model: str,
 ) -> tuple[jax.Array, ...]:
     """Outputs at the points of some tiles, shape (tiles, *sides); ``corners`` are the first points of each."""
-    inputs = jax.tree.map(lambda array: boxes_at(array, given["corners"], sides), given["inputs"])
+    inputs = jax.tree.map(lambda array: boxes_at(array, operands["corners"], sides), operands["inputs"])
     # Not fused into the evaluation, which would look each number up for each point.
     outputs = take(finish(**lax.optimization_barrier(inputs)), names, model)
-    return tuple(jnp.broadcast_to(output, (len(given["corners"][0]), *sides)) for output in outputs)
+    return tuple(jnp.broadcast_to(output, (len(operands["corners"][0]), *sides)) for output in outputs)
