@@ -111,7 +111,9 @@ def _is_beaten(points: np.ndarray, rivals: np.ndarray, dtype: np.dtype) -> np.nd
     with np.errstate(invalid="ignore"):
         room = np.where(np.isinf(points), 0.0, ULPS * float(np.finfo(dtype).eps) * np.abs(points))
         above = points + room
-        below = np.nextafter(points - room, -np.inf)
+        edge = points - room
+        # Not the subnormal below 0, which is 0 where a library has told the processor so.
+        below = np.where(edge == 0.0, -np.finfo(edge.dtype).tiny, np.nextafter(edge, -np.inf))
     corners = (np.where(np.arange(points.shape[1]) == j, below, above) for j in range(points.shape[1]))
     return functools.reduce(np.logical_or, (_is_reached(corner, rivals) for corner in corners))
 
