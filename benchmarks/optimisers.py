@@ -19,7 +19,7 @@ from sweep.bench import workloads
 
 DATES = 8
 CLOSE = 1e-6  # the regret that is asked of a split
-FEW = {"lbfgs": 3, "adam": 20, "sgd": 20}  # steps that take about as long as Newton's method
+FEW = {"lbfgs": 3, "adam": 30, "sgd": 30}  # steps that take about as long as Newton's method
 
 
 def measure(quick: bool) -> Iterator[dict[str, Any]]:
