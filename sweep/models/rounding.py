@@ -100,11 +100,14 @@ def _bound(operation: Any, operands: list[Any]) -> Sequence[Any]:
 
 
 def _rounded(x: "Array", least: "Array") -> "Array":
-    """x, in a form that no compiler fuses with a sum."""
+    """x, in a form that no compiler fuses with a sum.
+
+    It is not written as a choice between x and a number: chains of those take XLA's fusions minutes to compile.
+    """
     import jax.numpy as jnp
 
     least = least.astype(x.dtype)
-    return jnp.where(x < least, least, x)
+    return jnp.maximum(x, least)
 
 
 def _scan(params: Mapping[str, Any], operands: list[Any], least: "Array") -> Sequence[Any]:
